@@ -1,0 +1,1 @@
+"""The contract every environment keeps; knows no task."""

@@ -1,0 +1,183 @@
+"""Counter-based random streams: every number is a function of (key, counter), so that an episode
+does not depend on its neighbours in the batch.
+
+Two functions of different cost do all the work: `mix`, a 64-bit hash chain (splitmix64, Steele et
+al., OOPSLA 2014) that derives keys, and Philox-4x32-10 (Salmon et al., SC 2011) that fills a key's
+stream with numbers. Both are written in torch int64 arithmetic (which wraps) and give the same bits
+on every device; only `normal` goes through `log` and `cos` and may differ in the last place.
+"""
+
+import math
+
+import torch
+from torch import Tensor
+
+_GOLDEN = -7046029254386353131  # 0x9E3779B97F4A7C15, splitmix64's increment
+_MIX_1 = -4658895280553007687  # 0xBF58476D1CE4E5B9
+_MIX_2 = -7723592293110705685  # 0x94D049BB133111EB
+_LOW = 0xFFFFFFFF
+_PHILOX_M0, _PHILOX_M1 = 0xD2511F53, 0xCD9E8D57
+_PHILOX_W0, _PHILOX_W1 = 0x9E3779B9, 0xBB67AE85
+_MASK_64 = (1 << 64) - 1
+
+
+def word(text: str) -> int:
+    """Hash a name to a non-negative 62-bit integer (FNV-1a), to be absorbed by `mix`."""
+    value = 0xCBF29CE484222325
+    for byte in text.encode():
+        value = ((value ^ byte) * 0x100000001B3) & _MASK_64
+    return value >> 2
+
+
+def counter(step: int | Tensor, purpose: int) -> int | Tensor:
+    """The counter of a draw: which step of the episode, and what for.
+
+    Args:
+        step: in 0 .. 2**32 - 1, an int or int64 [B].
+        purpose: a small constant that no other draw of the task uses, in 0 .. 2**30 - 1.
+    """
+    return step + (purpose << 32)
+
+
+def mix(key: int | Tensor, *words: int | Tensor) -> Tensor:
+    """Derive a new key from a key and words: `mix(mix(k, a), b) == mix(k, a, b)`.
+
+    Args:
+        key: int64 [B] (or an int).
+        words: ints or int64 tensors that broadcast against `key`.
+
+    Returns:
+        int64 of the broadcast shape, on the device of the tensors given.
+    """
+    value = key if isinstance(key, Tensor) else torch.tensor(_signed(key))
+    for item in words:
+        value = _finalise(
+            value + (item if isinstance(item, Tensor) else _signed(item)) * _GOLDEN + _GOLDEN
+        )
+    return value
+
+
+def _signed(value: int) -> int:
+    value &= _MASK_64
+    return value - (1 << 64) if value >> 63 else value
+
+
+def _finalise(value: Tensor) -> Tensor:
+    value = (value ^ ((value >> 30) & 0x3FFFFFFFF)) * _MIX_1
+    value = (value ^ ((value >> 27) & 0x1FFFFFFFFF)) * _MIX_2
+    return value ^ ((value >> 31) & 0x1FFFFFFFF)
+
+
+def philox(counters: tuple[Tensor, Tensor, Tensor, Tensor], key: tuple[Tensor, Tensor]) -> Tensor:
+    """Philox-4x32-10.
+
+    Args:
+        counters: four int64 tensors holding 32-bit words, broadcastable.
+        key: two int64 tensors holding 32-bit words.
+
+    Returns:
+        int64 [..., 4]: four 32-bit words, non-negative.
+    """
+    c0, c1, c2, c3 = counters
+    k0, k1 = key
+    for _ in range(10):
+        p0, p1 = c0 * _PHILOX_M0, c2 * _PHILOX_M1
+        c0, c1, c2, c3 = (
+            (p1 >> 32) & _LOW ^ c1 ^ k0,
+            p1 & _LOW,
+            (p0 >> 32) & _LOW ^ c3 ^ k1,
+            p0 & _LOW,
+        )
+        k0, k1 = (k0 + _PHILOX_W0) & _LOW, (k1 + _PHILOX_W1) & _LOW
+    return torch.stack(torch.broadcast_tensors(c0, c1, c2, c3), dim=-1)
+
+
+def bits(key: Tensor, counter: int | Tensor, n: int) -> Tensor:
+    """`n` random 32-bit words per row.
+
+    Args:
+        key: int64 [B].
+        counter: an int or int64 [B], see `counter`.
+        n: words per row.
+
+    Returns:
+        int64 [B, n] in 0 .. 2**32 - 1.
+    """
+    key = key[:, None]  # [B, 1]
+    block = torch.arange((n + 3) // 4, device=key.device)[None]  # [1, ceil(n / 4)]
+    if isinstance(counter, Tensor):
+        counter = counter[:, None]
+    else:
+        counter = torch.tensor(counter, device=key.device)
+    zero = torch.zeros((), dtype=torch.int64, device=key.device)
+    words = philox(
+        (block, counter & _LOW, (counter >> 32) & _LOW, zero), (key & _LOW, (key >> 32) & _LOW)
+    )
+    return words.flatten(1)[:, :n]
+
+
+def uniform(key: Tensor, counter: int | Tensor, n: int) -> Tensor:
+    """Uniform numbers: float32 [B, n] in [0, 1), multiples of 2**-24."""
+    return (bits(key, counter, n) >> 8).to(torch.float32) * 2.0**-24
+
+
+def normal(key: Tensor, counter: int | Tensor, n: int) -> Tensor:
+    """Standard normal numbers (Box-Muller): float32 [B, n], finite, |x| < 6.7."""
+    words = bits(key, counter, n + n % 2)
+    half = words.shape[1] // 2
+    first, second = words[:, :half], words[:, half:]
+    # (w + 0.5) * 2**-32 is in (0, 1); in float64 it cannot round to either end.
+    radius = torch.sqrt(-2.0 * torch.log((first.double() + 0.5) * 2.0**-32))
+    angle = second.double() * (2.0 * math.pi * 2.0**-32)
+    return torch.cat([radius * torch.cos(angle), radius * torch.sin(angle)], 1)[:, :n].float()
+
+
+def randint(key: Tensor, counter: int | Tensor, n: int, high: int | Tensor) -> Tensor:
+    """Integers: int64 [B, n] in 0 .. high - 1, bias below high * 2**-32.
+
+    Args:
+        key: int64 [B].
+        counter: see `counter`.
+        n: numbers per row.
+        high: at most 2**31; an int or int64 [B, 1].
+    """
+    return (bits(key, counter, n) * high) >> 32
+
+
+def permutation(key: Tensor, counter: int | Tensor, n: int) -> Tensor:
+    """A random permutation of 0 .. n - 1 per row: int64 [B, n]."""
+    # The position breaks ties between equal words, so that the order is the same on every device.
+    words = bits(key, counter, n) << 24 | torch.arange(n, device=key.device)
+    return words.argsort(1)
+
+
+def shuffled(key: Tensor, index: Tensor, n: int) -> Tensor:
+    """Element `index` of a keyed permutation of 0 .. n - 1, without building the permutation.
+
+    A bijection on the next power of two (odd multiplications and xor-shifts), walked along its
+    cycle until it lands below `n`; a power of two needs no walk and so no device synchronisation.
+
+    Args:
+        key: int64 [B].
+        index: int64 [B] in 0 .. n - 1.
+        n: size of the set, at least 1.
+
+    Returns:
+        int64 [B] in 0 .. n - 1.
+    """
+    width = max(1, (n - 1).bit_length())
+    mask, shift = (1 << width) - 1, (width + 1) // 2
+    rounds = [mix(key, r) for r in range(4)]
+
+    def bijection(value: Tensor) -> Tensor:
+        for item in rounds:
+            value = ((value ^ (item >> 32)) * (item | 1)) & mask
+            value = value ^ (value >> shift)
+        return value
+
+    value = bijection(index)
+    while n <= mask and bool((outside := value >= n).any()):
+        value = torch.where(outside, bijection(value), value)
+    return value
+
+
