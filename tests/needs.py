@@ -1,0 +1,51 @@
+"""What a test needs beyond `pip install genenvs`, said so that the report can list it by name."""
+
+from __future__ import annotations
+
+import functools
+import importlib
+from types import ModuleType
+
+import pytest
+
+MACHINE = "this machine has no "
+SLOW = "slow: run with --slow"
+
+
+def needs(module: str, *, extra: str) -> pytest.MarkDecorator:
+    """Skip a test, by name, where `module` of the optional `extra` cannot be imported.
+
+    Use it as a decorator or as a module's `pytestmark`. With `GENENVS_REQUIRE=all`, or a comma
+    separated list that names the extra, the test fails instead.
+    """
+    return pytest.mark.needs(module, extra=extra)
+
+
+def import_or_skip(module: str, *, extra: str) -> ModuleType:
+    """The same inside a test or at the head of a module of tests; gives the imported module."""
+    problem = why_missing(module)
+    if problem is not None:
+        pytest.skip(reason(module, extra, problem), allow_module_level=True)
+    return importlib.import_module(module)
+
+
+def needs_device(kind: str) -> pytest.MarkDecorator:
+    """Skip where PyTorch has no such device ("cuda", "mps"), whatever GENENVS_REQUIRE says."""
+    import torch
+
+    backends = {"cuda": torch.cuda.is_available, "mps": torch.backends.mps.is_available}
+    return pytest.mark.skipif(not backends[kind](), reason=f"{MACHINE}{kind} device")
+
+
+@functools.cache
+def why_missing(module: str) -> str | None:
+    """None where `module` imports; else why not: absent, or a system library that it misses."""
+    try:
+        importlib.import_module(module)
+    except Exception as error:
+        return f"{type(error).__name__}: {error}"
+    return None
+
+
+def reason(module: str, extra: str, problem: str) -> str:
+    return f'needs {module}, pip install "genenvs[{extra}]" ({problem})'
