@@ -51,9 +51,8 @@ def mix(key: int | Tensor, *words: int | Tensor) -> Tensor:
     """
     value = key if isinstance(key, Tensor) else torch.tensor(_signed(key))
     for item in words:
-        value = _finalise(
-            value + (item if isinstance(item, Tensor) else _signed(item)) * _GOLDEN + _GOLDEN
-        )
+        step = (item + 1) * _GOLDEN  # splitmix64's state after `item` steps
+        value = _finalise(value + (step if isinstance(step, Tensor) else _signed(step)))
     return value
 
 
@@ -167,7 +166,7 @@ def shuffled(key: Tensor, index: Tensor, n: int) -> Tensor:
     """
     width = max(1, (n - 1).bit_length())
     mask, shift = (1 << width) - 1, (width + 1) // 2
-    rounds = [mix(key, r) for r in range(4)]
+    rounds = mix(key, torch.arange(4, device=key.device)[:, None])  # [4, B]
 
     def bijection(value: Tensor) -> Tensor:
         for item in rounds:
@@ -179,5 +178,3 @@ def shuffled(key: Tensor, index: Tensor, n: int) -> Tensor:
     while n <= mask and bool((outside := value >= n).any()):
         value = torch.where(outside, bijection(value), value)
     return value
-
-

@@ -1,0 +1,671 @@
+"""The batch face of a task: a native Gymnasium `VectorEnv`, numpy or torch."""
+
+import dataclasses
+import importlib
+import inspect
+import multiprocessing
+import os
+import secrets
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+import gymnasium as gym
+import numpy as np
+import torch
+from gymnasium.vector import AutoresetMode
+from gymnasium.vector.utils import batch_space
+from torch import Tensor
+
+from genenvs.core import info as infos
+from genenvs.core.actions import ActionReader, flat_actions
+from genenvs.core.info import Final, Step
+from genenvs.core.instances import Episodes, branch_key
+from genenvs.core.rewards import merge_weights, weighted_sum
+from genenvs.core.task import Observation, State, Task
+
+COMMON = ("split", "instances", "reward_weights", "horizon", "device", "dtype", "render_mode")
+VECTOR = ("num_envs", "output", "autoreset_mode", "validate", "keep_final", "max_episode_steps")
+FREE = ("step", "end")  # kinds of metrics that a step carries
+_OPTIONS = ("reset_mask", "episode", "instances", "repeats", "noise")
+
+
+def load_task(task: str | type[Task]) -> type[Task]:
+    """The class that `module:Class` names.
+
+    Raises:
+        ValueError: it names no `Task`.
+    """
+    if isinstance(task, str):
+        module, _, name = task.partition(":")
+        try:
+            task = getattr(importlib.import_module(module), name)
+        except (AttributeError, ModuleNotFoundError, ValueError) as error:
+            missing = getattr(error, "name", None)
+            if isinstance(error, ModuleNotFoundError) and not module.startswith(missing or "."):
+                raise  # the module is there, something that it needs is not
+            raise ValueError(f'task must be "module:Class"; got {task!r} ({error})') from error
+    if not (isinstance(task, type) and issubclass(task, Task)):
+        raise ValueError(f"task must name a subclass of genenvs.core.task.Task; got {task!r}")
+    return task
+
+
+def task_arguments(task: type[Task]) -> list[str]:
+    """The keyword arguments that a task takes beside the common ones."""
+    known: dict[str, None] = {}
+    for base in task.__mro__:
+        if "__init__" in vars(base) and issubclass(base, Task):
+            for item in inspect.signature(base.__init__).parameters.values():
+                if item.kind in (item.KEYWORD_ONLY, item.POSITIONAL_OR_KEYWORD):
+                    known[item.name] = None
+    return [name for name in known if name not in ("self", *COMMON)]
+
+
+class TaskVectorEnv(gym.vector.VectorEnv[Any, Any, Any]):
+    """`num_envs` episodes of one task, stepped together.
+
+    Row *i* of `reset(seed=s)` is the single environment of `reset(seed=s + i)`, whatever the batch
+    size; a `reset` without a seed and an autoreset go on to the next episode of that row's own
+    sequence.
+
+    `reset(options=...)` takes `reset_mask` (bool [B], numpy or torch), `episode` (an int or [B]:
+    where in its sequence each row starts), and groups: `instances` (ids within the split),
+    `repeats` (rows for each id, in order) and `noise` (`fresh` or `shared` among them).
+
+    `info` holds, in Gymnasium's layout (every key `k` with a mask `_k`), `terms`, `metrics`,
+    `seed`, `episode_index` and, where the task has one, `action_mask`; under SAME_STEP also
+    `final_obs` and `final_info` of the rows that ended.
+    """
+
+    def __init__(
+        self,
+        task: str | type[Task],
+        *,
+        num_envs: int = 1,
+        horizon: int,
+        split: str = "train",
+        instances: int | None = None,
+        reward_weights: Mapping[str, float] | None = None,
+        device: str = "cpu",
+        dtype: str = "float32",
+        render_mode: str | None = None,
+        output: Literal["numpy", "torch"] = "numpy",
+        autoreset_mode: str | AutoresetMode = AutoresetMode.NEXT_STEP,
+        validate: bool | None = None,
+        keep_final: bool = False,
+        max_episode_steps: int | None = None,
+        **arguments: Any,
+    ) -> None:
+        """Make the task and a batch of it.
+
+        Args:
+            task: `module:Class` or the class.
+            num_envs: rows of the batch.
+            horizon: steps after which an episode ends.
+            split: `train`, `validation` or `test`.
+            instances: restrict the split to its first N instances.
+            reward_weights: overrides of the terms' default weights.
+            device: where everything lives and runs.
+            dtype: of frozen networks.
+            render_mode: None or `rgb_array`.
+            output: `numpy`, or `torch`: tensors on the device, never copied to the host.
+            autoreset_mode: a Gymnasium `AutoresetMode` or its name or value.
+            validate: look at the values of actions given as tensors; default: on the CPU.
+            keep_final: add the ended rows' state to `info["final_state"]`.
+            max_episode_steps: an outer cap, as Gymnasium's `TimeLimit`; pays no terminal terms.
+            **arguments: the task's own.
+
+        Raises:
+            ValueError: an argument is wrong; says what was expected and what came.
+            TypeError: unknown keyword; lists the known ones.
+        """
+        kept = {k: v for k, v in locals().items() if k not in ("self", "arguments", "__class__")}
+        self._arguments = kept | arguments
+        if multiprocessing.parent_process() is not None and torch.get_num_threads() > 1:
+            # A forked child hangs when it starts threads after its parent ran a threaded kernel.
+            torch.set_num_threads(1)
+        kind = load_task(task)
+        known = task_arguments(kind)
+        if unknown := sorted(set(arguments) - set(known)):
+            raise TypeError(
+                f"{kind.__name__} knows no keyword {', '.join(map(repr, unknown))}; known are: its"
+                f" own {', '.join(known) or '(none)'}; of every task {', '.join(COMMON)};"
+                f" of the vector face {', '.join(VECTOR)}"
+            )
+        if isinstance(num_envs, bool) or not isinstance(num_envs, int) or num_envs < 1:
+            raise ValueError(f"num_envs must be an integer >= 1; got {num_envs!r}")
+        if output not in ("numpy", "torch"):
+            raise ValueError(f'output must be "numpy" or "torch"; got {output!r}')
+        if render_mode not in (None, "rgb_array"):
+            raise ValueError(f'render_mode must be None or "rgb_array"; got {render_mode!r}')
+        if max_episode_steps is not None and max_episode_steps < 1:
+            raise ValueError(f"max_episode_steps must be >= 1; got {max_episode_steps!r}")
+        self.autoreset_mode = _autoreset_mode(autoreset_mode)
+        self.task = kind(horizon=horizon, split=split, device=device, dtype=dtype, **arguments)
+        self.device = self.task.device
+        self.weights = merge_weights(kind.terms, reward_weights)
+        self.episodes = Episodes(split, self.task.num_instances, instances)
+        self.num_envs, self.output, self.render_mode = num_envs, output, render_mode
+        self.keep_final, self.max_episode_steps = keep_final, max_episode_steps
+        self.validate = self.device.type == "cpu" if validate is None else validate
+        self.metadata = {
+            "render_modes": ["rgb_array"],
+            "render_fps": 4,
+            "autoreset_mode": self.autoreset_mode,
+        }
+        self.single_observation_space = self.task.observation_space
+        self.single_action_space = self.task.action_space
+        self.observation_space = batch_space(self.single_observation_space, num_envs)
+        self.action_space = batch_space(self.single_action_space, num_envs)
+        self._reader = ActionReader(self.single_action_space, num_envs, self.device)
+        self._end_metrics = frozenset(k for k, m in kind.metrics.items() if m.when == "end")
+        self._has_network = kind.prepare is not Task.prepare
+        self._state: State | None = None
+        self._seed = torch.full((num_envs,), -1, device=self.device)  # -1: never seeded
+        self._stream = torch.zeros(num_envs, dtype=torch.int64, device=self.device)
+        self._episode = torch.zeros(num_envs, dtype=torch.int64, device=self.device)
+        self._elapsed = torch.zeros(num_envs, dtype=torch.int64, device=self.device)
+        self._ended = torch.zeros(num_envs, dtype=torch.bool, device=self.device)
+        self._ended_rows: Tensor | None = None  # the rows of `_ended`, known without looking
+
+    # --- Gymnasium's interface ---
+
+    def reset(
+        self, *, seed: int | Sequence[int | None] | None = None, options: Any = None
+    ) -> tuple[Any, dict[str, Any]]:
+        """Start episodes; see the class for `options`.
+
+        Args:
+            seed: an int (row i gets seed + i), one per row, or None: the rows go on to the next
+                episode of their own sequence.
+            options: dict, left as it is.
+
+        Returns:
+            Observations and info.
+
+        Raises:
+            ValueError: a seed or an option has the wrong shape or value.
+            TypeError: a mask is not boolean.
+        """
+        step = self.reset_tensors(seed, options)
+        return infos.observation(step, self.output), infos.collect(step, self.output)
+
+    def step(self, actions: Any) -> tuple[Any, Any, Any, Any, dict[str, Any]]:
+        """Take one action in every row.
+
+        Args:
+            actions: [B, ...]; numpy, torch or Python.
+
+        Returns:
+            Observations, rewards float32 [B] (float64 in numpy, as Gymnasium's own), terminated
+            and truncated bool [B], info.
+
+        Raises:
+            ValueError: an action is outside the action space; nothing has changed.
+            RuntimeError: nothing was reset yet, or, with autoreset disabled, a row has ended.
+        """
+        step = self.step_tensors(actions)
+        reward, *ends = (infos.convert(x, self.output) for x in
+                         (step.reward, step.terminated, step.truncated))  # fmt: skip
+        if self.output == "numpy":
+            reward = reward.astype(np.float64)
+        return infos.observation(step, self.output), reward, *ends, infos.collect(step, self.output)
+
+    def render(self) -> tuple[np.ndarray, ...] | None:
+        """A picture uint8 [H, W, 3] of every row; None without a render mode."""
+        if self.render_mode is None:
+            gym.logger.warn('render() does nothing: make the environment with "rgb_array"')
+            return None
+        state = self.state
+        return tuple(self.task.render(state, i) for i in range(self.num_envs))
+
+    def close_extras(self, **kwargs: Any) -> None:
+        """Let go of the state; weights stay in the process-wide cache."""
+        self._state = None
+
+    # --- what Gymnasium lacks ---
+
+    @property
+    def state(self) -> State:
+        """The state of all rows; the next step may write into it.
+
+        Raises:
+            RuntimeError: before the first reset.
+        """
+        if self._state is None:
+            raise RuntimeError("call reset() first")
+        return self._state
+
+    def action_masks(self) -> Tensor:
+        """bool [B, n] in sb3-contrib's flat layout; all True where the task has no mask.
+
+        Raises:
+            TypeError: the action space is continuous.
+        """
+        mask = self.task.action_mask(self.state)
+        if mask is None:
+            size = flat_actions(self.single_action_space)
+            mask = torch.ones(self.num_envs, size, dtype=torch.bool, device=self.device)
+        return mask
+
+    def reference_action(self) -> Tensor | None:
+        """The scripted baseline's action for every row, where the task has one."""
+        return self.task.reference_action(self.state)
+
+    def artefact(self, index: int) -> Any:
+        """What row `index` has made so far, as a user would keep it."""
+        return self.task.artefact(self.state, index)
+
+    def branch(self, k: int, noise: Literal["fresh", "shared"] = "fresh") -> "TaskVectorEnv":
+        """A new environment of `num_envs * k` rows; row i * k + j continues row i.
+
+        Args:
+            k: branches of every row, at least 1.
+            noise: `fresh` gives each branch its own noise from here on, `shared` repeats it.
+
+        Returns:
+            An environment with autoreset disabled that shares the frozen models.
+        """
+        if isinstance(k, bool) or not isinstance(k, int) or k < 1:
+            raise ValueError(f"k must be an integer >= 1; got {k!r}")
+        _check_noise(noise)
+        other = type(self)(**self._arguments | {
+            "num_envs": self.num_envs * k, "autoreset_mode": AutoresetMode.DISABLED})  # fmt: skip
+        state = self.state.repeat(k)
+        if noise == "fresh":
+            branch = torch.arange(k, device=self.device).repeat(self.num_envs)
+            state = state.replace(key=branch_key(state.key, branch))
+        other._state = state
+        for name in ("_seed", "_stream", "_episode", "_elapsed", "_ended"):
+            setattr(other, name, getattr(self, name).repeat_interleave(k))
+        other._ended_rows = _rows(other._ended)
+        return other
+
+    def get_state(self) -> dict[str, Tensor]:
+        """Everything the next step depends on, as tensors that no later step touches."""
+        own = {
+            "env.seed": self._seed,
+            "env.stream": self._stream,
+            "env.episode": self._episode,
+            "env.elapsed": self._elapsed,
+            "env.ended": self._ended,
+        }
+        return {k: v.clone() for k, v in (self.state.tensors() | own).items()}
+
+    def set_state(self, snapshot: Mapping[str, Tensor]) -> None:
+        """Go back to what `get_state` returned.
+
+        Raises:
+            ValueError: it is of another task or batch size; nothing has changed.
+        """
+        example = self._template()
+        template = example.tensors()
+        own = ("seed", "stream", "episode", "elapsed", "ended")
+        expected = {*template, *(f"env.{name}" for name in own)}
+        if set(snapshot) != expected:
+            raise ValueError(
+                f"a snapshot of {type(self.task).__name__} has the tensors {sorted(expected)};"
+                f" got {sorted(snapshot)}"
+            )
+        for name, value in snapshot.items():
+            like = template.get(name)
+            shape = (self.num_envs, *(like.shape[1:] if like is not None else ()))
+            if tuple(value.shape) != shape:
+                raise ValueError(f"{name} must be {list(shape)}; got {list(value.shape)}")
+            if like is not None and value.dtype != like.dtype:
+                raise ValueError(f"{name} must be {like.dtype}; got {value.dtype}")
+        copies = {k: v.to(self.device, copy=True) for k, v in snapshot.items()}
+        self._state = type(example)(**{name: copies[name] for name in template})
+        for name in own:
+            setattr(self, f"_{name}", copies[f"env.{name}"])
+        self._ended_rows = _rows(self._ended)
+
+    def save_state(self, path: str | os.PathLike[str]) -> None:
+        """Write `get_state` to a safetensors file, whole or not at all."""
+        from genenvs.core.files import replacing
+
+        from safetensors.torch import save_file
+
+        tensors = {k: v.contiguous().cpu() for k, v in self.get_state().items()}
+        with replacing(path) as temporary:
+            save_file(tensors, temporary, {"task": type(self.task).__name__})
+
+    def load_state(self, path: str | os.PathLike[str]) -> None:
+        """Go back to what `save_state` wrote.
+
+        Raises:
+            ValueError: the file is damaged, or of another task or batch size.
+        """
+        from safetensors import SafetensorError
+        from safetensors.torch import load_file
+
+        try:
+            snapshot = load_file(path)
+        except SafetensorError as error:
+            raise ValueError(f"{path} is no readable safetensors file: {error}") from error
+        self.set_state(snapshot)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Arguments and tensors travel; weights come from the cache."""
+        state = self.get_state() if self._state is not None else None
+        return {"arguments": self._arguments, "spec": self.spec, "state": state}
+
+    def __setstate__(self, kept: dict[str, Any]) -> None:
+        """Rebuild from the arguments."""
+        self.__init__(**kept["arguments"])  # type: ignore[misc]
+        self.spec = kept["spec"]
+        if kept["state"] is not None:
+            self.set_state(kept["state"])
+
+    # --- the order of a step ---
+
+    @torch.no_grad()
+    def step_tensors(self, actions: Any) -> Step:
+        """`step` in tensors: both faces and adapters format what this returns."""
+        state, task, mode = self.state, self.task, self.autoreset_mode
+        before = self._ended_rows
+        ignored = None
+        if before is not None:
+            if mode is AutoresetMode.DISABLED:
+                raise RuntimeError(
+                    f"rows {before.tolist()} have ended: autoreset is disabled, reset them with"
+                    ' reset(options={"reset_mask": ...}) before the next step'
+                )
+            ignored = self._ended
+        action = self._reader.read(actions, ignored, self.validate)
+
+        after = task.transition(state, action)
+        state, terminated = after.state, after.terminated
+        limit = state.step >= task.horizon
+        if task.ends == "terminates":
+            terminated, truncated = terminated | limit, torch.zeros_like(terminated)
+        else:
+            truncated = limit & ~terminated
+        inner = terminated | truncated  # ended by the task itself
+        if self.max_episode_steps is not None:
+            self._elapsed = self._elapsed + 1
+            truncated = truncated | (self._elapsed >= self.max_episode_steps)
+        acted = torch.ones_like(inner)
+        if ignored is not None:
+            acted = ~ignored
+            terminated, truncated, inner = terminated & acted, truncated & acted, inner & acted
+        ended = terminated | truncated
+        rows = _rows(ended)  # the one synchronisation with the host
+        may_cut = self._has_network and (
+            task.ends == "truncates" or self.max_episode_steps is not None
+        )
+
+        terms, metrics = dict(after.terms), dict(after.metrics)
+        ending, final = None, None
+        if rows is not None:
+            ending = state.rows(rows)
+            self._settle(ending, rows, inner, terms, metrics)
+        self._fill(terms, metrics, ignored)
+        same_step = mode is AutoresetMode.SAME_STEP
+        if ending is not None and same_step:
+            if may_cut:
+                ending = ending.where(terminated[rows], task.prepare(ending.clone()))
+            final = Final(
+                self._owned(task.observe(ending), ending),
+                self._seed,
+                self._episode,
+                task.action_mask(ending),
+            )
+            self._restart(state, rows)
+        elif before is not None:
+            self._restart(state, before)
+        if self._has_network:
+            state = task.prepare(state)
+            if ending is not None and not same_step:
+                # An ended row keeps its last prediction; one that was cut off gets this one.
+                kept = ending.where(terminated[rows], state.rows(rows)) if may_cut else ending
+                state.put(rows, kept)
+        self._state = state
+        self._ended_rows = None if same_step else rows
+        self._ended = torch.zeros_like(ended) if same_step else ended
+        return Step(
+            observation=self._owned(task.observe(state), state),
+            reward=weighted_sum(self.weights, terms),
+            terminated=terminated,
+            truncated=truncated,
+            seed=self._seed,
+            episode=self._episode,
+            live=torch.ones_like(ended),
+            action_mask=task.action_mask(state),
+            terms=terms,
+            metrics=metrics,
+            end_metrics=self._end_metrics,
+            acted=acted,
+            ended=ended,
+            rows=rows,
+            final=final,
+            final_state=ending if self.keep_final else None,
+        )
+
+    @torch.no_grad()
+    def reset_tensors(self, seed: Any, options: Any) -> Step:
+        """`reset` in tensors."""
+        options = dict(options or {})
+        if unknown := sorted(set(options) - set(_OPTIONS)):
+            raise ValueError(f"reset knows no option {unknown}; known are {', '.join(_OPTIONS)}")
+        chosen = self._read_mask(options.get("reset_mask"))
+        if self._state is None and chosen is not None:
+            raise RuntimeError("the first reset must be of all rows; got a reset_mask")
+        seeds = self._read_seeds(seed)
+        start = self._read_episode(options.get("episode"))
+        group = self._read_group(options)
+        rows = torch.arange(self.num_envs, device=self.device) if chosen is None else chosen
+
+        known = self._seed[rows] >= 0
+        given = torch.tensor([s is not None for s in seeds], device=self.device)[rows]
+        # A row that was never seeded takes one from the operating system.
+        drawn = [secrets.randbits(62) if s is None else s for s in seeds]
+        new = torch.tensor(drawn, device=self.device)[rows]
+        fresh = given | ~known
+        self._seed = self._seed.clone()
+        self._seed[rows] = torch.where(fresh, new, self._seed[rows])
+        self._episode = self._episode.clone()
+        self._episode[rows] = torch.where(fresh, 0, self._episode[rows] + 1)
+        if start is not None:
+            self._episode[rows] = start[rows]
+        self._stream[rows] = self.episodes.stream(self._seed[rows])
+
+        state = self._first(rows, group)
+        if self._has_network:
+            state = self.task.prepare(state)
+        self._elapsed[rows] = 0
+        if self._state is None or chosen is None:
+            self._state = state.clone()
+            self._ended = torch.zeros_like(self._ended)
+            self._ended_rows = None
+        else:
+            self._state.put(rows, state)
+            self._ended = self._ended.clone()
+            self._ended[rows] = False
+            self._ended_rows = _rows(self._ended)
+        none = torch.zeros_like(self._ended)
+        return Step(
+            observation=self._owned(self.task.observe(self._state), self._state),
+            reward=self._zeros(),
+            terminated=none,
+            truncated=none.clone(),
+            seed=self._seed,
+            episode=self._episode,
+            live=none.index_fill(0, rows, True),
+            action_mask=self.task.action_mask(self._state),
+        )
+
+    def _settle(
+        self,
+        final: State,
+        rows: Tensor,
+        inner: Tensor,
+        terms: dict[str, Tensor],
+        metrics: dict[str, Tensor],
+    ) -> None:
+        """Add the terminal terms and episode metrics of the rows that the task itself ended."""
+        if self.max_episode_steps is not None:
+            own = inner[rows]
+            if not bool(own.any()):
+                return
+            final, rows = final.rows(own), rows[own]
+        result = self.task.outcome(final)
+        for table, values in ((terms, result.terms), (metrics, result.metrics)):
+            for name, value in values.items():
+                whole = table.get(name)
+                whole = self._zeros() if whole is None else whole.clone()
+                whole[rows] += value.to(whole.dtype)
+                table[name] = whole
+
+    def _fill(
+        self, terms: dict[str, Tensor], metrics: dict[str, Tensor], ignored: Tensor | None
+    ) -> None:
+        """Every declared term and free metric is there at every step, zero where it has no value."""
+        free = [name for name, metric in self.task.metrics.items() if metric.when in FREE]
+        for table, names in ((terms, self.task.terms), (metrics, free)):
+            if unknown := set(table) - set(names):
+                raise KeyError(f"{type(self.task).__name__} declares no {sorted(unknown)}")
+            for name in names:
+                if name not in table:
+                    table[name] = self._zeros()
+                elif ignored is not None:
+                    table[name] = table[name].masked_fill(ignored, 0.0)
+
+    def _zeros(self) -> Tensor:
+        return torch.zeros(self.num_envs, device=self.device)
+
+    def _restart(self, state: State, rows: Tensor) -> None:
+        """Overwrite rows by the first states of their next episodes."""
+        # A new tensor: `Final` still holds the old one.
+        self._episode = self._episode.index_add(0, rows, torch.ones_like(rows))
+        if self.max_episode_steps is not None:
+            self._elapsed = self._elapsed.index_fill(0, rows, 0)
+        state.put(rows, self._first(rows))
+
+    def _first(self, rows: Tensor, group: tuple[Tensor, int, bool] | None = None) -> State:
+        instance, key = self.episodes.draw(self._stream[rows], self._episode[rows])
+        if group is not None:
+            ids, repeats, shared = group
+            instance = self.episodes.at(ids)
+            row = torch.arange(len(rows), device=self.device)
+            key = key[row - row % repeats]
+            if not shared:
+                key = branch_key(key, row % repeats)
+        return self.task.initial_state(instance, key)
+
+    def _owned(self, observation: Observation, state: State) -> Observation:
+        """Copy what shares storage with the state, which the next step may write into."""
+        held = {v.untyped_storage().data_ptr() for v in state.tensors().values()}
+
+        def own(value: Tensor) -> Tensor:
+            return value.clone() if value.untyped_storage().data_ptr() in held else value
+
+        if isinstance(observation, dict):
+            return {k: own(v) for k, v in observation.items()}
+        return own(observation)
+
+    # --- reading what the caller gave ---
+
+    def _read_mask(self, mask: Any) -> Tensor | None:
+        if mask is None:
+            return None
+        if not isinstance(mask, np.ndarray | Tensor) or mask.dtype not in (np.bool_, torch.bool):
+            kind = getattr(mask, "dtype", type(mask).__name__)
+            raise TypeError(f"options['reset_mask'] must be a bool array or tensor; got {kind}")
+        if tuple(mask.shape) != (self.num_envs,):
+            raise ValueError(
+                f"options['reset_mask'] must be [{self.num_envs}]; got {list(mask.shape)}"
+            )
+        rows = _rows(torch.as_tensor(mask, device=self.device))
+        if rows is None:
+            raise ValueError("options['reset_mask'] must be True somewhere; got all False")
+        return rows
+
+    def _read_seeds(self, seed: Any) -> list[int | None]:
+        if seed is None:
+            return [None] * self.num_envs
+        if isinstance(seed, int | np.integer) and not isinstance(seed, bool):
+            seeds: list[Any] = [int(seed) + i for i in range(self.num_envs)]
+        else:
+            try:
+                seeds = list(seed)
+            except TypeError:
+                raise ValueError(f"seed must be an int, a list or None; got {seed!r}") from None
+        if len(seeds) != self.num_envs:
+            raise ValueError(f"seed must be one per row: {self.num_envs}; got {len(seeds)}")
+        for item in seeds:
+            whole = isinstance(item, int | np.integer) and not isinstance(item, bool)
+            if item is not None and not (whole and 0 <= item < 1 << 63):
+                raise ValueError(f"a seed must be an integer in 0 .. 2**63 - 1; got {item!r}")
+        return [None if item is None else int(item) for item in seeds]
+
+    def _read_episode(self, episode: Any) -> Tensor | None:
+        if episode is None:
+            return None
+        try:
+            value = torch.as_tensor(episode, device=self.device)
+            value = value.expand(self.num_envs)
+            good = not value.is_floating_point() and value.dtype != torch.bool and value.min() >= 0
+        except (RuntimeError, TypeError, ValueError):
+            good = False
+        if not good:
+            raise ValueError(
+                f"options['episode'] must be an integer >= 0, or {self.num_envs} of them;"
+                f" got {episode!r}"
+            )
+        return value.to(torch.int64)
+
+    def _read_group(self, options: dict[str, Any]) -> tuple[Tensor, int, bool] | None:
+        if options.get("instances") is None:
+            if "repeats" in options or "noise" in options:
+                raise ValueError("options 'repeats' and 'noise' need 'instances'")
+            return None
+        if options.get("reset_mask") is not None:
+            raise ValueError("options 'instances' and 'reset_mask' cannot go together")
+        repeats, noise = options.get("repeats", 1), options.get("noise", "fresh")
+        _check_noise(noise)
+        ids = torch.as_tensor(options["instances"], device=self.device)
+        if ids.ndim != 1 or ids.is_floating_point() or ids.dtype == torch.bool:
+            raise ValueError(
+                f"options['instances'] must be integers [N]; got {ids.dtype} {list(ids.shape)}"
+            )
+        if isinstance(repeats, bool) or not isinstance(repeats, int) or repeats < 1:
+            raise ValueError(f"options['repeats'] must be an integer >= 1; got {repeats!r}")
+        if len(ids) * repeats != self.num_envs:
+            raise ValueError(
+                f"{len(ids)} instances x {repeats} repeats must be num_envs={self.num_envs}"
+            )
+        count = self.episodes.count
+        low, high = int(ids.min()), int(ids.max())
+        if low < 0 or (count is not None and high >= count):
+            raise ValueError(
+                f"instance ids must be in 0 .. {count or 'any'} - 1; got {low} .. {high}"
+            )
+        return ids.to(torch.int64).repeat_interleave(repeats), repeats, noise == "shared"
+
+    def _template(self) -> State:
+        zero = torch.zeros(1, dtype=torch.int64, device=self.device)
+        return self.task.initial_state(*self.episodes.draw(zero, zero))
+
+
+def _rows(mask: Tensor) -> Tensor | None:
+    """The indices where a bool [B] is True, or None where it nowhere is."""
+    rows = mask.nonzero()[:, 0]
+    return rows if len(rows) else None
+
+
+def _check_noise(noise: Any) -> None:
+    if noise not in ("fresh", "shared"):
+        raise ValueError(f'noise must be "fresh" or "shared"; got {noise!r}')
+
+
+def _autoreset_mode(mode: str | AutoresetMode) -> AutoresetMode:
+    if isinstance(mode, AutoresetMode):
+        return mode
+    for item in AutoresetMode:
+        if str(mode).lower().replace("_", "").replace("-", "") in (
+            item.name.lower().replace("_", ""),
+            item.value.lower(),
+        ):
+            return item
+    names = ", ".join(f'"{item.name}"' for item in AutoresetMode)
+    raise ValueError(f"autoreset_mode must be an AutoresetMode or one of {names}; got {mode!r}")

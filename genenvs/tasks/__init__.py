@@ -1,0 +1,1 @@
+"""One folder per environment family; every id is declared here, as strings."""
