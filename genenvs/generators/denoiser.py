@@ -1,0 +1,158 @@
+"""The one interface to a frozen denoiser: predict noise and clean image for a batch of rows."""
+
+import threading
+from dataclasses import dataclass, field, replace
+
+import torch
+from torch import Tensor
+
+from genenvs.generators.folder import read_folder, resolve
+from genenvs.generators.schedule import NoiseSchedule, conversion
+
+__all__ = ["Denoiser", "NoiseSchedule", "load"]
+
+# Elements of x in one chunk: 4,096 digits, or 85 images of 3 x 32 x 32, on a CPU.
+CHUNK_ELEMENTS = {"cpu": 2**18, "cuda": 2**22}
+
+
+@dataclass(frozen=True, eq=False)
+class Denoiser:
+    """A frozen diffusion model as tasks see it; made by `load`.
+
+    Images are float32 in [-1, 1]. The `clip_sample` and `thresholding` settings of a scheduler
+    are sampling heuristics and are not applied.
+
+    Attributes:
+        name: what it was loaded by.
+        digest: SHA-256 over weights and configurations, hexadecimal.
+        shape: (C, H, W) of one image.
+        num_conditions: number of classes; 1 when unconditional.
+        condition_names: one name per condition.
+        schedule: the noise schedule, on `device`.
+        prediction: what the network predicts: "epsilon", "v_prediction" or "sample".
+        device: where the network lies.
+        dtype: the network's precision; whatever it is, results are float32.
+        max_batch: rows per evaluation; more are evaluated in chunks. Changing it changes results
+            by rounding only.
+        unet: the `UNet2DModel` itself, in evaluation mode, its parameters frozen.
+    """
+
+    name: str
+    digest: str
+    shape: tuple[int, ...]
+    num_conditions: int
+    condition_names: tuple[str, ...]
+    schedule: NoiseSchedule
+    prediction: str
+    device: torch.device
+    dtype: torch.dtype
+    max_batch: int
+    unet: torch.nn.Module
+    _table: Tensor = field(repr=False)  # float32 [N + 1, 4, 1, 1, 1], see `conversion`
+    _conditional: bool = field(repr=False)
+
+    def predict(self, x: Tensor, time: Tensor, condition: Tensor) -> Tensor:
+        """Return the predicted noise, float32 [B, C, H, W].
+
+        Gradients flow to `x` if it asks for them; the network has none. The result is never an
+        inference tensor.
+
+        Args:
+            x: float32 [B, C, H, W], the latents.
+            time: int64 [B] in 1..N, each row's own. A row at 0 is already clean: its noise is 0.
+            condition: int64 [B] in 0..num_conditions - 1; ignored when unconditional.
+
+        Raises:
+            ValueError: `x` has another shape.
+        """
+        if torch.is_inference_mode_enabled():
+            with torch.inference_mode(False), torch.no_grad():
+                return self.predict(x, time, condition)
+        output = self._evaluate(x, time, condition)
+        _, _, of_x, of_output = self._table[time].unbind(1)
+        return torch.addcmul(of_x * x, of_output, output)
+
+    def predict_both(self, x: Tensor, time: Tensor, condition: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the predicted clean image and noise, float32 [B, C, H, W] each.
+
+        One network evaluation, both converted from the network's own output: of a v-prediction
+        neither is obtained by dividing by a small alpha or sigma. Arguments as for `predict`; a
+        row at time 0 gives (x, 0).
+        """
+        if torch.is_inference_mode_enabled():
+            with torch.inference_mode(False), torch.no_grad():
+                return self.predict_both(x, time, condition)
+        output = self._evaluate(x, time, condition)
+        of_x, of_output, noise_of_x, noise_of_output = self._table[time].unbind(1)
+        clean = torch.addcmul(of_x * x, of_output, output)
+        return clean, torch.addcmul(noise_of_x * x, noise_of_output, output)
+
+    def _evaluate(self, x: Tensor, time: Tensor, condition: Tensor) -> Tensor:
+        """Return the network's output, float32 [B, C, H, W], in chunks of `max_batch`."""
+        if x.shape[1:] != self.shape or not len(x) == len(time) == len(condition):
+            raise ValueError(
+                f"{self.name} takes x [B, {', '.join(map(str, self.shape))}] with time [B] and "
+                f"condition [B]; got {list(x.shape)}, {list(time.shape)}, {list(condition.shape)}"
+            )
+        if len(x) > self.max_batch:
+            parts = zip(*(each.split(self.max_batch) for each in (x, time, condition)), strict=True)
+            return torch.cat([self._evaluate(*part) for part in parts])
+        label = condition if self._conditional else None
+        output = self.unet(x.to(self.dtype), time - 1, label, return_dict=False)[0]
+        return output.float()
+
+
+_cache: dict[tuple, Denoiser] = {}
+_lock = threading.Lock()
+
+
+def load(
+    generator: str,
+    device: str | torch.device = "cpu",
+    dtype: torch.dtype = torch.float32,
+    max_batch: int | None = None,
+) -> Denoiser:
+    """Load a generator; the same content on the same device is loaded once a process.
+
+    Args:
+        generator: a shipped name ("digits"), a local folder, or a hub id ("owner/name"). A folder
+            holds either a `UNet2DModel` (config.json, safetensors weights, scheduler_config.json)
+            or a pipeline with unet/ and scheduler/. Only JSON and safetensors files are read.
+        device: where to put it.
+        dtype: precision of the network.
+        max_batch: rows per evaluation; None chooses by image size and device.
+
+    Raises:
+        FileNotFoundError: there is no such name, folder or reachable hub repository.
+        ValueError: the folder holds no model that is supported, or its files are damaged.
+    """
+    device = torch.device(device)
+    if device.type == "cuda" and device.index is None:
+        device = torch.device("cuda", torch.cuda.current_device())
+    if max_batch is not None and max_batch < 1:
+        raise ValueError(f"max_batch must be at least 1; got {max_batch}")
+    with _lock:
+        source = resolve(generator)
+        key = (source.digest, device, dtype, max_batch)
+        if key not in _cache:
+            content = read_folder(source)
+            schedule = content.schedule.to(device)
+            elements = CHUNK_ELEMENTS.get(device.type, CHUNK_ELEMENTS["cuda"])
+            size = torch.Size(content.shape).numel()
+            _cache[key] = Denoiser(
+                name=generator,
+                digest=source.digest,
+                shape=content.shape,
+                num_conditions=len(content.condition_names),
+                condition_names=content.condition_names,
+                schedule=schedule,
+                prediction=content.prediction,
+                device=device,
+                dtype=dtype,
+                max_batch=max_batch or max(1, elements // size),
+                unet=content.unet.to(device=device, dtype=dtype),
+                _table=conversion(schedule, content.prediction)[..., None, None, None],
+                _conditional=content.conditional,
+            )
+        found = _cache[key]
+    return found if found.name == generator else replace(found, name=generator)

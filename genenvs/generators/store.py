@@ -1,0 +1,88 @@
+"""Where weights lie, how they are written, and how loading knows that they are the right ones."""
+
+import contextlib
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+WEIGHTS = Path(__file__).parent / "weights"
+MANIFEST = "manifest.json"
+
+
+def sha256(path: Path) -> str:
+    """Return the hexadecimal SHA-256 of a file's bytes."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@contextlib.contextmanager
+def atomic(path: Path) -> Iterator[Path]:
+    """Give a temporary name beside `path`; on success it becomes `path`, on failure it vanishes.
+
+    Whatever lay at `path` is intact until the new file is complete.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        temporary.chmod(0o644)  # mkstemp makes files that only their owner may read
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_json(path: Path, value: object) -> None:
+    """Write `value` as indented JSON, atomically."""
+    with atomic(path) as temporary:
+        temporary.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")
+
+
+def read_manifest(root: Path = WEIGHTS) -> dict[str, dict]:
+    """Return the manifest: path relative to `root` -> {"sha256": str, "bytes": int}."""
+    path = root / MANIFEST
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+
+
+def seal(paths: list[Path], root: Path = WEIGHTS) -> None:
+    """Enter files under `root` into its manifest, replacing what it said about them."""
+    manifest = read_manifest(root)
+    for path in paths:
+        name = path.relative_to(root).as_posix()
+        manifest[name] = {"sha256": sha256(path), "bytes": path.stat().st_size}
+    write_json(root / MANIFEST, dict(sorted(manifest.items())))
+
+
+def verify(paths: list[Path], root: Path = WEIGHTS) -> None:
+    """Check files under `root` against its manifest.
+
+    Raises:
+        ValueError: a file is missing, is not in the manifest, or has another SHA-256; the message
+            names the file, what was expected and what was found.
+    """
+    manifest = read_manifest(root)
+    for path in paths:
+        name = path.relative_to(root).as_posix()
+        if name not in manifest:
+            raise ValueError(f"{name} is not listed in {root / MANIFEST}; reinstall genenvs")
+        if not path.exists():
+            raise ValueError(f"shipped file {path} is missing; reinstall genenvs")
+        expected, size = manifest[name]["sha256"], manifest[name]["bytes"]
+        found = sha256(path)
+        if found != expected:
+            raise ValueError(
+                f"{path} is not the file that was shipped: expected SHA-256 {expected} "
+                f"({size} bytes), got {found} ({path.stat().st_size} bytes); reinstall genenvs"
+            )
+
+
+def cache_folder() -> Path:
+    """Return the user's cache folder: $GENENVS_CACHE, else $XDG_CACHE_HOME or ~/.cache/genenvs."""
+    if chosen := os.environ.get("GENENVS_CACHE"):
+        return Path(chosen).expanduser()
+    base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    return Path(base).expanduser() / "genenvs"

@@ -1,0 +1,1 @@
+"""Scripts that make and measure the shipped generators; only these need scikit-learn."""

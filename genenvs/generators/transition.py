@@ -1,0 +1,195 @@
+"""Update formulas of diffusion samplers: one copy, batched, each row at its own time.
+
+Times are int64 indices of a `NoiseSchedule`: 0 is clean data, N the noisiest. All functions are
+pure. They are total: a row that is already at time 0 and stays there keeps its value, so finished
+rows may ride along in a batch.
+"""
+
+from typing import Literal, get_args
+
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from genenvs.generators.denoiser import Denoiser, NoiseSchedule
+
+Sampler = Literal["ddim", "dpmpp_2m"]
+SAMPLERS: tuple[str, ...] = get_args(Sampler)
+
+
+def clean_from_noise(x: Tensor, noise: Tensor, time: Tensor, schedule: NoiseSchedule) -> Tensor:
+    """Return the clean image that `noise` implies: (x - sigma noise) / alpha.
+
+    Divides by alpha, so at the noisy end rounding grows (150-fold at N of DDPM's schedule);
+    `Denoiser.predict_both` avoids that where the network allows.
+
+    Args:
+        x: float32 [B, ...], latents at `time`.
+        noise: float32 [B, ...].
+        time: int64 [B] in 0..N.
+        schedule: the noise schedule.
+    """
+    return (x - _at(schedule.sigma, time, x) * noise) / _at(schedule.alpha, time, x)
+
+
+def ddim(
+    x: Tensor,
+    clean: Tensor,
+    noise: Tensor,
+    time: Tensor,
+    time_next: Tensor,
+    schedule: NoiseSchedule,
+) -> Tensor:
+    """Take the deterministic DDIM step (Song et al., 2021, eq. 12 with eta 0).
+
+    Args:
+        x: float32 [B, ...], latents at `time`; not needed by the deterministic rule, since
+            x = alpha clean + sigma noise, but part of every sampler's signature.
+        clean: float32 [B, ...], predicted clean image at (x, time).
+        noise: float32 [B, ...], predicted noise at (x, time).
+        time: int64 [B] in 0..N; not needed either.
+        time_next: int64 [B], usually below `time`; 0 gives `clean` itself.
+        schedule: the noise schedule.
+
+    Returns:
+        float32 [B, ...], latents at `time_next`.
+    """
+    del x, time
+    scaled = _at(schedule.alpha, time_next, clean) * clean
+    return torch.addcmul(scaled, _at(schedule.sigma, time_next, clean), noise)
+
+
+def dpmpp_2m(
+    x: Tensor,
+    clean: Tensor,
+    previous_clean: Tensor,
+    time: Tensor,
+    previous_time: Tensor,
+    time_next: Tensor,
+    schedule: NoiseSchedule,
+    first: Tensor,
+) -> Tensor:
+    """Take one step of DPM-Solver++(2M), midpoint form (Lu et al., 2022, algorithm 2).
+
+    With lambda = log(alpha / sigma), h the coming step in lambda and h' the previous one, the
+    clean image is extrapolated to D = clean + h / (2 h') (clean - previous_clean). First order
+    (D = clean, which is DDIM) on the first step and on the step to time 0, where lambda is
+    infinite, as diffusers' DPMSolverMultistepScheduler does it with final_sigmas_type "zero".
+
+    Args:
+        x: float32 [B, ...], latents at `time`.
+        clean: float32 [B, ...], predicted clean image at (x, time).
+        previous_clean: float32 [B, ...], the prediction one step earlier; any finite value where
+            `first`.
+        time: int64 [B] in 0..N.
+        previous_time: int64 [B], where `previous_clean` was predicted; any legal time where
+            `first`.
+        time_next: int64 [B], at most `time`.
+        schedule: the noise schedule.
+        first: bool [B], rows without a previous prediction.
+
+    Returns:
+        float32 [B, ...], latents at `time_next`.
+    """
+    log_snr = schedule.log_snr  # twice lambda; the factor cancels in the ratio of steps
+    here = log_snr[time]
+    coming, past = log_snr[time_next] - here, here - log_snr[previous_time]
+    single = first | (time_next == 0) | (past == 0)
+    slope = torch.where(single, 0.0, 0.5 * coming / torch.where(past == 0, 1.0, past))
+    target = torch.addcmul(clean, _column(slope, x), clean - previous_clean)
+
+    sigma = schedule.sigma[time]
+    # sigma_next / sigma; a row at time 0 has nothing left to scale.
+    keep = schedule.sigma[time_next] / torch.where(sigma == 0, 1.0, sigma)
+    pull = schedule.alpha[time_next] - schedule.alpha[time] * keep  # alpha_next (1 - exp(-h))
+    return torch.addcmul(_column(keep, x) * x, _column(pull, x), target)
+
+
+def uniform_times(schedule: NoiseSchedule, steps: int) -> Tensor:
+    """Return the grid of `steps` equal strides from N to 0, int64 [steps + 1], on the CPU.
+
+    It is diffusers' "trailing" spacing, shifted by one: the first time is the last timestep.
+
+    Raises:
+        ValueError: `steps` is not in 1..N.
+    """
+    if not 1 <= steps <= schedule.steps:
+        raise ValueError(f"steps must be in 1..{schedule.steps}; got {steps}")
+    return torch.linspace(schedule.steps, 0, steps + 1, dtype=torch.float64).round().long()
+
+
+@torch.no_grad()
+def sample(
+    denoiser: Denoiser,
+    noise: Tensor,
+    condition: Tensor,
+    times: Tensor,
+    sampler: str = "ddim",
+    progress: bool = False,
+) -> Tensor:
+    """Sample a batch of images along a fixed grid of times.
+
+    Args:
+        denoiser: the frozen model.
+        noise: float32 [B, C, H, W], the latents at the first time; never written to.
+        condition: int64 [B].
+        times: int64 [K + 1] for all rows or [B, K + 1], not rising, each in 0..N. A row that
+            reaches 0 early stays there.
+        sampler: "ddim" or "dpmpp_2m".
+        progress: show a progress bar over network evaluations.
+
+    Returns:
+        float32 [B, C, H, W], the latents at the last time. Rows are handled in chunks of
+        `denoiser.max_batch`.
+
+    Raises:
+        ValueError: an unknown sampler, or times of another shape, range or order.
+    """
+    if sampler not in SAMPLERS:
+        raise ValueError(f"sampler must be one of {', '.join(SAMPLERS)}; got {sampler!r}")
+    grid = times.to(denoiser.device).expand(len(noise), -1)
+    _check_grid(grid, times, len(noise), denoiser.schedule.steps)
+    noise, condition = noise.to(denoiser.device), condition.to(denoiser.device)
+    done = []
+    with tqdm(total=len(noise) * (grid.shape[1] - 1), disable=not progress, unit="eval") as bar:
+        rows = zip(
+            *(each.split(denoiser.max_batch) for each in (noise, condition, grid)), strict=True
+        )
+        for chunk in rows:
+            done.append(_sample_chunk(denoiser, *chunk, sampler, bar))
+    return torch.cat(done) if done else noise.clone()
+
+
+def _sample_chunk(
+    denoiser: Denoiser, x: Tensor, condition: Tensor, grid: Tensor, sampler: str, bar: tqdm
+) -> Tensor:
+    x, previous_clean, previous_time = x.clone(), x, grid[:, 0]
+    first = torch.ones(len(x), dtype=torch.bool, device=x.device)
+    for time, time_next in zip(grid.unbind(1)[:-1], grid.unbind(1)[1:], strict=True):
+        clean, noise = denoiser.predict_both(x, time, condition)
+        if sampler == "ddim":
+            x = ddim(x, clean, noise, time, time_next, denoiser.schedule)
+        else:
+            history = (previous_clean, time, previous_time, time_next)
+            x = dpmpp_2m(x, clean, *history, denoiser.schedule, first)
+            previous_clean, previous_time, first = clean, time, torch.zeros_like(first)
+        bar.update(len(x))
+    return x
+
+
+def _check_grid(grid: Tensor, times: Tensor, rows: int, limit: int) -> None:
+    if times.dtype != torch.int64 or times.dim() not in (1, 2) or times.shape[-1] < 1:
+        raise ValueError(
+            f"times must be int64 [K + 1] or [{rows}, K + 1]; got {times.dtype} {list(times.shape)}"
+        )
+    rises = bool((grid[:, 1:] > grid[:, :-1]).any())
+    if rises or (grid.numel() and not 0 <= int(grid.min()) <= int(grid.max()) <= limit):
+        raise ValueError(f"times must not rise and lie in 0..{limit}; got {times.tolist()}"[:300])
+
+
+def _at(table: Tensor, time: Tensor, like: Tensor) -> Tensor:
+    return _column(table[time], like)
+
+
+def _column(values: Tensor, like: Tensor) -> Tensor:
+    return values.view(-1, *[1] * (like.dim() - 1))  # [B, 1, ...]

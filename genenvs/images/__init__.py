@@ -1,0 +1,1 @@
+"""Batched functions over images: no state, no task."""
