@@ -7,7 +7,7 @@ import multiprocessing
 import os
 import secrets
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import gymnasium as gym
 import numpy as np
@@ -27,6 +27,7 @@ COMMON = ("split", "instances", "reward_weights", "horizon", "device", "dtype", 
 VECTOR = ("num_envs", "output", "autoreset_mode", "validate", "keep_final", "max_episode_steps")
 FREE = ("step", "end")  # kinds of metrics that a step carries
 _OPTIONS = ("reset_mask", "episode", "instances", "repeats", "noise")
+Returned = TypeVar("Returned", Tensor, dict[str, Tensor], Observation)
 
 
 def load_task(task: str | type[Task]) -> type[Task]:
@@ -241,7 +242,7 @@ class TaskVectorEnv(gym.vector.VectorEnv[Any, Any, Any]):
         Raises:
             TypeError: the action space is continuous.
         """
-        mask = self.task.action_mask(self.state)
+        mask = self._mask(self.state)
         if mask is None:
             size = flat_actions(self.single_action_space)
             mask = torch.ones(self.num_envs, size, dtype=torch.bool, device=self.device)
@@ -374,7 +375,10 @@ class TaskVectorEnv(gym.vector.VectorEnv[Any, Any, Any]):
         action = self._reader.read(actions, ignored, self.validate)
 
         after = task.transition(state, action)
-        state, terminated = after.state, after.terminated
+        state = after.state
+        # Resetting the ended rows writes into the state: what is returned must not be part of it.
+        terms, metrics = self._owned(after.terms, state), self._owned(after.metrics, state)
+        terminated = self._owned(after.terminated, state)
         limit = state.step >= task.horizon
         if task.ends == "terminates":
             terminated, truncated = terminated | limit, torch.zeros_like(terminated)
@@ -394,7 +398,6 @@ class TaskVectorEnv(gym.vector.VectorEnv[Any, Any, Any]):
             task.ends == "truncates" or self.max_episode_steps is not None
         )
 
-        terms, metrics = dict(after.terms), dict(after.metrics)
         ending, final = None, None
         if rows is not None:
             ending = state.rows(rows)
@@ -430,7 +433,7 @@ class TaskVectorEnv(gym.vector.VectorEnv[Any, Any, Any]):
             seed=self._seed,
             episode=self._episode,
             live=torch.ones_like(ended),
-            action_mask=task.action_mask(state),
+            action_mask=self._mask(state),
             terms=terms,
             metrics=metrics,
             end_metrics=self._end_metrics,
@@ -491,7 +494,7 @@ class TaskVectorEnv(gym.vector.VectorEnv[Any, Any, Any]):
             seed=self._seed,
             episode=self._episode,
             live=none.index_fill(0, rows, True),
-            action_mask=self.task.action_mask(self._state),
+            action_mask=self._mask(self._state),
         )
 
     def _settle(
@@ -552,16 +555,20 @@ class TaskVectorEnv(gym.vector.VectorEnv[Any, Any, Any]):
                 key = branch_key(key, row % repeats)
         return self.task.initial_state(instance, key)
 
-    def _owned(self, observation: Observation, state: State) -> Observation:
+    def _mask(self, state: State) -> Tensor | None:
+        mask = self.task.action_mask(state)
+        return None if mask is None else self._owned(mask, state)
+
+    def _owned(self, values: Returned, state: State) -> Returned:
         """Copy what shares storage with the state, which the next step may write into."""
         held = {v.untyped_storage().data_ptr() for v in state.tensors().values()}
 
         def own(value: Tensor) -> Tensor:
             return value.clone() if value.untyped_storage().data_ptr() in held else value
 
-        if isinstance(observation, dict):
-            return {k: own(v) for k, v in observation.items()}
-        return own(observation)
+        if isinstance(values, dict):
+            return {k: own(v) for k, v in values.items()}
+        return own(values)
 
     # --- reading what the caller gave ---
 
