@@ -7,7 +7,8 @@ alone, so only the solutions are stored: what a solver with many steps makes of 
 """
 
 import difflib
-from dataclasses import asdict, dataclass, fields
+import json
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
@@ -21,8 +22,10 @@ from genenvs.generators.transition import SAMPLERS
 
 SPLITS = ("train", "validation", "test")
 SHIPPED_SIZES = {"train": 8192, "validation": 1024, "test": 2048}
-SHIPPED_SAMPLER, SHIPPED_STEPS = "ddim", 200
-USER_SAMPLER, USER_STEPS = "dpmpp_2m", 50
+SHIPPED_SAMPLER: str = "ddim"
+SHIPPED_STEPS: int = 200
+USER_SAMPLER: str = "dpmpp_2m"
+USER_STEPS: int = 50
 # What the draws of an instance are for; see `random.counter`.
 CONDITION, NOISE = 0, 1
 
@@ -152,13 +155,13 @@ def read_key(path: Path) -> Key:
     try:
         with safe_open(path, "pt") as file:
             metadata = file.metadata() or {}
-        return Key(**{each.name: metadata[each.name] for each in fields(Key)})
+        return Key(**json.loads(metadata["bank"]))
     except (SafetensorError, OSError) as error:
         raise ValueError(
             f"bank {path} is damaged ({error}); delete it and build it again"
         ) from error
-    except KeyError as error:
-        raise ValueError(f"{path} is no bank: its metadata has no {error}") from error
+    except (KeyError, TypeError, json.JSONDecodeError) as error:
+        raise ValueError(f"{path} is no bank: its metadata has no key ({error})") from error
 
 
 def read_solution(path: Path, shape: tuple[int, ...]) -> Tensor:

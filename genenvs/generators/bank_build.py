@@ -1,6 +1,7 @@
 """Build banks of solutions, resumably; the command is `python -m genenvs.generators.bank`."""
 
 import argparse
+import json
 import shutil
 import time
 from dataclasses import asdict
@@ -127,10 +128,15 @@ def _part(denoiser: Denoiser, key: bank.Key, path: Path, start: int, stop: int) 
 
 
 def _write(path: Path, solution: Tensor, key: bank.Key) -> None:
+    # One entry of metadata, because safetensors writes several in random order.
     from safetensors.torch import save_file
 
     with store.atomic(path) as temporary:
-        save_file({"solution": solution.contiguous()}, temporary, metadata=asdict(key))
+        save_file(
+            {"solution": solution.contiguous()},
+            temporary,
+            metadata={"bank": json.dumps(asdict(key))},
+        )
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -102,7 +102,7 @@ class Denoiser:
         return output.float()
 
 
-_cache: dict[tuple, Denoiser] = {}
+_cache: dict[tuple, dict[str, Denoiser]] = {}  # content, device, dtype, max_batch -> by name
 _lock = threading.Lock()
 
 
@@ -134,12 +134,17 @@ def load(
     with _lock:
         source = resolve(generator)
         key = (source.digest, device, dtype, max_batch)
-        if key not in _cache:
+        named = _cache.setdefault(key, {})
+        if generator in named:
+            return named[generator]
+        if named:  # the same content under another name: share the network
+            made = replace(next(iter(named.values())), name=generator)
+        else:
             content = read_folder(source)
             schedule = content.schedule.to(device)
             elements = CHUNK_ELEMENTS.get(device.type, CHUNK_ELEMENTS["cuda"])
             size = torch.Size(content.shape).numel()
-            _cache[key] = Denoiser(
+            made = Denoiser(
                 name=generator,
                 digest=source.digest,
                 shape=content.shape,
@@ -154,5 +159,5 @@ def load(
                 _table=conversion(schedule, content.prediction)[..., None, None, None],
                 _conditional=content.conditional,
             )
-        found = _cache[key]
-    return found if found.name == generator else replace(found, name=generator)
+        named[generator] = made
+        return made

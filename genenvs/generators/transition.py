@@ -152,10 +152,9 @@ def sample(
     noise, condition = noise.to(denoiser.device), condition.to(denoiser.device)
     done = []
     with tqdm(total=len(noise) * (grid.shape[1] - 1), disable=not progress, unit="eval") as bar:
-        rows = zip(
-            *(each.split(denoiser.max_batch) for each in (noise, condition, grid)), strict=True
-        )
-        for chunk in rows:
+        for start in range(0, len(noise), denoiser.max_batch):
+            rows = slice(start, start + denoiser.max_batch)
+            chunk = noise[rows], condition[rows], grid[rows]
             done.append(_sample_chunk(denoiser, *chunk, sampler, bar))
     return torch.cat(done) if done else noise.clone()
 

@@ -29,7 +29,7 @@ def frechet_distance(first: Tensor, second: Tensor) -> float:
     if not (torch.isfinite(first).all() and torch.isfinite(second).all()):
         raise ValueError("features must be finite")
     shift = (first.mean(0) - second.mean(0)).square().sum()
-    a, b = first.T.cov().atleast_2d(), second.T.cov().atleast_2d()
+    a, b = torch.atleast_2d(first.T.cov()), torch.atleast_2d(second.T.cov())
     values, vectors = torch.linalg.eigh(a)
     root = (vectors * values.clamp(min=0).sqrt()) @ vectors.T
     cross = torch.linalg.eigvalsh(root @ b @ root).clamp(min=0).sqrt().sum()

@@ -122,7 +122,9 @@ def picture(denoiser: Denoiser, path: Path, columns: int = 12, scale: int = 6) -
 
     bar = np.full((90, 3), 200, np.uint8)
     whole = np.hstack([sheet(made), bar, sheet(real)])
-    image = Image.fromarray(whole).resize((whole.shape[1] * scale, 90 * scale), Image.NEAREST)
+    image = Image.fromarray(whole).resize(
+        (whole.shape[1] * scale, 90 * scale), Image.Resampling.NEAREST
+    )
     with store.atomic(path) as temporary:
         image.save(temporary, format="PNG")
 
