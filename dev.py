@@ -1,7 +1,7 @@
 """Install and run what people and CI run, with nothing but Python: `python dev.py test`.
 
     demo       train the first agent and draw what it makes, under runs/demo/
-    test       lint, check types, run the tests and the laws of every environment
+    test       lint, check types, check the laws of every environment, run the tests
     lint       the first part of `test` alone
     bench      measure speed and memory
     ci-wheel   build the wheel, look inside, and play every environment from it elsewhere
@@ -33,27 +33,26 @@ ROOT = Path(__file__).resolve().parent
 VENV = ROOT / ".venv"
 STAMP = VENV / "genenvs-installed.json"
 
-AGENTS = frozenset({"agents", "benchmarks"})
-EVERYTHING = frozenset({"all"})
+FOR_AGENTS = frozenset({"agents", "benchmarks"})
+FOR_TESTS = frozenset({"all"})
 MOST_WORKERS = 8  # each test process holds its own PyTorch, some 0.5 GB
 
 
 class Stop(Exception):
-    """What ends this program with one sentence: `Stop(sentence, exit code)`."""
+    """Ends this program with one sentence: `Stop(sentence, exit code)`."""
 
 
-def say(*words):
+def say(*words: object) -> None:
     print("dev.py:", *words, flush=True)
 
 
-def run(command, **options):
-    """Run a program and give its exit code; on Ctrl-C let it end by itself, a second one ends it.
+def run(command: list, cwd: Path = ROOT) -> int:
+    """Run a program and give its exit code; on Ctrl-C wait for it to end, on a second one end it.
 
-    `subprocess.run` would kill it a quarter of a second after Ctrl-C, while it still writes what it
-    has so far.
+    `subprocess.run` would kill it a quarter of a second after the first, while it still writes
+    down what it has so far.
     """
-    options.setdefault("cwd", ROOT)
-    process = subprocess.Popen([str(word) for word in command], **options)
+    process = subprocess.Popen([str(word) for word in command], cwd=str(cwd))
     interrupts = 0
     while True:
         try:
@@ -68,24 +67,19 @@ def run(command, **options):
     return code
 
 
-def must(command, sentence, **options):
-    """Run a program that has to succeed."""
-    code = run(command, **options)
+def must(command: list, sentence: str, cwd: Path = ROOT) -> None:
+    """Run a program that has to succeed; where it does not, stop with `sentence`."""
+    code = run(command, cwd)
     if code != 0:
-        raise Stop(sentence, code if code > 0 else 1)
+        raise Stop(sentence, max(code, 1))
 
 
-# ---------------------------------------------------------------------------------------------
-# installing
-
-
-def check_python():
+def check_python() -> None:
+    oldest = "{}.{}".format(*OLDEST_PYTHON)
     if sys.version_info < OLDEST_PYTHON:
         raise Stop(
-            "genenvs needs Python {0}.{1} or newer and this is {2} ({3}); name a newer one, as in "
-            "`make test PYTHON=python{0}.{1}`.".format(
-                *OLDEST_PYTHON, platform.python_version(), sys.executable
-            ),
+            f"genenvs needs Python {oldest} or newer and this is {platform.python_version()} "
+            f"({sys.executable}); name a newer one, as in `make test PYTHON=python{oldest}`.",
             2,
         )
     try:
@@ -93,26 +87,29 @@ def check_python():
         import venv  # noqa: F401
     except ImportError as error:
         raise Stop(
-            "this Python ({}) cannot make virtual environments, it lacks `{}`; on Debian and Ubuntu "
-            "`apt install python3-venv` adds it.".format(sys.executable, error.name),
+            f"this Python ({sys.executable}) cannot make virtual environments, it lacks "
+            f"`{error.name}`; on Debian and Ubuntu `apt install python3-venv` adds it.",
             2,
-        )
+        ) from None
 
 
-def python_in(venv):
+def python_in(venv: Path) -> Path:
     """The interpreter of a virtual environment."""
     return venv / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
 
 
-def make_venv(path):
+def in_venv(module: str, *arguments: object) -> list:
+    """The command that runs a module in `.venv`."""
+    return [python_in(VENV), "-m", module, *arguments]
+
+
+def make_venv(path: Path) -> None:
+    # This program may itself run in the environment that is about to be made anew.
     interpreter = getattr(sys, "_base_executable", None) or sys.executable
-    must(
-        [interpreter, "-m", "venv", "--clear", path],
-        "no virtual environment could be made in {}.".format(path),
-    )
+    must([interpreter, "-m", "venv", "--clear", path], f"no virtual environment came of {path}.")
 
 
-def files_hash():
+def files_hash() -> str:
     """What asks for another installation into the same virtual environment."""
     files = hashlib.sha256()
     for name in ("pyproject.toml", "constraints.txt"):
@@ -120,7 +117,7 @@ def files_hash():
     return files.hexdigest()
 
 
-def base():
+def base() -> dict:
     """What asks for another virtual environment."""
     return {
         "folder": str(ROOT),  # an editable installation holds this path
@@ -130,61 +127,62 @@ def base():
     }
 
 
-def read_stamp():
+def read_stamp() -> dict:
     try:
         return json.loads(STAMP.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
 
 
-def write_stamp(**stamp):
+def write_stamp(**stamp: object) -> None:
     STAMP.write_text(json.dumps(stamp, indent=1) + "\n", encoding="utf-8")
 
 
-def has_nvidia_driver():
+def has_nvidia_driver() -> bool:
     return Path("/proc/driver/nvidia/version").exists() or shutil.which("nvidia-smi") is not None
 
 
-def advise_about_torch():
+def advise_about_torch() -> None:
     """Say what the CPU index saves where PyPI's own wheel brings a CUDA that nothing can use."""
     if sysconfig.get_platform() != "linux-x86_64" or has_nvidia_driver():
         return
     if not os.environ.get("TORCH_INDEX"):
         say(
-            "no NVIDIA driver here. Unless pip already knows of a CPU build of PyTorch, it downloads "
-            "2.8 GB with CUDA, where 0.3 GB do: Ctrl-C and TORCH_INDEX={} takes those.".format(
-                CPU_INDEX
-            )
+            "no NVIDIA driver here. Unless pip already knows of a CPU build of PyTorch, it brings "
+            f"2.8 GB with CUDA where 0.3 GB do: Ctrl-C, then TORCH_INDEX={CPU_INDEX} takes those."
         )
 
 
-def pip_install(python, *wanted):
-    """Install within the constraints: PyTorch alone first, from its own index where one is named."""
-    pip = [python, "-m", "pip", "install", "--disable-pip-version-check"]
-    pins = ["--constraint", ROOT / "constraints.txt"]
+def pip_install(python: Path, *wanted: object) -> None:
+    """Install within the constraints: PyTorch first, alone, from its own index if one is named."""
+    pip = [python, "-m", "pip", "install", "--constraint", ROOT / "constraints.txt"]
     index = os.environ.get("TORCH_INDEX")
     source = ["--index-url", index] if index else []
-    failed = "installation failed, see pip's words above; the next run tries again."
-    must([*pip, *pins, *source, "--no-deps", "torch"], failed)
-    must([*pip, *pins, *wanted], failed)
+    failed = "the installation failed, pip says why above; the next run tries again."
+    must([*pip, *source, "--no-deps", "torch"], failed)
+    must([*pip, *wanted], failed)
 
 
-def ensure_venv(stamp):
-    """See to a `.venv` of this Python and platform; say whether this program may make it anew.
+def ensure_venv(stamp: dict) -> bool:
+    """See to a `.venv` of this Python and platform; say whether this program made it.
 
     One that somebody else made is used as it is and never deleted.
     """
     if not VENV.exists() or (stamp.get("ours") and stamp["base"] != base()):
         say("making", VENV)
-        make_venv(VENV)
+        try:
+            make_venv(VENV)
+        except BaseException:
+            shutil.rmtree(str(VENV), ignore_errors=True)  # half of one would pass for another's
+            raise
         return True
-    ask = "import sys; sys.exit(sys.version_info < {})".format(OLDEST_PYTHON)
+    ask = f"import pip, sys; sys.exit(sys.version_info < {OLDEST_PYTHON})"
     if not python_in(VENV).exists() or run([python_in(VENV), "-c", ask]) != 0:
-        raise Stop("{} has no Python that genenvs can use; move it away.".format(VENV), 2)
+        raise Stop(f"{VENV} holds no Python with pip that genenvs can use; move it away.", 2)
     return stamp.get("ours", False)
 
 
-def ensure_installed(extras):
+def ensure_installed(extras: frozenset) -> None:
     """Install this checkout with `extras` into `.venv`, unless the stamp says that it is done."""
     stamp = read_stamp()
     installed = frozenset(stamp.get("extras", ())) if stamp.get("base") == base() else frozenset()
@@ -195,34 +193,26 @@ def ensure_installed(extras):
     write_stamp(ours=ours, base=base())
     advise_about_torch()
     wanted = sorted(extras | installed)
-    say("installing genenvs[{}]".format(",".join(wanted)))
-    pip_install(python_in(VENV), "--editable", "{}[{}]".format(ROOT, ",".join(wanted)))
+    say(f"installing genenvs[{','.join(wanted)}]")
+    pip_install(python_in(VENV), "--editable", f"{ROOT}[{','.join(wanted)}]")
     # Written last: an installation that was cut short is done again.
     write_stamp(ours=ours, base=base(), files=files_hash(), extras=wanted)
-    say("installed in {:.0f} s".format(time.perf_counter() - started))
+    say(f"installed in {time.perf_counter() - started:.0f} s")
 
 
-# ---------------------------------------------------------------------------------------------
-# targets
-
-
-def in_venv(*words):
-    return [python_in(VENV), "-m", *words]
-
-
-def run_checks(checks):
-    """Run every check, say how each ended, and give the first exit code that is not 0."""
+def run_checks(checks: list) -> int:
+    """Run every (name, command), say how each ended, and give the first exit code that is not 0."""
     results = []
     for name, command in checks:
         say(name)
         started = time.perf_counter()
         results.append((name, run(command), time.perf_counter() - started))
     for name, code, seconds in results:
-        say("{:<12} {:>6.1f} s  {}".format(name, seconds, "failed" if code else "passed"))
+        say(f"{name:<8}{seconds:6.1f} s  {'failed' if code else 'passed'}")
     return next((code for _, code, _ in results if code), 0)
 
 
-def lint_checks():
+def lint_checks() -> list:
     return [
         ("format", in_venv("ruff", "format", "--check", ".")),
         ("lint", in_venv("ruff", "check", ".")),
@@ -230,65 +220,58 @@ def lint_checks():
     ]
 
 
-def lint(arguments):
-    ensure_installed(EVERYTHING)
+def lint(arguments: list) -> int:
+    ensure_installed(FOR_TESTS)
     return run_checks(lint_checks())
 
 
-def test(arguments):
-    ensure_installed(EVERYTHING)
-    workers = str(min(os.cpu_count() or 1, MOST_WORKERS))
-    return run_checks(
-        [
-            *lint_checks(),
-            ("laws", in_venv("genenvs", "check", "--all")),
-            ("tests", in_venv("pytest", "-n", workers, *arguments)),
-        ]
-    )
+def test(arguments: list) -> int:
+    ensure_installed(FOR_TESTS)
+    workers = min(os.cpu_count() or 1, MOST_WORKERS)
+    laws = ("laws", in_venv("genenvs", "check", "--all"))
+    tests = ("tests", in_venv("pytest", "-n", workers, *arguments))
+    return run_checks([*lint_checks(), laws, tests])
 
 
-def demo(arguments):
-    ensure_installed(AGENTS)
+def demo(arguments: list) -> int:
+    ensure_installed(FOR_AGENTS)
     return run(in_venv("benchmarks.demo", *arguments))
 
 
-def bench(arguments):
-    ensure_installed(AGENTS)
+def bench(arguments: list) -> int:
+    ensure_installed(FOR_AGENTS)
     return run(in_venv("benchmarks.speed", *arguments))
 
 
-def ci_wheel(arguments):
+def ci_wheel(arguments: list) -> int:
     """Build sdist and wheel, check the wheel, and play from it in an environment of its own."""
-    ensure_installed(EVERYTHING)
-    checks = ROOT / "tests" / "repository"
+    ensure_installed(FOR_TESTS)
     with tempfile.TemporaryDirectory(prefix="genenvs-wheel-") as name:
         folder = Path(name)
         dist, venv = folder / "dist", folder / "venv"
         must(in_venv("build", "--outdir", dist, ROOT), "the wheel could not be built.")
-        (wheel,) = dist.glob("*.whl")
-        must(in_venv("tests.repository.wheel", wheel), "the wheel is not what it should be.")
+        must(in_venv("tests.repository.dist", dist), "the wheel is not what it should be.")
         make_venv(venv)
+        (wheel,) = dist.glob("*.whl")
         pip_install(python_in(venv), wheel)
-        must([python_in(venv), "-m", "pip", "check"], "the wheel's requirements do not agree.")
-        script = shutil.copy(str(checks / "play_every_id.py"), str(folder))
-        # Isolated: nothing of the checkout is on the path, only what the wheel installed.
-        must(
-            [python_in(venv), "-I", script],
-            "not every environment can be played from the wheel.",
-            cwd=folder,
-        )
+        must([python_in(venv), "-m", "pip", "check"], "the wheel's requirements disagree.")
+        script = ROOT / "tests" / "repository" / "play_every_id.py"
+        shutil.copy(str(script), str(folder))
+        # Isolated and elsewhere: only what the wheel installed can be imported.
+        play = [python_in(venv), "-I", folder / script.name]
+        must(play, "not every environment can be played from the wheel.", folder)
     return 0
 
 
 TARGETS = {"demo": demo, "test": test, "lint": lint, "bench": bench, "ci-wheel": ci_wheel}
 
 
-def main(arguments):
+def main(arguments: list) -> int:
     if not arguments or arguments[0] in ("-h", "--help"):
         print(__doc__)
         return 0
     if arguments[0] not in TARGETS:
-        raise Stop("unknown target {!r}; there are {}.".format(arguments[0], ", ".join(TARGETS)), 2)
+        raise Stop(f"unknown target {arguments[0]!r}; there are {', '.join(TARGETS)}.", 2)
     check_python()
     return TARGETS[arguments[0]](arguments[1:])
 

@@ -1,0 +1,81 @@
+"""What sdist and wheel must hold: `python -m tests.repository.dist FOLDER` after a build."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sys
+import tarfile
+import zipfile
+from pathlib import Path, PurePosixPath
+
+PACKAGE = "genenvs"
+WEIGHTS = "genenvs/generators/weights"
+LARGEST_WHEEL = 40_000_000  # bytes
+WEIGHTS_SUFFIX = ".safetensors"
+CHECKOUT_ONLY = {"agents", "benchmarks", "docs", "tests"}
+
+
+def wheel_problems(wheel: Path) -> list[str]:
+    """Everything that is wrong with a wheel, in sentences."""
+    problems = []
+    size = wheel.stat().st_size
+    if size > LARGEST_WHEEL:
+        problems.append(f"{wheel.name} has {size:,} bytes; at most {LARGEST_WHEEL:,} are allowed")
+    with zipfile.ZipFile(wheel) as archive:
+        names = set(archive.namelist())
+        top = {PurePosixPath(name).parts[0] for name in names}
+        metadata = {name for name in top if name.endswith(".dist-info")}
+        if top - metadata != {PACKAGE} or len(metadata) != 1:
+            problems.append(f"top level is {sorted(top)}; only {PACKAGE} and its metadata may be")
+        if f"{PACKAGE}/py.typed" not in names:
+            problems.append("py.typed is missing: type checkers would ignore the package")
+        if not any(name.endswith("/licenses/LICENSE") for name in names):
+            problems.append("LICENSE is missing")
+        problems += weight_problems(archive, names)
+    return problems
+
+
+def weight_problems(archive: zipfile.ZipFile, names: set[str]) -> list[str]:
+    """How the weights in the wheel differ from what its own manifest promises."""
+    if f"{WEIGHTS}/manifest.json" not in names:
+        return [f"{WEIGHTS}/manifest.json is missing"]
+    manifest = json.loads(archive.read(f"{WEIGHTS}/manifest.json"))
+    problems = []
+    for name, promised in manifest.items():
+        if f"{WEIGHTS}/{name}" not in names:
+            problems.append(f"{name} is in the manifest but not in the wheel")
+        elif hashlib.sha256(archive.read(f"{WEIGHTS}/{name}")).hexdigest() != promised["sha256"]:
+            problems.append(f"{name} is not the file whose SHA-256 the manifest gives")
+    if not any(name.endswith(WEIGHTS_SUFFIX) for name in manifest):
+        problems.append("the manifest names no weights")
+    present = {
+        str(PurePosixPath(name).relative_to(WEIGHTS))
+        for name in names
+        if name.startswith(f"{WEIGHTS}/") and name.endswith(WEIGHTS_SUFFIX)
+    }
+    problems += [
+        f"{name} is in the wheel but not in the manifest" for name in present - set(manifest)
+    ]
+    return problems
+
+
+def sdist_problems(sdist: Path) -> list[str]:
+    """Folders that a source distribution lacks: who gets it must be able to run the tests."""
+    with tarfile.open(sdist) as archive:
+        second = {PurePosixPath(name).parts[1] for name in archive.getnames() if "/" in name}
+    return [f"{name} is missing in {sdist.name}" for name in sorted(CHECKOUT_ONLY - second)]
+
+
+def main(folder: Path) -> int:
+    (wheel,) = folder.glob("*.whl")
+    (sdist,) = folder.glob("*.tar.gz")
+    problems = wheel_problems(wheel) + sdist_problems(sdist)
+    for problem in problems:
+        print(f"{wheel.name}: {problem}", file=sys.stderr)
+    print(f"{wheel.name}: {wheel.stat().st_size / 1e6:.1f} MB, {len(problems)} problems")
+    return 1 if problems else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1])))
