@@ -60,6 +60,8 @@ class Judge:
         shape: (C, H, W) of one image.
         num_classes: number of classes.
         network: the network itself.
+        real_features: float32 [371, F], features of the real test split's images, to which sets
+            of samples are compared.
     """
 
     name: str
@@ -67,6 +69,7 @@ class Judge:
     shape: tuple[int, ...]
     num_classes: int
     network: JudgeNetwork
+    real_features: Tensor
 
     @torch.no_grad()
     def logits(self, images: Tensor) -> Tensor:
@@ -90,23 +93,36 @@ class Judge:
 _cache: dict[tuple, Judge] = {}
 
 
-def files(name: str) -> tuple[Path, Path]:
-    """Return where a judge's configuration and weights lie."""
+def files(name: str) -> tuple[Path, Path, Path]:
+    """Return where a judge's configuration, weights and features of real images lie."""
     folder = store.WEIGHTS / f"{name}-judge"
-    return folder / "config.json", folder / "model.safetensors"
+    names = ("config.json", "model.safetensors", "real-test-features.safetensors")
+    config, weights, real = (folder / each for each in names)
+    return config, weights, real
 
 
-def save_judge(name: str, network: JudgeNetwork, architecture: Architecture) -> None:
-    """Write a judge and enter it into the manifest, atomically file by file."""
+def save_judge(
+    name: str, network: JudgeNetwork, architecture: Architecture, real: Tensor
+) -> None:
+    """Write a judge and enter it into the manifest, atomically file by file.
+
+    Args:
+        name: the generator that it judges.
+        network: trained.
+        architecture: its sizes.
+        real: float32 [M, C, H, W], the real test images.
+    """
     from safetensors.torch import save_file
 
-    config, weights = files(name)
+    config, weights, features = files(name)
     store.write_json(config, asdict(architecture))
     with store.atomic(weights) as temporary:
         save_file(
             {key: value.contiguous() for key, value in network.state_dict().items()}, temporary
         )
-    store.seal([config, weights], store.WEIGHTS)
+    with store.atomic(features) as temporary, torch.no_grad():
+        save_file({"features": network.eval()(real)[1].contiguous()}, temporary)
+    store.seal([config, weights, features], store.WEIGHTS)
 
 
 def load_judge(name: str = "digits", device: str | torch.device = "cpu") -> Judge:
@@ -118,10 +134,10 @@ def load_judge(name: str = "digits", device: str | torch.device = "cpu") -> Judg
     """
     from safetensors.torch import load_file
 
-    config, weights = files(name)
+    config, weights, real = files(name)
     if not config.parent.is_dir():
         raise FileNotFoundError(f"no judge ships for {name!r}: {config.parent} does not exist")
-    store.verify([config, weights], store.WEIGHTS)
+    store.verify([config, weights, real], store.WEIGHTS)
     digest, device = store.sha256(weights), torch.device(device)
     if (digest, device) not in _cache:
         values = json.loads(config.read_text(encoding="utf-8"))
@@ -130,7 +146,8 @@ def load_judge(name: str = "digits", device: str | torch.device = "cpu") -> Judg
         network = JudgeNetwork(architecture)
         network.load_state_dict(load_file(weights))
         network = network.eval().requires_grad_(False).to(device)
+        features = load_file(real)["features"].to(device)
         _cache[digest, device] = Judge(
-            name, digest, architecture.shape, architecture.classes, network
+            name, digest, architecture.shape, architecture.classes, network, features
         )
     return _cache[digest, device]

@@ -1,1 +1,35 @@
 """One folder per environment family; every id is declared here, as strings."""
+
+from genenvs.core.registry import Declaration, declare
+
+_ADADIFF = "AdaDiff (Zhang et al., 2023)"
+
+for _suffix, _sampler, _name in (("", "ddim", "DDIM"), ("DPM", "dpmpp_2m", "DPM-Solver++(2M)")):
+    declare(
+        Declaration(
+            id=f"genenvs/DenoiseSchedule{_suffix}-v0",
+            task="genenvs.tasks.denoise_schedule.task:DenoiseSchedule",
+            arguments={"generator": "digits", "sampler": _sampler, "horizon": 50},
+            score="objective",
+            text=f"Jump along a {_name} sampler's noise schedule, step by step",
+            source=_ADADIFF,
+            cheats={
+                "finish at once": "genenvs.tasks.denoise_schedule.cheats:finish_at_once",
+                "stall": "genenvs.tasks.denoise_schedule.cheats:stall",
+            },
+        )
+    )
+    declare(
+        Declaration(
+            id=f"genenvs/DenoiseBudget{_suffix}-v0",
+            task="genenvs.tasks.denoise_schedule.budget:DenoiseBudget",
+            arguments={"generator": "digits", "sampler": _sampler, "horizon": 1},
+            score="objective",
+            text=f"Choose a whole step budget for {_name} from the condition alone",
+            source=_ADADIFF,
+            cheats={
+                "always one": "genenvs.tasks.denoise_schedule.cheats:smallest",
+                "always fifty": "genenvs.tasks.denoise_schedule.cheats:largest",
+            },
+        )
+    )

@@ -62,7 +62,7 @@ def main() -> None:
     network = train(arguments.epochs, seed=arguments.seed)
     for split in ("train", "validation", "test"):
         print(f"{split}: {accuracy(network, *load_split(split)):.4f}")
-    save_judge("digits", network, Architecture())
+    save_judge("digits", network, Architecture(), load_split("test")[0])
 
 
 if __name__ == "__main__":

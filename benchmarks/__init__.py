@@ -1,0 +1,1 @@
+"""Measurements that are run from a checkout: `python -m benchmarks.<name>`."""

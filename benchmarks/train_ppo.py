@@ -1,0 +1,100 @@
+"""Stable-Baselines3's PPO on the native batch, as the demo and the claim train it."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from genenvs.core.evaluate import Policy
+from genenvs.interop.sb3 import make_sb3
+
+NUM_ENVS = 64
+# Episodes are short and pay at their end: no discount, long rollouts for their number, and an
+# entropy bonus that is small beside rewards of some 0.1.
+SETTINGS: dict[str, Any] = {
+    "n_steps": 64,
+    "batch_size": 1024,
+    "n_epochs": 6,
+    "learning_rate": 1e-3,
+    "gamma": 1.0,
+    "gae_lambda": 0.95,
+    "ent_coef": 1e-3,
+    "policy_kwargs": {"net_arch": {"pi": [64, 64], "vf": [64, 64]}},
+}
+
+
+def train(
+    env_id: str,
+    *,
+    steps: int,
+    seed: int,
+    reward_weights: dict[str, float] | None = None,
+    tensorboard: Path | None = None,
+    name: str = "ppo",
+    progress: bool = False,
+    on_rollout: Callable[[int, float], None] | None = None,
+    **settings: Any,
+) -> Any:
+    """Train PPO and return the model.
+
+    Args:
+        env_id: a genenvs id.
+        steps: environment steps over all rows.
+        seed: of the run; environment seeds are derived from it and shared by no other run.
+        reward_weights: overrides, such as the price of an evaluation.
+        tensorboard: folder of the curve, or None.
+        name: of the curve.
+        progress: show a progress bar with the return.
+        on_rollout: called after each rollout with the steps so far and the mean return.
+        **settings: overrides of `SETTINGS`.
+    """
+    from stable_baselines3 import PPO
+    from stable_baselines3.common.callbacks import BaseCallback
+    from stable_baselines3.common.utils import safe_mean
+    from tqdm import tqdm
+
+    class Report(BaseCallback):
+        """Progress bar and curve; SB3's own bar has no return."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.bar = tqdm(total=steps, disable=not progress, unit="step", desc=name)
+
+        def _on_step(self) -> bool:
+            return True
+
+        def _on_rollout_end(self) -> None:
+            mean = safe_mean([each["r"] for each in self.model.ep_info_buffer])
+            self.bar.n = min(self.num_timesteps, steps)
+            self.bar.set_postfix(mean_return=f"{mean:.4f}")
+            if on_rollout is not None:
+                on_rollout(self.num_timesteps, float(mean))
+
+        def _on_training_end(self) -> None:
+            self.bar.close()
+
+    # A run seed is never an environment seed: neighbouring runs would share episodes.
+    env_seed = int(np.random.SeedSequence(seed).spawn(1)[0].generate_state(1, np.uint64)[0] >> 2)
+    envs = make_sb3(env_id, num_envs=NUM_ENVS, split="train", reward_weights=reward_weights)
+    model = PPO(
+        "MultiInputPolicy",
+        envs,
+        seed=None,
+        device="cpu",
+        tensorboard_log=None if tensorboard is None else str(tensorboard),
+        **(SETTINGS | settings),
+    )
+    model.set_random_seed(seed)
+    envs.seed(env_seed)
+    report = Report()
+    try:
+        model.learn(steps, callback=report, tb_log_name=name)
+    finally:
+        report.bar.close()
+    return model
+
+
+def greedy(model: Any) -> Policy:
+    """The model's most probable actions, as `genenvs.evaluate` calls a policy."""
+    return lambda observation, info: model.predict(observation, deterministic=True)[0]

@@ -1,0 +1,324 @@
+"""The one protocol for scores: a fixed list of episodes, each played exactly once."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import gymnasium as gym
+import numpy as np
+import torch
+from gymnasium.vector import AutoresetMode
+from torch import Tensor
+
+from genenvs.core import random
+from genenvs.core.actions import flat_actions
+from genenvs.core.registry import arguments_hash, declaration
+from genenvs.core.task import State
+from genenvs.core.vector import TaskVectorEnv
+
+Policy = Callable[[Any, dict[str, Any]], Any]
+BOOTSTRAP = 2_000  # resamples for the interval of a mean
+SET_BOOTSTRAP = 50  # of a set metric, which costs milliseconds each
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A mean (or set metric) with its 95 % bootstrap interval and sample size."""
+
+    mean: float
+    low: float
+    high: float
+    count: int
+
+    def __str__(self) -> str:
+        """As a table shows it."""
+        return f"{self.mean:.4g} [{self.low:.4g}, {self.high:.4g}]"
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What an evaluation found.
+
+    Attributes:
+        episodes: one value an episode, [E] each, in the order of the fixed list: `return`,
+            `length`, `seed`, `episode_index`, `term/<name>` (summed over the episode), and every
+            metric by its name (its last value).
+        sets: the metrics of kind `set`.
+        score: name of the score metric among `episodes`.
+        arguments: `registry.arguments_hash` of the environment, None for other people's.
+        final: the ended episodes' state, with `keep_final`.
+    """
+
+    episodes: dict[str, np.ndarray]
+    sets: dict[str, Interval] = field(default_factory=dict)
+    score: str = "return"
+    arguments: str | None = None
+    final: State | None = None
+
+    def interval(self, name: str | None = None) -> Interval:
+        """Mean and interval of a value over episodes; default: of the score.
+
+        Raises:
+            KeyError: no such value; lists those there are.
+        """
+        name = name or self.score
+        if name in self.sets:
+            return self.sets[name]
+        if name not in self.episodes:
+            raise KeyError(f"no {name!r} here; there are {', '.join([*self.episodes, *self.sets])}")
+        return mean_interval(self.episodes[name])
+
+    def summary(self) -> dict[str, dict[str, float]]:
+        """Every value's mean and interval, ready for JSON."""
+        skipped = ("seed", "episode_index")
+        names = [name for name in self.episodes if name not in skipped]
+        return {name: vars(self.interval(name)) for name in [*names, *self.sets]}
+
+
+def mean_interval(values: np.ndarray, seed: int = 0) -> Interval:
+    """Mean of [E] values with a 95 % percentile bootstrap interval over episodes."""
+    values = np.asarray(values, dtype=np.float64)
+    generator = np.random.default_rng(seed)
+    # One resample at a time: E x BOOTSTRAP indices at once would be large for many episodes.
+    means = [
+        values[generator.integers(0, len(values), len(values))].mean() for _ in range(BOOTSTRAP)
+    ]
+    low, high = np.percentile(means, [2.5, 97.5])
+    return Interval(float(values.mean()), float(low), float(high), len(values))
+
+
+def evaluate(
+    envs: str | gym.vector.VectorEnv[Any, Any, Any],
+    policy: Policy | Literal["random", "reference"],
+    *,
+    episodes: int | None = None,
+    seed: int = 0,
+    num_envs: int | None = None,
+    split: str = "test",
+    keep_final: bool = False,
+    progress: bool = False,
+    **arguments: Any,
+) -> Evaluation:
+    """Play a fixed list of episodes, each exactly once, and measure everything.
+
+    The list is the episodes 0 .. E - 1 of one seed; for finite instances the first M of them are
+    the split, each instance once. Environments of other libraries play seeds `seed` ..
+    `seed + E - 1`. Batches of `num_envs` episodes are played to the end, so that no short episode
+    crowds out a long one.
+
+    Args:
+        envs: an id, made here with `split` and `arguments`, or any Gymnasium `VectorEnv` with
+            autoreset (made with `keep_final=True` if slow metrics are wanted).
+        policy: called with (observations, info) of the whole batch, returns actions; or
+            `random` (uniform over legal actions), or `reference` (the scripted baseline).
+        episodes: E; default: the whole split where instances are finite, else 1,000.
+        seed: of the list; policies have their own.
+        num_envs: rows of the batch, for an id; default 256, at most E.
+        split: which split, for an id.
+        keep_final: keep the ended episodes' state in the result, in order.
+        progress: show a progress bar.
+        **arguments: further arguments of the environment, for an id.
+
+    Returns:
+        Values of every episode, and set metrics.
+
+    Raises:
+        KeyError: unknown id; names the nearest.
+        ValueError: the batch has autoreset disabled, or E is not positive.
+    """
+    made = isinstance(envs, str)
+    score, hashed = "return", None
+    if isinstance(envs, str):
+        score, hashed = declaration(envs).score, arguments_hash(envs, arguments)
+        rows = num_envs or min(256, episodes or 256)
+        envs = gym.make_vec(
+            envs,
+            num_envs=rows,
+            split=split,
+            keep_final=True,
+            autoreset_mode=AutoresetMode.SAME_STEP,
+            **arguments,
+        )
+    elif envs.spec is not None and envs.spec.id in _declared_ids():
+        score = declaration(envs.spec.id).score
+        hashed = arguments_hash(envs.spec.id, envs.spec.kwargs)
+    try:
+        return _play(envs, policy, episodes, seed, keep_final, progress, score, hashed)
+    finally:
+        if made:
+            envs.close()
+
+
+def _declared_ids() -> list[str]:
+    from genenvs.core.registry import ids
+
+    return ids()
+
+
+@torch.no_grad()
+def _play(
+    envs: gym.vector.VectorEnv[Any, Any, Any],
+    policy: Policy | str,
+    episodes: int | None,
+    seed: int,
+    keep_final: bool,
+    progress: bool,
+    score: str,
+    hashed: str | None,
+) -> Evaluation:
+    from tqdm import tqdm
+
+    if envs.metadata.get("autoreset_mode") is AutoresetMode.DISABLED:
+        raise ValueError("evaluate needs an environment with autoreset; this one has it disabled")
+    inner = envs.unwrapped
+    own = inner if isinstance(inner, TaskVectorEnv) else None
+    if episodes is None:
+        episodes = (own.episodes.count if own is not None else None) or 1_000
+    if episodes < 1:
+        raise ValueError(f"episodes must be at least 1; got {episodes}")
+    act = _policy(policy, envs, own, seed)
+    table: dict[str, np.ndarray] = {}
+    finals: dict[int, State] = {}
+    with tqdm(total=episodes, disable=not progress, unit="episode") as bar:
+        for start in range(0, episodes, envs.num_envs):
+            count = min(envs.num_envs, episodes - start)
+            _wave(envs, own, act, seed, start, count, table, finals, episodes, bar)
+    final = _join([finals[k] for k in sorted(finals)]) if finals else None
+    sets: dict[str, Interval] = {}
+    if final is not None and own is not None:
+        for name, value in own.task.judge(final).items():
+            table[name] = value.double().cpu().numpy()
+        sets = _set_metrics(own, final, seed)
+    return Evaluation(table, sets, score, hashed, final if keep_final else None)
+
+
+def _wave(
+    envs: Any,
+    own: TaskVectorEnv | None,
+    act: Policy,
+    seed: int,
+    start: int,
+    count: int,
+    table: dict[str, np.ndarray],
+    finals: dict[int, State],
+    episodes: int,
+    bar: Any,
+) -> None:
+    """Play episodes `start` .. `start + count` of the list in the first rows of the batch."""
+    rows = envs.num_envs
+    index = np.arange(start, start + rows)
+    if own is not None:
+        observation, info = envs.reset(seed=[seed] * rows, options={"episode": index})
+    else:
+        observation, info = envs.reset(seed=[seed + int(k) for k in index])
+    active = np.arange(rows) < count
+    returns, length = np.zeros(rows), np.zeros(rows, dtype=np.int64)
+    sums: dict[str, np.ndarray] = {}
+    while active.any():
+        observation, reward, terminated, truncated, info = envs.step(act(observation, info))
+        returns += np.where(active, _host(reward), 0.0)
+        length += active
+        for name, value in _merged(info, "terms").items():
+            sums[name] = sums.get(name, 0.0) + np.where(active, value, 0.0)
+        ended = active & (_host(terminated) | _host(truncated))
+        if not ended.any():
+            continue
+        done = ended.nonzero()[0]
+        values = {"return": returns, "length": length, "seed": np.full(rows, seed)}
+        values["episode_index"] = index
+        if own is None:
+            values["seed"], values["episode_index"] = seed + index, np.zeros(rows, dtype=np.int64)
+        values |= {f"term/{name}": value for name, value in sums.items()}
+        values |= _merged(info, "metrics")
+        for name, value in values.items():
+            column = table.setdefault(name, np.zeros(episodes, dtype=value.dtype))
+            column[start + done] = value[done]
+        if "final_state" in info:
+            every = (_host(terminated) | _host(truncated)).nonzero()[0]
+            for k, row in enumerate(every):
+                if ended[row]:
+                    finals[start + int(row)] = info["final_state"].rows(torch.tensor([k]))
+        active &= ~ended
+        bar.update(len(done))
+
+
+def _policy(policy: Policy | str, envs: Any, own: TaskVectorEnv | None, seed: int) -> Policy:
+    if not isinstance(policy, str):
+        return policy
+    if policy == "reference":
+        if own is None or (own._state is None and own.task.reference_action is None):
+            raise ValueError('"reference" is for genenvs environments')
+
+        def follow(observation: Any, info: dict[str, Any]) -> Tensor:
+            action = own.reference_action()
+            if action is None:
+                raise ValueError(f"{type(own.task).__name__} has no reference policy")
+            return action
+
+        return follow
+    if policy == "random":
+        return random_policy(envs, seed)
+    raise ValueError(f'policy must be callable, "random" or "reference"; got {policy!r}')
+
+
+def random_policy(envs: gym.vector.VectorEnv[Any, Any, Any], seed: int = 0) -> Policy:
+    """A policy that draws uniformly among the legal actions; its stream is its own."""
+    space = envs.single_action_space
+    inner = envs.unwrapped
+    masked = (
+        isinstance(inner, TaskVectorEnv)
+        and isinstance(space, gym.spaces.Discrete)
+        and flat_actions(space) > 0
+    )
+    if not masked:
+        envs.action_space.seed(seed)
+        return lambda observation, info: envs.action_space.sample()
+    stream = random.mix(torch.arange(envs.num_envs), seed, random.word("random policy"))
+    step = 0
+
+    def draw(observation: Any, info: dict[str, Any]) -> Tensor:
+        nonlocal step
+        step += 1
+        mask = inner.action_masks()
+        keys = random.uniform(stream, random.counter(step, 0), mask.shape[1]).to(mask.device)
+        return (keys + mask).argmax(1)  # the largest key among the legal ones
+
+    return draw
+
+
+def _set_metrics(own: TaskVectorEnv, final: State, seed: int) -> dict[str, Interval]:
+    features = own.task.features(final)
+    if features is None:
+        return {}
+    generator = np.random.default_rng(seed)
+    resampled = [
+        own.task.set_metrics(
+            features[torch.as_tensor(generator.integers(0, len(features), len(features)))]
+        )
+        for _ in range(SET_BOOTSTRAP)
+    ]
+    found = {}
+    for name, value in own.task.set_metrics(features).items():
+        low, high = np.percentile([each[name] for each in resampled], [2.5, 97.5])
+        found[name] = Interval(value, float(low), float(high), len(features))
+    return found
+
+
+def _merged(info: Mapping[str, Any], key: str) -> dict[str, np.ndarray]:
+    """A table of `info` with the ended rows' values, which stand in `final_info`, put in."""
+    merged: dict[str, np.ndarray] = {}
+    for table in (info.get(key, {}), info.get("final_info", {}).get(key, {})):
+        for name, value in table.items():
+            if not name.startswith("_"):
+                value = _host(value).astype(np.float64)
+                merged[name] = merged[name] + value if name in merged else value
+    return merged
+
+
+def _host(value: Any) -> np.ndarray:
+    return value.cpu().numpy() if isinstance(value, Tensor) else np.asarray(value)
+
+
+def _join(states: list[State]) -> State:
+    tables = [state.tensors() for state in states]
+    return type(states[0])(**{k: torch.cat([t[k] for t in tables]) for k in tables[0]})
