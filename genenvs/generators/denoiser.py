@@ -155,7 +155,8 @@ def load(
                 device=device,
                 dtype=dtype,
                 max_batch=max_batch or max(1, elements // size),
-                unet=content.unet.to(device=device, dtype=dtype),
+                # Not diffusers' own `to`, which warns about layers that this class has not.
+                unet=torch.nn.Module.to(content.unet, device=device, dtype=dtype),
                 _table=conversion(schedule, content.prediction)[..., None, None, None],
                 _conditional=content.conditional,
             )
