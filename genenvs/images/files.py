@@ -8,6 +8,8 @@ from typing import Any, Protocol
 import numpy as np
 from PIL import Image, ImageOps
 
+from genenvs.core.optional import require
+
 Picture = np.ndarray | Image.Image
 
 SMALLEST = 128  # pixels of a shorter side; what is smaller is enlarged by a whole factor
@@ -39,7 +41,9 @@ def image(picture: Picture) -> Image.Image:
     )  # fmt: skip
 
 
-def contact_sheet(pictures: Sequence[Picture], columns: int | None = None, gap: int = 4) -> Image.Image:
+def contact_sheet(
+    pictures: Sequence[Picture], columns: int | None = None, gap: int = 4
+) -> Image.Image:
     """All pictures on one, row by row.
 
     Args:
@@ -119,10 +123,7 @@ class Mp4:
         Raises:
             ImportError: PyAV is missing; names the extra.
         """
-        try:
-            import av
-        except ImportError as error:
-            raise ImportError(f'mp4 needs PyAV: pip install "genenvs[video]" ({error})') from error
+        av = require("av", "video")
         self.path, self.fps, self._av = path, fps, av
         self._container: Any = None
         self._stream: Any = None
