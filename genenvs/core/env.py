@@ -19,6 +19,8 @@ class TaskEnv(gym.Env[Any, Any]):
     (an id within the split).
     """
 
+    metadata: dict[str, Any] = {"render_modes": ["rgb_array"], "render_fps": 4}  # noqa: RUF012
+
     def __init__(self, task: str, **arguments: Any) -> None:
         """Make a batch of one; the arguments are those of `TaskVectorEnv` less its own.
 
@@ -42,7 +44,6 @@ class TaskEnv(gym.Env[Any, Any]):
         self.observation_space = self.batch.single_observation_space
         self.action_space = self.batch.single_action_space
         self.render_mode = self.batch.render_mode
-        self.metadata = {"render_modes": ["rgb_array"], "render_fps": 4}
 
     def reset(
         self, *, seed: int | None = None, options: Mapping[str, Any] | None = None

@@ -128,10 +128,13 @@ def _each(value: Observation, function: Any) -> Any:
 def _tables(info: dict[str, Any], step: Step, here: Tensor, at_end: Tensor, output: str) -> None:
     """Add `terms` and `metrics`: zeros under a False mask, the same keys at every step."""
     masks = {False: (here, convert(here, output)), True: (at_end, convert(at_end, output))}
-    for key, table in (("terms", step.terms), ("metrics", step.metrics)):
+    for key, table, late in (
+        ("terms", step.terms, frozenset()),
+        ("metrics", step.metrics, step.end_metrics),
+    ):
         rows: dict[str, Any] = {}
         for name, value in (table or {}).items():
-            mask, shown = masks[name in step.end_metrics]
+            mask, shown = masks[name in late]
             rows[name], rows[f"_{name}"] = convert(value * mask, output), shown
         info[key], info[f"_{key}"] = rows, masks[False][1]
 

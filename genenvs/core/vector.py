@@ -77,6 +77,12 @@ class TaskVectorEnv(gym.vector.VectorEnv[Any, Any, Any]):
     `final_obs` and `final_info` of the rows that ended.
     """
 
+    metadata: dict[str, Any] = {  # noqa: RUF012
+        "render_modes": ["rgb_array"],
+        "render_fps": 4,
+        "autoreset_mode": AutoresetMode.NEXT_STEP,
+    }
+
     def __init__(
         self,
         task: str | type[Task],
@@ -148,11 +154,7 @@ class TaskVectorEnv(gym.vector.VectorEnv[Any, Any, Any]):
         self.num_envs, self.output, self.render_mode = num_envs, output, render_mode
         self.keep_final, self.max_episode_steps = keep_final, max_episode_steps
         self.validate = self.device.type == "cpu" if validate is None else validate
-        self.metadata = {
-            "render_modes": ["rgb_array"],
-            "render_fps": 4,
-            "autoreset_mode": self.autoreset_mode,
-        }
+        self.metadata = {**type(self).metadata, "autoreset_mode": self.autoreset_mode}
         self.single_observation_space = self.task.observation_space
         self.single_action_space = self.task.action_space
         self.observation_space = batch_space(self.single_observation_space, num_envs)
@@ -424,7 +426,7 @@ class TaskVectorEnv(gym.vector.VectorEnv[Any, Any, Any]):
                 state.put(rows, kept)
         self._state = state
         self._ended_rows = None if same_step else rows
-        self._ended = torch.zeros_like(ended) if same_step else ended
+        self._ended = torch.zeros_like(ended) if same_step else ended.clone()  # `ended` is returned
         return Step(
             observation=self._owned(task.observe(state), state),
             reward=weighted_sum(self.weights, terms),

@@ -59,9 +59,8 @@ class DenoiseSchedule(GeneratorTask):
     image and the action the step size; `DenoiseBudget` is the paper's own.
 
     ## Action space
-    `Discrete(22)`: jump down by `strides[a]` of the N training timesteps, a geometric ladder from
-    5 to 640 (of 1,000) with ratio 2^(1/3) in which equal rungs are merged; the last action
-    finishes now, using the prediction already made. A jump past the end finishes too. All actions
+    `Discrete(23)` (for N = 1,000): jump down by `strides[a]` of the N training timesteps, a
+    geometric ladder from 5 to 640 with ratio 2^(1/3); the last action finishes now, using the prediction already made. A jump past the end finishes too. All actions
     are always legal.
 
     ## Observation space
