@@ -102,6 +102,9 @@ class ActionReader:
             or (action.dtype == torch.bool and not self._binary)
         ):
             raise ValueError(self._message(action))
+        if self.kind == "int":
+            # A copy, for the state may keep it; 64 bits first, for torch compares no wide unsigned.
+            action = action.to(torch.int64, copy=True)
         if validate:
             self._check_values(action, ignored)
         action = action.to(self.device, torch.float32 if self.kind == "float" else torch.int64)

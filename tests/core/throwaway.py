@@ -122,7 +122,7 @@ class Bandit(Task):
         return 37
 
     def initial_state(self, instance, key):
-        context = random.uniform(random.mix(instance, 5), 0, 3)
+        context = random.uniform(random.mix(instance, random.word(self.split)), 0, 3)
         return BanditState(instance, key, torch.zeros_like(key), context, torch.zeros_like(context))
 
     def transition(self, state, action):
@@ -156,7 +156,10 @@ class Network(Task):
 
     ends = "truncates"
     terms = {"small": Term(1.0, "Minus the norm."), "bonus": Term(0.5, "At the end.")}
-    metrics = {"norm": Metric("Norm of x.", "step")}
+    metrics = {
+        "norm": Metric("Norm of x.", "step"),
+        "spread": Metric("Largest less smallest entry of x.", "end", gold=True),
+    }
     calls = 0
 
     def __init__(self, **common):
@@ -188,7 +191,8 @@ class Network(Task):
         return Transition(state, {"small": -norm}, norm < 0.5, {"norm": norm})
 
     def outcome(self, state):
-        return Outcome({"bonus": torch.ones(len(state.key))})
+        spread = state.x.amax(1) - state.x.amin(1)
+        return Outcome({"bonus": torch.ones(len(state.key))}, {"spread": spread})
 
     def observe(self, state):
         return {"x": state.x, "prediction": state.prediction, "kind": state.instance % 3}
@@ -212,7 +216,7 @@ class Walk(Task):
 
     ends = "truncates"
     terms = {"forward": Term(1.0, "Change of the position.", change_of="position")}
-    metrics = {"position": Metric("Where the walk is.", "step")}
+    metrics = {"position": Metric("Where the walk is.", "step", gold=True)}
 
     def __init__(self, **common):
         super().__init__(**common)
