@@ -110,14 +110,15 @@ def test_weights_are_not_lost_to_gitignore() -> None:
         pytest.skip("this machine has no git checkout of the repository")
     names = ["digits/unet/diffusion_pytorch_model.safetensors", "digits/bank-test.safetensors"]
     paths = [f"genenvs/generators/weights/{name}" for name in names]
+    partial = "genenvs/generators/weights/digits/bank-test.parts/00000000.safetensors"
     ignored = subprocess.run(
-        [git, "check-ignore", "--no-index", *paths, "runs/agent.safetensors"],
+        [git, "check-ignore", "--no-index", *paths, "runs/agent.safetensors", partial],
         cwd=ROOT,
         capture_output=True,
         text=True,
         check=False,
     )
-    assert ignored.stdout.split() == ["runs/agent.safetensors"]
+    assert ignored.stdout.split() == ["runs/agent.safetensors", partial]
 
 
 def test_all_holds_every_other_extra() -> None:
@@ -179,11 +180,12 @@ def modules_of(texts: list[str]) -> set[str]:
         ("genenvs", [*PROJECT["dependencies"], "genenvs[all]"]),
         ("agents", [*PROJECT["dependencies"], *EXTRAS["agents"]]),
         ("benchmarks", [*PROJECT["dependencies"], *EXTRAS["agents"], *EXTRAS["benchmarks"]]),
+        ("docs", PROJECT["dependencies"]),
         ("tests", [*PROJECT["dependencies"], "genenvs[all]"]),
     ],
 )
 def test_whatever_is_imported_is_declared(folder: str, texts: list[str]) -> None:
-    own = {"genenvs", "agents", "benchmarks", "tests"}
+    own = {"agents", "benchmarks", "docs", "genenvs", "tests"}
     foreign = set(imported(folder)) - set(sys.stdlib_module_names) - own
     undeclared = foreign - modules_of(texts)
     assert {name: imported(folder)[name] for name in undeclared} == {}
