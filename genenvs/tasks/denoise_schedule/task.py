@@ -60,8 +60,8 @@ class DenoiseSchedule(GeneratorTask):
 
     ## Action space
     `Discrete(23)` (for N = 1,000): jump down by `strides[a]` of the N training timesteps, a
-    geometric ladder from 5 to 640 with ratio 2^(1/3); the last action finishes now, using the prediction already made. A jump past the end finishes too. All actions
-    are always legal.
+    geometric ladder from 5 to 640 with ratio 2^(1/3); the last action finishes now, using the
+    prediction already made. A jump past the end finishes too. All actions are always legal.
 
     ## Observation space
     `Dict`:
