@@ -372,12 +372,14 @@ def _illegal_is_invalid(envs: TaskVectorEnv, masks: np.ndarray, step: int) -> No
     if not isinstance(space, spaces.Discrete):
         return
     rng = np.random.default_rng(step)
-    rows = np.flatnonzero(~masks.all(1))
+    free = np.all(masks, axis=1, keepdims=True)  # rows in which nothing is illegal
+    rows = np.flatnonzero(~free)
     if not len(rows):
         return
-    actions = random_actions(space, np.where(masks.all(1)[:, None], masks, ~masks), len(masks), rng)
+    actions = random_actions(space, masks ^ ~free, len(masks), rng)
     result = envs.task.transition(envs.state.clone(), _typed(actions, envs.device))
     seen: np.ndarray = numpy(result.metrics["invalid"])[rows]
     worst = int(rows[np.argmin(seen)])
-    require(bool(np.min(seen) > 0), 6, "an action that the mask forbids is invalid", step=step,
-            row=worst, action=int(actions[worst]), expected="invalid > 0", got=np.min(seen))  # fmt: skip
+    require(bool(np.min(seen) > 0), 6, "an action that the mask forbids is invalid", row=worst,
+            step=step, action=int(actions[worst]), expected="invalid > 0",
+            got=np.min(seen))  # fmt: skip

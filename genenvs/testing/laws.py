@@ -50,9 +50,10 @@ class LawError(AssertionError):
         self.law, self.what = law, what
         self.where = {k: v for k, v in where.items() if v is not None}
         place = ", ".join(f"{k} {v}" for k, v in self.where.items())
-        seen = "" if expected is None and got is None else (
-            f": expected {brief(expected)}, got {brief(got)}")  # fmt: skip
-        super().__init__(f"law {law} ({LAWS[law]}): {what}{f' [{place}]' if place else ''}{seen}")
+        seen = [f"{name} {brief(value)}" for name, value in (("expected", expected), ("got", got))
+                if value is not None]  # fmt: skip
+        message = f"law {law} ({LAWS[law]}): {what}{f' [{place}]' if place else ''}"
+        super().__init__(": ".join([message, ", ".join(seen)] if seen else [message]))
 
 
 @dataclass(frozen=True)

@@ -228,7 +228,7 @@ class Play:
         self.raw = [observation, reward, terminated, truncated, info]
         names = ("observation", "reward", "terminated", "truncated", "info")
         result = numpy(dict(zip(names, self.raw, strict=True)))
-        event = Event(self.steps, result, actions=np.array(actions), before=self.ended)
+        event = Event(self.steps, result, actions=numpy(actions), before=self.ended)
         self.ended = result["terminated"] | result["truncated"]
         self.steps += 1
         return self._keep(event)
