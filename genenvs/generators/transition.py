@@ -151,7 +151,7 @@ def sample(
     _check_grid(grid, times, len(noise), denoiser.schedule.steps)
     noise, condition = noise.to(denoiser.device), condition.to(denoiser.device)
     done = []
-    with tqdm(total=len(noise) * (grid.shape[1] - 1), disable=not progress, unit="eval") as bar:
+    with tqdm(total=int((grid.diff() < 0).sum()), disable=not progress, unit="eval") as bar:
         for start in range(0, len(noise), denoiser.max_batch):
             rows = slice(start, start + denoiser.max_batch)
             chunk = noise[rows], condition[rows], grid[rows]
@@ -162,17 +162,22 @@ def sample(
 def _sample_chunk(
     denoiser: Denoiser, x: Tensor, condition: Tensor, grid: Tensor, sampler: str, bar: tqdm
 ) -> Tensor:
-    x, previous_clean, previous_time = x.clone(), x, grid[:, 0]
+    x, previous_clean, previous_time = x.clone(), x.clone(), grid[:, 0].clone()
     first = torch.ones(len(x), dtype=torch.bool, device=x.device)
     for time, time_next in zip(grid.unbind(1)[:-1], grid.unbind(1)[1:], strict=True):
-        clean, noise = denoiser.predict_both(x, time, condition)
+        # Rows that have arrived, or pause, cost no evaluation.
+        rows = (time_next < time).nonzero()[:, 0]
+        if not len(rows):
+            continue
+        here, there = time[rows], time_next[rows]
+        clean, noise = denoiser.predict_both(x[rows], here, condition[rows])
         if sampler == "ddim":
-            x = ddim(x, clean, noise, time, time_next, denoiser.schedule)
+            x[rows] = ddim(x[rows], clean, noise, here, there, denoiser.schedule)
         else:
-            history = (previous_clean, time, previous_time, time_next)
-            x = dpmpp_2m(x, clean, *history, denoiser.schedule, first)
-            previous_clean, previous_time, first = clean, time, torch.zeros_like(first)
-        bar.update(len(x))
+            history = (previous_clean[rows], here, previous_time[rows], there)
+            x[rows] = dpmpp_2m(x[rows], clean, *history, denoiser.schedule, first[rows])
+            previous_clean[rows], previous_time[rows], first[rows] = clean, here, False
+        bar.update(len(rows))
     return x
 
 

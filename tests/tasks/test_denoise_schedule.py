@@ -1,5 +1,7 @@
 """Sampling as a decision process: the environment is the sampler, and every ending pays alike."""
 
+import itertools
+
 import gymnasium as gym
 import numpy as np
 import pytest
@@ -35,7 +37,7 @@ def play(envs, actions):
 def test_the_ladder_is_geometric_and_ends_with_finish():
     rungs = ladder(1000)
     assert rungs[:3] == [5, 6, 8] and rungs[-2:] == [640, 1000] and len(rungs) == 23
-    assert all(a < b for a, b in zip(rungs, rungs[1:], strict=False))
+    assert all(a < b for a, b in itertools.pairwise(rungs))
     assert ladder(50)[0] == 1  # a short schedule has no stride below one
 
 
@@ -159,7 +161,7 @@ def test_the_instances_of_a_split_are_met_once_each():
 def test_scripted_plans_fall_strictly_from_noise_to_clean(name, budget):
     times = plans.SCRIPTED[name](load("digits").schedule, budget)
     assert times[0] == 1000 and times[-1] == 0 and len(times) == budget + 1
-    assert all(a > b for a, b in zip(times, times[1:], strict=False))
+    assert all(a > b for a, b in itertools.pairwise(times))
 
 
 def test_uniform_log_snr_is_uniform_in_log_snr():
