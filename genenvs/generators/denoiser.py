@@ -47,7 +47,7 @@ class Denoiser:
     device: torch.device
     dtype: torch.dtype
     max_batch: int
-    unet: torch.nn.Module
+    unet: torch.nn.Module = field(repr=False)
     _table: Tensor = field(repr=False)  # float32 [N + 1, 4, 1, 1, 1], see `conversion`
     _conditional: bool = field(repr=False)
 

@@ -101,9 +101,7 @@ def files(name: str) -> tuple[Path, Path, Path]:
     return config, weights, real
 
 
-def save_judge(
-    name: str, network: JudgeNetwork, architecture: Architecture, real: Tensor
-) -> None:
+def save_judge(name: str, network: JudgeNetwork, architecture: Architecture, real: Tensor) -> None:
     """Write a judge and enter it into the manifest, atomically file by file.
 
     Args:
