@@ -86,14 +86,15 @@ class ActionReader:
         Raises:
             ValueError: what was expected and what came.
         """
-        if not isinstance(action, Tensor):
+        tensor = isinstance(action, Tensor)
+        if not tensor:
             try:
                 action = np.asarray(action)
             except ValueError as error:
                 raise ValueError(f"{self._expected()}; got ragged {type(action)}") from error
             if action.dtype.kind not in "iufb" or (action.dtype.kind == "b" and not self._binary):
                 raise ValueError(self._message(action))
-            action, validate = torch.from_numpy(np.ascontiguousarray(action)), True
+            action, validate = torch.from_numpy(np.array(action, order="C")), True
         real = action.is_floating_point()
         if (
             tuple(action.shape) != self.shape
@@ -103,8 +104,9 @@ class ActionReader:
         ):
             raise ValueError(self._message(action))
         if self.kind == "int":
-            # A copy, for the state may keep it; 64 bits first, for torch compares no wide unsigned.
-            action = action.to(torch.int64, copy=True)
+            # 64 bits first, for torch compares no wide unsigned integers; and a copy, for the task
+            # may keep it.
+            action = action.to(torch.int64, copy=tensor)
         if validate:
             self._check_values(action, ignored)
         action = action.to(self.device, torch.float32 if self.kind == "float" else torch.int64)

@@ -1,5 +1,7 @@
-"""Counter-based random streams: every number is a function of (key, counter), so that an episode
-does not depend on its neighbours in the batch.
+"""Counter-based random streams.
+
+Every number is a function of (key, counter), so that an episode does not depend on its neighbours
+in the batch.
 
 Two functions of different cost do all the work: `mix`, a 64-bit hash chain (splitmix64, Steele et
 al., OOPSLA 2014) that derives keys, and Philox-4x32-10 (Salmon et al., SC 2011) that fills a key's
@@ -19,6 +21,9 @@ _LOW = 0xFFFFFFFF
 _PHILOX_M0, _PHILOX_M1 = 0xD2511F53, 0xCD9E8D57
 _PHILOX_W0, _PHILOX_W1 = 0x9E3779B9, 0xBB67AE85
 _MASK_64 = (1 << 64) - 1
+_SMALL = (
+    64  # below this the four rounds of `shuffled` are visibly uneven; from here on they are not
+)
 
 
 def word(text: str) -> int:
@@ -40,7 +45,9 @@ def counter(step: int | Tensor, purpose: int) -> int | Tensor:
 
 
 def mix(key: int | Tensor, *words: int | Tensor) -> Tensor:
-    """Derive a new key from a key and words: `mix(mix(k, a), b) == mix(k, a, b)`.
+    """Derive a new key from a key and words, one after the other.
+
+    So `mix(mix(k, a), b)` is `mix(k, a, b)`.
 
     Args:
         key: int64 [B] (or an int).
@@ -121,7 +128,7 @@ def uniform(key: Tensor, counter: int | Tensor, n: int) -> Tensor:
 
 
 def normal(key: Tensor, counter: int | Tensor, n: int) -> Tensor:
-    """Standard normal numbers (Box-Muller): float32 [B, n], finite, |x| < 6.7."""
+    """Standard normal numbers (Box-Muller): float32 [B, n], finite, |x| < 6.8."""
     words = bits(key, counter, n + n % 2)
     half = words.shape[1] // 2
     first, second = words[:, :half], words[:, half:]
@@ -155,6 +162,8 @@ def shuffled(key: Tensor, index: Tensor, n: int) -> Tensor:
 
     A bijection on the next power of two (odd multiplications and xor-shifts), walked along its
     cycle until it lands below `n`; a power of two needs no walk and so no device synchronisation.
+    Up to 64 elements the permutation is built after all: by sorting hashes, so that each of its
+    orders is equally likely.
 
     Args:
         key: int64 [B].
@@ -164,7 +173,10 @@ def shuffled(key: Tensor, index: Tensor, n: int) -> Tensor:
     Returns:
         int64 [B] in 0 .. n - 1.
     """
-    width = max(1, (n - 1).bit_length())
+    if n <= _SMALL:
+        hashes = mix(key[:, None], torch.arange(n, device=key.device))  # [B, n]
+        return hashes.argsort(dim=1, stable=True).gather(1, index[:, None])[:, 0]
+    width = (n - 1).bit_length()
     mask, shift = (1 << width) - 1, (width + 1) // 2
     rounds = mix(key, torch.arange(4, device=key.device)[:, None])  # [4, B]
 

@@ -1,0 +1,88 @@
+"""Files are written whole or not at all."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from genenvs.core.files import replacing
+from tests.needs import MACHINE
+
+
+def test_the_new_file_takes_the_place_of_the_old(tmp_path):
+    path = tmp_path / "scores.json"
+    path.write_text("old")
+    with replacing(path) as temporary:
+        temporary.write_text("new")
+        assert temporary.suffix == ".json" and temporary.parent == tmp_path
+        assert path.read_text() == "old"
+    assert path.read_text() == "new"
+    assert os.listdir(tmp_path) == ["scores.json"]
+
+
+def test_an_error_in_the_block_leaves_the_old_file_and_nothing_else(tmp_path):
+    path = tmp_path / "scores.json"
+    path.write_text("old")
+    with pytest.raises(RuntimeError, match="halfway"), replacing(path) as temporary:
+        temporary.write_text("ne")
+        raise RuntimeError("halfway")
+    assert path.read_text() == "old"
+    assert os.listdir(tmp_path) == ["scores.json"]
+
+
+def test_a_process_killed_in_the_middle_leaves_the_old_file(tmp_path):
+    path = tmp_path / "weights.bin"
+    path.write_text("old")
+    program = (
+        "import os, signal, sys\n"
+        "from genenvs.core.files import replacing\n"
+        "with replacing(sys.argv[1]) as temporary:\n"
+        "    temporary.write_text('ne')\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program, path], check=False)
+    assert done.returncode != 0
+    assert path.read_text() == "old"
+
+
+def test_a_missing_folder_raises(tmp_path):
+    with pytest.raises(FileNotFoundError), replacing(tmp_path / "no" / "file"):
+        pytest.fail("the block must not run")
+
+
+@pytest.mark.skipif(
+    not hasattr(os, "geteuid") or os.geteuid() == 0, reason=f"{MACHINE}user but root, who may write everywhere"
+)
+def test_a_read_only_folder_raises_and_keeps_what_was_there(tmp_path):
+    path = tmp_path / "kept"
+    path.write_text("old")
+    tmp_path.chmod(0o500)
+    try:
+        with pytest.raises(PermissionError), replacing(path):
+            pytest.fail("the block must not run")
+    finally:
+        tmp_path.chmod(0o700)
+    assert path.read_text() == "old"
+
+
+def test_a_folder_that_cannot_be_written_raises_before_the_block_runs(tmp_path, monkeypatch):
+    """What a read-only folder does, also for a user who may write everywhere."""
+    path = tmp_path / "kept"
+    path.write_text("old")
+
+    def refuse(*args, **kwargs):
+        raise PermissionError("read-only")
+
+    monkeypatch.setattr("tempfile.mkstemp", refuse)
+    with pytest.raises(PermissionError), replacing(path):
+        pytest.fail("the block must not run")
+    assert path.read_text() == "old"
+
+
+def test_the_file_has_the_permissions_that_any_new_file_has(tmp_path):
+    (tmp_path / "plain").write_text("")
+    with replacing(tmp_path / "replaced") as temporary:
+        temporary.write_text("")
+    modes = [(tmp_path / name).stat().st_mode for name in ("plain", "replaced")]
+    assert modes[0] == modes[1]
