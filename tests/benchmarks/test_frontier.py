@@ -1,0 +1,64 @@
+"""The arithmetic behind the demo's claims."""
+
+import numpy as np
+import pytest
+import torch
+
+from benchmarks import frontier
+from benchmarks.frontier import Point
+from benchmarks.open_loop import grid_of, profile_of
+from genenvs.generators.bank import Bank
+from genenvs.generators.denoiser import load
+from genenvs.tasks.denoise_schedule import plans
+
+
+def point(family, evaluations, *rows):
+    return Point.of(family, evaluations, np.array(rows, dtype=float))
+
+
+CURVE = [point("uniform", 4, 0.16, 0.16), point("uniform", 8, 0.04, 0.04)]
+
+
+def test_evaluations_are_interpolated_log_linearly():
+    assert frontier.evaluations_for(CURVE, "uniform", 0.08) == pytest.approx(6.0)
+    assert frontier.evaluations_for(CURVE, "uniform", 0.16) == pytest.approx(4.0)
+    assert frontier.evaluations_for(CURVE, "uniform", 0.03) is None
+
+
+def test_a_saving_is_the_share_of_evaluations_at_equal_error():
+    assert frontier.saving(CURVE, point("learned", 4.5, 0.08, 0.08)) == pytest.approx(0.25)
+    assert frontier.saving(CURVE, point("learned", 9.0, 0.08, 0.08)) == pytest.approx(-0.5)
+
+
+def test_rows_are_mixed_between_neighbouring_budgets():
+    curve = [point("x", 2, 0.4, 0.1), point("x", 4, 0.1, 0.1)]
+    np.testing.assert_allclose(frontier.rows_at(curve, "x", 3), [0.2, 0.1])
+    assert frontier.rows_at(curve, "x", 5) is None
+
+
+@pytest.mark.parametrize("budget", [1, 2, 5, 12])
+def test_a_profile_and_its_grid_agree(budget):
+    profile = np.linspace(0.5, -0.5, budget)
+    grid = grid_of(profile, budget, 1000)
+    assert grid[0] == 1000 and grid[-1] == 0 and len(grid) == budget + 1
+    again = profile_of(grid, budget)
+    np.testing.assert_allclose(again - again.mean(), profile - profile.mean(), atol=0.05)
+
+
+def test_the_library_solver_agrees_with_ours_on_the_same_model():
+    """DPM-Solver++(2M) of diffusers and of the suite: same order, same fidelity."""
+    denoiser = load("digits")
+    whole = Bank.load(denoiser, "test")
+    bank = Bank(whole.noise[:64], whole.condition[:64], whole.solution[:64], whole.key)
+    theirs = frontier.library("DPM-Solver++", denoiser, bank, 20)
+    times = plans.uniform(denoiser.schedule, 20)
+    ours = frontier.open_loop("ours", denoiser, bank, times, "dpmpp_2m")
+    assert theirs.error == pytest.approx(ours.error, rel=0.35)
+    assert theirs.evaluations == 20
+
+
+def test_the_betas_are_the_training_schedule():
+    denoiser = load("digits")
+    betas = frontier._betas(denoiser)
+    np.testing.assert_allclose(betas, np.linspace(1e-4, 0.02, 1000), rtol=2e-2, atol=2e-6)
+    assert torch.tensor(betas).isfinite().all()
