@@ -112,7 +112,7 @@ def test_list_and_info_show_measured_scores(monkeypatch):
     entry = measured | {"arguments": registry.arguments_hash(env_id), "command": "measure it"}
     monkeypatch.setattr(registry, "_scores", lambda: {env_id: entry})
     row = next(line for line in run("list").stdout.splitlines() if env_id in line)
-    assert "0.25" in row and "0.75" in row
+    assert "0.25 [0.15, 0.35]" in row and "0.75 [0.65, 0.85]" in row
     page = run("info", env_id).stdout
     assert "| random | 0.25 | 0.15 to 0.35 |" in page
     assert "| cheat `always` | 0.125 | 0.025 to 0.225 |" in page
@@ -123,10 +123,10 @@ def test_list_and_info_show_measured_scores(monkeypatch):
 def test_info_is_the_docstring_and_what_the_code_knows(name):
     page = run("info", name).stdout
     assert page.startswith("# genenvs/CliGrid-v0\n\nAn integer grid with an exact mask")
-    assert "| `size` | `5` | registered |" in page
+    assert "| `size` | `5` | the id |" in page
     assert "| action | `Discrete(4)` |" in page
     assert "| `goal` | 5 | Paid once at the goal. |" in page
-    assert "| `covered` | once an episode |  | **gold** | Share of cells visited. |" in page
+    assert "| `covered` | once an episode |  | yes | Share of cells visited. |" in page
     assert "The limit of 12 steps ends an episode as `truncated`." in page
     assert "Known cheats: `always`." in page
 
@@ -343,7 +343,8 @@ def test_a_disk_that_fills_up_leaves_what_stood_there(tmp_path, suffix):
         "declare(Declaration('genenvs/W-v0', 'tests.core.throwaway:Walk', {'horizon': 20},"
         " 'return', 't', 's'))\n"
         f"resource.setrlimit(resource.RLIMIT_FSIZE, ({1 << 17}, {1 << 17}))\n"
-        f"import sys; sys.argv = ['genenvs', 'rollout', 'W-v0', '--episodes', '2', '--out', {str(out)!r}]\n"
+        "import sys; sys.argv = ['genenvs', 'rollout', 'W-v0', '--episodes', '2', '--out',"
+        f" {str(out)!r}]\n"
         "main()"
     )
     assert resource is not None
@@ -403,37 +404,44 @@ def test_an_unforeseen_error_is_one_sentence_and_a_traceback_on_demand(monkeypat
 def laws(monkeypatch):
     """A stand-in for `genenvs.testing`, which has tests of its own: Grid breaks a law."""
 
-    class LawError(AssertionError):
-        pass
-
     def check_task(env_id, **kwargs):
         calls.append((env_id, kwargs))
-        if "Grid" in env_id:
-            raise LawError("law 6: the mask is empty")
+        if "Network" in env_id:
+            raise OSError("no weights")
+        return ["law 5: two", "law 6: three"] if "Grid" in env_id else []
 
     calls = []
     module = ModuleType("genenvs.testing")
-    module.LawError, module.check_task = LawError, check_task
+    module.check_task = check_task
     monkeypatch.setitem(sys.modules, "genenvs.testing", module)
     return calls
 
 
-def test_check_prints_a_line_an_id_and_fails_where_a_law_is_broken(laws):
-    result = run("check", "CliWalk-v0", "CliGrid-v0", code=1)
-    kept, broken = result.stdout.splitlines()
-    assert kept.startswith("✓ genenvs/CliWalk-v0")
-    assert broken == "✗ genenvs/CliGrid-v0: law 6: the mask is empty"
-    assert "1 of 2 environments break a law" in result.stderr
+def test_check_prints_a_line_an_id_or_every_law_that_it_breaks(laws):
+    result = run("check", "CliWalk-v0", "CliGrid-v0", "CliNetwork-v0", code=1)
+    kept, *broken = result.stdout.splitlines()
+    assert kept.startswith("✓ genenvs/CliWalk-v0 (")
+    assert broken[:2] == [f"✗ genenvs/CliGrid-v0: law {law}" for law in ("5: two", "6: three")]
+    assert broken[2].startswith("✗ genenvs/CliNetwork-v0: OSError: no weights")
+    assert "2 of 3 broke a law or could not be checked" in result.stderr
 
 
 def test_check_all_looks_at_every_id_and_passes_options_on(laws):
     run("check", "--all", "--no-scores", code=1)
-    assert laws == [(env_id, {"scores": False}) for env_id in registry.ids()]
+    assert laws == [(env_id, {"scores": False, "collect": True}) for env_id in registry.ids()]
 
 
 def test_check_needs_to_know_what_to_check(laws):
     assert "name the ids to check, or --all" in fails("check", code=2)
     assert "name the ids to check, or --all" in fails("check", "CliWalk-v0", "--all", code=2)
+
+
+def test_check_holds_an_environment_to_the_laws(monkeypatch):
+    from tests.core.throwaway import Bandit
+
+    monkeypatch.setattr(Bandit, "__doc__", "A page without a section.")
+    said = run("check", "CliBandit-v0", "--no-scores", code=1).stdout
+    assert "✗ genenvs/CliBandit-v0: law 10 (scores): the page has all its sections" in said
 
 
 # --- doctor ---

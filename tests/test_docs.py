@@ -44,7 +44,7 @@ def test_a_page_is_the_docstring_with_its_picture_and_tables(folder):
     text = generate.wanted(folder)[generate.FOLDER / "DocsGrid-v0.md"]
     assert text.startswith(f"{generate.GENERATED}\n\n# {ENV_ID}\n\n![")
     assert "](DocsGrid-v0.png)" in text and "\n## Description\nWalk.\n" in text
-    assert "| `horizon` | `9` | registered |" in text
+    assert "| `horizon` | `9` | the id |" in text
 
 
 def test_the_table_of_the_readme_leads_to_the_pages_and_leaves_the_rest_alone(folder):

@@ -58,9 +58,12 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def score_text(env_id: str, policy: str) -> str:
-    """The measured mean score of a policy, or that there is none."""
+    """The measured mean score of a policy with its 95 % interval, or that there is none."""
     measured = (registry.scores(env_id) or {}).get(policy)
-    return NOT_MEASURED if measured is None else number(measured["mean"])
+    if measured is None:
+        return NOT_MEASURED
+    mean, low, high = (number(measured[key]) for key in ("mean", "low", "high"))
+    return f"{mean} [{low}, {high}]"
 
 
 def number(value: float) -> str:
@@ -94,10 +97,10 @@ def _arguments(declared: registry.Declaration, task: type[Any]) -> str:
     for name in dict.fromkeys(names):
         registered = name in declared.arguments
         value = declared.arguments[name] if registered else defaults.get(name)
-        rows.append((f"`{name}`", f"`{value!r}`", "registered" if registered else "default"))
+        rows.append((f"`{name}`", f"`{value!r}`", "the id" if registered else "default"))
     common = ", ".join(f"`{name}`" for name in COMMON if name not in declared.arguments)
     return (
-        table(("argument", "value", ""), rows)
+        table(("argument", "value", "set by"), rows)
         + f"\n\nBeside these it takes what every environment does: {common}."
     )
 
@@ -117,23 +120,23 @@ def _spaces(declared: registry.Declaration) -> str:
     env.close()
     limit = {"terminates": "terminated", "truncates": "truncated"}[env.task.ends]
     ends = f"The limit of {env.task.horizon} steps ends an episode as `{limit}`."
-    return table(("space", ""), rows) + f"\n\n{ends}"
+    return table(("of", "space"), rows) + f"\n\n{ends}"
 
 
 def _terms(task: type[Any]) -> str:
     rows = [(f"`{name}`", f"{term.weight:g}", term.text) for name, term in task.terms.items()]
-    return table(("reward term", "weight", ""), rows)
+    return table(("reward term", "weight", "meaning"), rows)
 
 
 def _metrics(task: type[Any]) -> str:
     if not task.metrics:
         return ""
     rows = [
-        (f"`{name}`", _KINDS[m.when], m.better or "", "**gold**" if m.gold else "", m.text)
+        (f"`{name}`", _KINDS[m.when], m.better or "", "yes" if m.gold else "", m.text)
         for name, m in task.metrics.items()
     ]
-    note = "\n\nNobody is paid for a metric; a **gold** one betrays a hacked reward."
-    return table(("metric", "measured", "better", "", ""), rows) + note
+    note = "\n\nNobody is paid for a metric; a *gold* one betrays a hacked reward."
+    return table(("metric", "measured", "better", "gold", "meaning"), rows) + note
 
 
 def _scores(declared: registry.Declaration) -> str:
