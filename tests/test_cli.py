@@ -105,17 +105,19 @@ def test_list_as_json_holds_what_is_declared():
 
 def test_list_and_info_show_measured_scores(monkeypatch):
     env_id = "genenvs/CliGrid-v0"
-    measured = {
-        name: {"mean": mean, "low": mean - 0.1, "high": mean + 0.1, "count": 9}
-        for name, mean in (("random", 0.25), ("reference", 0.75), ("always", 0.125))
-    }
-    entry = measured | {"arguments": registry.arguments_hash(env_id), "command": "measure it"}
+    random, reference, always = (
+        {"mean": mean, "low": mean - 0.1, "high": mean + 0.1, "episodes": 9, "metrics": metrics}
+        for mean, metrics in ((0.25, {"covered": 0.5}), (0.75, {"covered": 0.625}), (0.125, {}))
+    )
+    entry = {"random": random, "reference": reference, "cheats": {"always": always}}
+    entry |= {"arguments": registry.arguments_hash(env_id), "command": "measure it"}
     monkeypatch.setattr(registry, "_scores", lambda: {env_id: entry})
     row = next(line for line in run("list").stdout.splitlines() if env_id in line)
     assert "0.25 [0.15, 0.35]" in row and "0.75 [0.65, 0.85]" in row
     page = run("info", env_id).stdout
-    assert "| random | 0.25 | 0.15 to 0.35 |" in page
-    assert "| cheat `always` | 0.125 | 0.025 to 0.225 |" in page
+    assert "| policy | mean | 95 % interval | episodes | `covered` |" in page
+    assert "| random | 0.25 | 0.15 to 0.35 | 9 | 0.5 |" in page
+    assert "| cheat: always | 0.125 | 0.025 to 0.225 | 9 |  |" in page
     assert "Made by `measure it`." in page
 
 

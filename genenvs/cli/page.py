@@ -44,7 +44,7 @@ def page(env_id: str, picture: str | None = None, spaces: bool = True) -> str:
     if spaces:
         parts.append(_spaces(declared))
     parts += ["## Terms and metrics", _terms(task), _metrics(task)]
-    parts += ["## Scores", _scores(declared)]
+    parts += ["## Scores", _scores(declared, task)]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
@@ -118,8 +118,9 @@ def _spaces(declared: registry.Declaration) -> str:
     else:
         rows.append(("observation", f"`{space_text(env.observation_space)}`"))
     env.close()
-    limit = {"terminates": "terminated", "truncates": "truncated"}[env.task.ends]
-    ends = f"The limit of {env.task.horizon} steps ends an episode as `{limit}`."
+    flag = {"terminates": "terminated", "truncates": "truncated"}[env.task.ends]
+    steps = "1 step" if env.task.horizon == 1 else f"{env.task.horizon} steps"
+    ends = f"The limit of {steps} ends an episode as `{flag}`."
     return table(("of", "space"), rows) + f"\n\n{ends}"
 
 
@@ -139,19 +140,21 @@ def _metrics(task: type[Any]) -> str:
     return table(("metric", "measured", "better", "gold", "meaning"), rows) + note
 
 
-def _scores(declared: registry.Declaration) -> str:
+def _scores(declared: registry.Declaration, task: type[Any]) -> str:
     what = f"An episode is scored by `{declared.score}`."
     measured = registry.scores(declared.id)
     cheats = list(declared.cheats)
     if measured is None:
         known = f" Known cheats: {', '.join(f'`{name}`' for name in cheats)}." if cheats else ""
         return f"{what} Scores were {NOT_MEASURED} for these arguments.{known}"
+    gold = [name for name, metric in task.metrics.items() if metric.gold]
+    entries = {name: measured[name] for name in ("random", "reference")}
+    entries |= {f"cheat: {name}": entry for name, entry in measured.get("cheats", {}).items()}
     rows = []
-    for name in ("random", "reference", *cheats):
-        entry = measured.get(name) or measured.get("cheats", {}).get(name)
-        if entry is not None:
-            kind = f"cheat `{name}`" if name in cheats else name
-            interval = f"{number(entry['low'])} to {number(entry['high'])}"
-            rows.append((kind, number(entry["mean"]), interval))
-    made = f"\n\nMade by `{measured['command']}`." if "command" in measured else ""
-    return f"{what}\n\n" + table(("policy", "mean", "95 % interval"), rows) + made
+    for name, entry in entries.items():
+        interval = f"{number(entry['low'])} to {number(entry['high'])}"
+        also = (entry.get("metrics", {}).get(metric) for metric in gold)
+        shown = ("" if value is None else number(value) for value in also)
+        rows.append((name, number(entry["mean"]), interval, str(entry["episodes"]), *shown))
+    header = ("policy", "mean", "95 % interval", "episodes", *(f"`{name}`" for name in gold))
+    return f"{what}\n\n{table(header, rows)}\n\nMade by `{measured['command']}`."
