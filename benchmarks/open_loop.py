@@ -24,10 +24,10 @@ from genenvs.generators.transition import SAMPLERS, sample
 from genenvs.tasks.denoise_schedule import plans
 from genenvs.tasks.denoise_schedule.rewards import fidelity_error
 
-BUDGETS = (1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 14, 16, 18, 20, 25, 30)
+BUDGETS = (1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 12, 14, 16, 20, 25)
 KNOTS = 7  # of the profile, at most; one a stride for small budgets
-POPULATION, ELITE, ROUNDS = 20, 5, 12
-INSTANCES, FINALISTS, JURY = 96, 6, 512  # per round; candidates and instances of the last choice
+POPULATION, ELITE, ROUNDS = 16, 4, 8
+INSTANCES, FINALISTS, JURY = 64, 4, 384  # per round; candidates and instances of the last choice
 
 
 def errors(
@@ -119,6 +119,7 @@ def main() -> None:
     parser.add_argument("--generator", default="digits")
     parser.add_argument("--sampler", default="ddim", choices=SAMPLERS)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--budgets", type=int, nargs="+", default=BUDGETS)
     parser.add_argument("--again", action="store_true", help="also budgets already searched")
     arguments = parser.parse_args()
     denoiser = load(arguments.generator)
@@ -127,7 +128,7 @@ def main() -> None:
     everything = torch.arange(len(held))
     key = f"{denoiser.digest}/{arguments.sampler}"
     previous: list[list[int]] = []
-    for budget in (bar := tqdm(BUDGETS, unit="budget")):
+    for budget in (bar := tqdm(arguments.budgets, unit="budget")):
         table: dict[str, Any] = (
             json.loads(plans.SEARCHED.read_text()) if plans.SEARCHED.exists() else {}
         )

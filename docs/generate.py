@@ -46,6 +46,16 @@ def overview(folder: str) -> str:
     return table(("id", "what is made", "paper", "random", "reference"), rows)
 
 
+def learning(env_id: str, root: Path) -> str:
+    """The section with the learning curve, where one was measured."""
+    picture = f"{stem(env_id)}-ppo.png"
+    if not (root / FOLDER / picture).exists():
+        return ""
+    command = f"`python -m benchmarks.curves {env_id}`"
+    words = f"PPO of Stable-Baselines3 with its settings in `benchmarks/train_ppo.py`; {command}"
+    return f"\n## Learning curve\n\n![Return against steps, three seeds]({picture})\n\n{words}.\n"
+
+
 def between_marks(text: str, content: str) -> str:
     """`text` with what stands between the marks replaced.
 
@@ -62,6 +72,7 @@ def wanted(root: Path = ROOT) -> dict[Path, str]:
     """Every generated file (relative to `root`) and what it should hold."""
     files = {
         FOLDER / f"{stem(env_id)}.md": f"{GENERATED}\n\n{page(env_id, f'{stem(env_id)}.png')}"
+        + learning(env_id, root)
         for env_id in registry.ids()
     }
     intro = "# Environments\n\nEach name leads to its page."

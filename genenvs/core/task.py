@@ -34,7 +34,7 @@ class State:
 
     def tensors(self) -> dict[str, Tensor]:
         """Every field by name."""
-        return {item.name: getattr(self, item.name) for item in dataclasses.fields(self)}
+        return {name: getattr(self, name) for name in self.__dataclass_fields__}
 
     def replace(self, **changes: Tensor) -> Self:
         """The same state with some fields exchanged."""
@@ -108,12 +108,15 @@ class Task(ABC):
     Attributes:
         ends: what reaching the horizon means. `terminates`: the limit is part of the MDP, and the
             remaining steps are observed; `truncates`: an open-ended task is cut off.
+        tolerance: what results may differ by between batch sizes: 0 where all is integer or simple
+            arithmetic, 1e-4 where a float32 network is evaluated, whose kernels depend on it.
         differentiable: `transition` writes nothing in place and passes gradients.
     """
 
     observation_space: gym.Space[Any]
     action_space: gym.Space[Any]
     ends: ClassVar[Literal["terminates", "truncates"]] = "terminates"
+    tolerance: ClassVar[float] = 0.0
     differentiable: ClassVar[bool] = False
     terms: ClassVar[Mapping[str, Term]]
     metrics: ClassVar[Mapping[str, Metric]] = {}

@@ -18,7 +18,6 @@ from genenvs.testing.laws import numpy
 
 MODES = tuple(AutoresetMode)
 SHORT = 5  # the horizon at which the ends of episodes are looked at
-FLOAT32_TOLERANCE = 1e-4  # where a network is evaluated: its kernels depend on the batch size
 
 
 @dataclass(frozen=True)
@@ -126,8 +125,8 @@ def subject_of(task: str | type[Task], options: Mapping[str, Any], **arguments: 
     subject = Subject(
         name, arguments, env_id, **{k: v for k, v in options.items() if v is not None}
     )
-    if options.get("tolerance") is None and subject.kind.prepare is not Task.prepare:
-        subject = replace(subject, tolerance=FLOAT32_TOLERANCE)
+    if options.get("tolerance") is None:
+        subject = replace(subject, tolerance=subject.kind.tolerance)
     return subject
 
 

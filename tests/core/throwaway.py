@@ -160,6 +160,7 @@ class Network(Task):
         "norm": Metric("Norm of x.", "step"),
         "spread": Metric("Largest less smallest entry of x.", "end", gold=True),
     }
+    tolerance = 1e-4
     calls = 0
 
     def __init__(self, **common):

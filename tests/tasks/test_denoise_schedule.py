@@ -66,7 +66,7 @@ def test_a_step_equals_ddim_written_plainly():
     envs.step(np.array([14, 18]))
     after = envs.unwrapped.state
     squared = np.cumprod(1 - np.linspace(1e-4, 0.02, 1000))  # DDPM's schedule
-    for row, stride in enumerate(np.array(task.strides)[[14, 18]]):
+    for row, stride in enumerate(task.strides[[14, 18]].tolist()):
         t, s = 1000 - 1, 1000 - stride - 1
         with torch.no_grad():
             output = task.denoiser.unet(
@@ -186,7 +186,7 @@ def test_searched_plans_beat_uniform_ones_of_equal_budget():
     denoiser = load("digits")
     bank = Bank.load(denoiser, "test")
     best = plans.searched(denoiser, "ddim")
-    assert set(range(2, 13)) <= set(best), "run `python -m benchmarks.open_loop`"
+    assert set(range(2, 11)) <= set(best), "run `python -m benchmarks.open_loop`"
     rows = torch.arange(256)
     for budget in (3, 5, 10):
         errors = [

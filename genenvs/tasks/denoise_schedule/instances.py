@@ -17,6 +17,8 @@ from genenvs.images.metrics import frechet_distance, nearest_neighbour_distance
 class GeneratorTask(Task):
     """A task whose instance is a condition and a starting noise of a frozen generator."""
 
+    tolerance = 1e-4
+
     def __init__(self, *, generator: str, sampler: str, **common: Any) -> None:
         """Load the generator and the bank of its solutions.
 
