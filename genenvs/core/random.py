@@ -5,12 +5,17 @@ in the batch.
 
 Two functions of different cost do all the work: `mix`, a 64-bit hash chain (splitmix64, Steele et
 al., OOPSLA 2014) that derives keys, and Philox-4x32-10 (Salmon et al., SC 2011) that fills a key's
-stream with numbers. Both are written in torch int64 arithmetic (which wraps) and give the same bits
-on every device; only `normal` goes through `log` and `cos` and may differ in the last place.
+stream with numbers. Both are written in int64 arithmetic (which wraps) and give the same bits on
+every device; only `normal` goes through `log` and `cos` and may differ in the last place. On the
+CPU the same lines run on numpy views of the tensors, whose operators cost a third of torch's: what
+a reset of a few rows draws is hundreds of operations on a few numbers.
 """
 
 import math
+from functools import partial
+from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -56,11 +61,22 @@ def mix(key: int | Tensor, *words: int | Tensor) -> Tensor:
     Returns:
         int64 of the broadcast shape, on the device of the tensors given.
     """
-    value = key if isinstance(key, Tensor) else torch.tensor(_signed(key))
+    given = [item for item in (key, *words) if isinstance(item, Tensor)]
+    bare = not any(item.ndim for item in given)
+    host = all(item.device.type == "cpu" for item in given)
+    value = _operand(key, host)
     for item in words:
-        step = (item + 1) * _GOLDEN  # splitmix64's state after `item` steps
-        value = _finalise(value + (step if isinstance(step, Tensor) else _signed(step)))
-    return value
+        step = _operand((item + 1) * _GOLDEN, host)  # splitmix64's state after `item` steps
+        value = _finalise(value + step)
+    result = torch.from_numpy(value) if host else value
+    return result.reshape(()) if bare else result
+
+
+def _operand(value: int | Tensor, host: bool) -> Any:
+    """An array of at least one axis (numpy's bare numbers warn of overflow) or a tensor."""
+    if isinstance(value, Tensor):
+        return np.atleast_1d(value.numpy()) if host else value
+    return np.array([_signed(value)]) if host else torch.tensor(_signed(value))
 
 
 def _signed(value: int) -> int:
@@ -68,7 +84,7 @@ def _signed(value: int) -> int:
     return value - (1 << 64) if value >> 63 else value
 
 
-def _finalise(value: Tensor) -> Tensor:
+def _finalise(value: Any) -> Any:
     value = (value ^ ((value >> 30) & 0x3FFFFFFFF)) * _MIX_1
     value = (value ^ ((value >> 27) & 0x1FFFFFFFFF)) * _MIX_2
     return value ^ ((value >> 31) & 0x1FFFFFFFF)
@@ -84,18 +100,28 @@ def philox(counters: tuple[Tensor, Tensor, Tensor, Tensor], key: tuple[Tensor, T
     Returns:
         int64 [..., 4]: four 32-bit words, non-negative.
     """
-    c0, c1, c2, c3 = counters
-    k0, k1 = key
+    c0, c1, c2, c3 = torch.broadcast_tensors(*counters, key[0])[:4]
+    even, odd, pair = torch.stack([c0, c2]), torch.stack([c1, c3]), torch.stack(key)  # [2, ...]
+    if even.device.type == "cpu":
+        rounds = _rounds(even.numpy(), odd.numpy(), pair.numpy(), np.array, lambda x: x[::-1])
+        even, odd = (torch.from_numpy(np.ascontiguousarray(x)) for x in rounds)
+    else:
+        place = partial(torch.tensor, device=even.device)
+        even, odd = _rounds(even, odd, pair, place, lambda x: x.flip(0))
+    return torch.stack([even[0], odd[0], even[1], odd[1]], dim=-1)
+
+
+def _rounds(even: Any, odd: Any, key: Any, array: Any, flip: Any) -> tuple[Any, Any]:
+    """The ten rounds on the words (0, 2), (1, 3) and the keys, [2, ...] each."""
+    column = (2, *(1,) * (even.ndim - 1))
+    multiplier = array([_PHILOX_M0, _PHILOX_M1]).reshape(column)
+    weyl = array([_PHILOX_W0, _PHILOX_W1]).reshape(column)
     for _ in range(10):
-        p0, p1 = c0 * _PHILOX_M0, c2 * _PHILOX_M1
-        c0, c1, c2, c3 = (
-            (p1 >> 32) & _LOW ^ c1 ^ k0,
-            p1 & _LOW,
-            (p0 >> 32) & _LOW ^ c3 ^ k1,
-            p0 & _LOW,
-        )
-        k0, k1 = (k0 + _PHILOX_W0) & _LOW, (k1 + _PHILOX_W1) & _LOW
-    return torch.stack(torch.broadcast_tensors(c0, c1, c2, c3), dim=-1)
+        product = even * multiplier
+        even = flip((product >> 32) & _LOW) ^ odd ^ key
+        odd = flip(product & _LOW)
+        key = (key + weyl) & _LOW
+    return even, odd
 
 
 def bits(key: Tensor, counter: int | Tensor, n: int) -> Tensor:

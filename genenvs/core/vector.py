@@ -27,7 +27,7 @@ COMMON = ("split", "instances", "reward_weights", "horizon", "device", "dtype", 
 VECTOR = ("num_envs", "output", "autoreset_mode", "validate", "keep_final", "max_episode_steps")
 FREE = ("step", "end")  # kinds of metrics that a step carries
 _OPTIONS = ("reset_mask", "episode", "instances", "repeats", "noise")
-Returned = TypeVar("Returned", Tensor, dict[str, Tensor], Observation)
+Returned = TypeVar("Returned", Tensor, Tensor | None, dict[str, Tensor], Observation)
 
 
 def load_task(task: str | type[Task]) -> type[Task]:
@@ -151,17 +151,22 @@ class TaskVectorEnv(gym.vector.VectorEnv[Any, Any, Any]):
         self.device = self.task.device
         self.weights = merge_weights(kind.terms, reward_weights)
         self.episodes = Episodes(split, self.task.num_instances, instances)
-        self.num_envs, self.output, self.render_mode = num_envs, output, render_mode
+        self.output, self.render_mode = output, render_mode
         self.keep_final, self.max_episode_steps = keep_final, max_episode_steps
         self.validate = self.device.type == "cpu" if validate is None else validate
         self.metadata = {**type(self).metadata, "autoreset_mode": self.autoreset_mode}
         self.single_observation_space = self.task.observation_space
         self.single_action_space = self.task.action_space
+        self._end_metrics = frozenset(k for k, m in kind.metrics.items() if m.when == "end")
+        self._has_network = kind.prepare is not Task.prepare
+        self._allocate(num_envs)
+
+    def _allocate(self, num_envs: int) -> None:
+        """Everything that depends on the number of rows, before the first reset."""
+        self.num_envs = num_envs
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.action_space = batch_space(self.single_action_space, num_envs)
         self._reader = ActionReader(self.single_action_space, num_envs, self.device)
-        self._end_metrics = frozenset(k for k, m in kind.metrics.items() if m.when == "end")
-        self._has_network = kind.prepare is not Task.prepare
         self._state: State | None = None
         self._seed = torch.full((num_envs,), -1, device=self.device)  # -1: never seeded
         self._stream = torch.zeros(num_envs, dtype=torch.int64, device=self.device)
@@ -271,8 +276,12 @@ class TaskVectorEnv(gym.vector.VectorEnv[Any, Any, Any]):
         if isinstance(k, bool) or not isinstance(k, int) or k < 1:
             raise ValueError(f"k must be an integer >= 1; got {k!r}")
         _check_noise(noise)
-        other = type(self)(**self._arguments | {
-            "num_envs": self.num_envs * k, "autoreset_mode": AutoresetMode.DISABLED})  # fmt: skip
+        changes = {"num_envs": self.num_envs * k, "autoreset_mode": AutoresetMode.DISABLED}
+        other = object.__new__(type(self))  # not built anew: the task, and its models, are shared
+        other.__dict__.update(self.__dict__, _arguments=self._arguments | changes)
+        other.autoreset_mode = AutoresetMode.DISABLED
+        other.metadata = {**self.metadata, "autoreset_mode": AutoresetMode.DISABLED}
+        other._allocate(self.num_envs * k)
         state = self.state.repeat(k)
         if noise == "fresh":
             branch = torch.arange(k, device=self.device).repeat(self.num_envs)
@@ -379,8 +388,9 @@ class TaskVectorEnv(gym.vector.VectorEnv[Any, Any, Any]):
         after = task.transition(state, action)
         state = after.state
         # Resetting the ended rows writes into the state: what is returned must not be part of it.
-        terms, metrics = self._owned(after.terms, state), self._owned(after.metrics, state)
-        terminated = self._owned(after.terminated, state)
+        held = _storages(state)
+        terms, metrics = _owned(after.terms, held), _owned(after.metrics, held)
+        terminated = _owned(after.terminated, held)
         limit = state.step >= task.horizon
         if task.ends == "terminates":
             terminated, truncated = terminated | limit, torch.zeros_like(terminated)
@@ -406,11 +416,11 @@ class TaskVectorEnv(gym.vector.VectorEnv[Any, Any, Any]):
             self._settle(ending, rows, inner, terms, metrics)
         self._fill(terms, metrics, ignored)
         same_step = mode is AutoresetMode.SAME_STEP
-        if ending is not None and same_step:
-            if may_cut:
-                ending = ending.where(terminated[rows], task.prepare(ending.clone()))
+        if ending is not None and rows is not None and same_step:
+            if may_cut and len(cut := (~terminated[rows]).nonzero()[:, 0]):
+                ending.put(cut, task.prepare(ending.rows(cut)))
             final = Final(
-                self._owned(task.observe(ending), ending),
+                _owned(task.observe(ending), _storages(ending)),
                 self._seed,
                 self._episode,
                 task.action_mask(ending),
@@ -420,22 +430,23 @@ class TaskVectorEnv(gym.vector.VectorEnv[Any, Any, Any]):
             self._restart(state, before)
         if self._has_network:
             state = task.prepare(state)
-            if ending is not None and not same_step:
+            if ending is not None and rows is not None and not same_step:
                 # An ended row keeps its last prediction; one that was cut off gets this one.
                 kept = ending.where(terminated[rows], state.rows(rows)) if may_cut else ending
                 state.put(rows, kept)
+            held = _storages(state)
         self._state = state
         self._ended_rows = None if same_step else rows
         self._ended = torch.zeros_like(ended) if same_step else ended.clone()  # `ended` is returned
         return Step(
-            observation=self._owned(task.observe(state), state),
+            observation=_owned(task.observe(state), held),
             reward=weighted_sum(self.weights, terms),
             terminated=terminated,
             truncated=truncated,
             seed=self._seed,
             episode=self._episode,
             live=torch.ones_like(ended),
-            action_mask=self._mask(state),
+            action_mask=_owned(task.action_mask(state), held),
             terms=terms,
             metrics=metrics,
             end_metrics=self._end_metrics,
@@ -489,7 +500,7 @@ class TaskVectorEnv(gym.vector.VectorEnv[Any, Any, Any]):
             self._ended_rows = _rows(self._ended)
         none = torch.zeros_like(self._ended)
         return Step(
-            observation=self._owned(self.task.observe(self._state), self._state),
+            observation=_owned(self.task.observe(self._state), _storages(self._state)),
             reward=self._zeros(),
             terminated=none,
             truncated=none.clone(),
@@ -559,18 +570,7 @@ class TaskVectorEnv(gym.vector.VectorEnv[Any, Any, Any]):
 
     def _mask(self, state: State) -> Tensor | None:
         mask = self.task.action_mask(state)
-        return None if mask is None else self._owned(mask, state)
-
-    def _owned(self, values: Returned, state: State) -> Returned:
-        """Copy what shares storage with the state, which the next step may write into."""
-        held = {v.untyped_storage().data_ptr() for v in state.tensors().values()}
-
-        def own(value: Tensor) -> Tensor:
-            return value.clone() if value.untyped_storage().data_ptr() in held else value
-
-        if isinstance(values, dict):
-            return {k: own(v) for k, v in values.items()}
-        return own(values)
+        return _owned(mask, _storages(state))
 
     # --- reading what the caller gave ---
 
@@ -654,6 +654,21 @@ class TaskVectorEnv(gym.vector.VectorEnv[Any, Any, Any]):
     def _template(self) -> State:
         zero = torch.zeros(1, dtype=torch.int64, device=self.device)
         return self.task.initial_state(*self.episodes.draw(zero, zero))
+
+
+def _storages(state: State) -> set[int]:
+    """Where the fields of a state are kept."""
+    return {value.untyped_storage().data_ptr() for value in state.tensors().values()}
+
+
+def _owned(values: Returned, held: set[int]) -> Returned:
+    """Copy what shares storage with the state, which the next step may write into."""
+
+    def own(value: Any) -> Any:
+        shared = value is not None and value.untyped_storage().data_ptr() in held
+        return value.clone() if shared else value
+
+    return {k: own(v) for k, v in values.items()} if isinstance(values, dict) else own(values)
 
 
 def _rows(mask: Tensor) -> Tensor | None:

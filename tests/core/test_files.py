@@ -52,7 +52,8 @@ def test_a_missing_folder_raises(tmp_path):
 
 
 @pytest.mark.skipif(
-    not hasattr(os, "geteuid") or os.geteuid() == 0, reason=f"{MACHINE}user but root, who may write everywhere"
+    not hasattr(os, "geteuid") or os.geteuid() == 0,
+    reason=f"{MACHINE}user but root, who may write everywhere",
 )
 def test_a_read_only_folder_raises_and_keeps_what_was_there(tmp_path):
     path = tmp_path / "kept"
