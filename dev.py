@@ -255,6 +255,8 @@ def ci_wheel(arguments: list) -> int:
         (wheel,) = dist.glob("*.whl")
         pip_install(python_in(venv), wheel)
         must([python_in(venv), "-m", "pip", "check"], "the wheel's requirements disagree.")
+        command = python_in(venv).with_name("genenvs.exe" if os.name == "nt" else "genenvs")
+        must([command, "list"], "the installed command does not work.", folder)
         script = ROOT / "tests" / "repository" / "play_every_id.py"
         shutil.copy(str(script), str(folder))
         # Isolated and elsewhere: only what the wheel installed can be imported.
