@@ -19,7 +19,7 @@ class TaskEnv(gym.Env[Any, Any]):
     (an id within the split).
     """
 
-    metadata: dict[str, Any] = {"render_modes": ["rgb_array"], "render_fps": 4}  # noqa: RUF012
+    metadata: dict[str, Any] = {"render_modes": ["rgb_array"], "render_fps": 4}
 
     def __init__(self, task: str, **arguments: Any) -> None:
         """Make a batch of one; the arguments are those of `TaskVectorEnv` less its own.
@@ -68,7 +68,7 @@ class TaskEnv(gym.Env[Any, Any]):
             infos.single(step),
         )
 
-    def render(self) -> np.ndarray | None:  # type: ignore[override]
+    def render(self) -> np.ndarray | None:
         """A picture uint8 [H, W, 3]; None without a render mode."""
         frames = self.batch.render()
         return None if frames is None else frames[0]
@@ -78,7 +78,7 @@ class TaskEnv(gym.Env[Any, Any]):
         self.batch.close()
 
     def action_masks(self) -> np.ndarray:
-        """bool [n] in sb3-contrib's flat layout, True where an action is legal now."""
+        """Mask bool [n] in sb3-contrib's flat layout, True where an action is legal now."""
         return self.batch.action_masks()[0].cpu().numpy()
 
     def reference_action(self) -> Any:

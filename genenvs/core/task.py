@@ -181,7 +181,7 @@ class Task(ABC):
         """The observation of every row, in the dtypes of the space; calls no network."""
 
     def action_mask(self, state: State) -> Tensor | None:
-        """bool [B, n] in sb3-contrib's flat layout, True where legal; None: all always are."""
+        """Mask bool [B, n] in sb3-contrib's flat layout, True where legal; None: all always are."""
         return None
 
     def reference_action(self, state: State) -> Tensor | None:
@@ -215,7 +215,7 @@ def _device(device: str | torch.device) -> torch.device:
     except (RuntimeError, TypeError) as error:
         raise ValueError(f"device must be one that torch knows; got {device!r}") from error
     if result.type == "cuda":
-        if torch.cuda._is_in_bad_fork():  # type: ignore[no-untyped-call]
+        if torch.cuda._is_in_bad_fork():
             raise RuntimeError(
                 "CUDA was initialised before this process was forked: start the workers with "
                 'context="spawn" (gym.make_vec(..., vector_kwargs={"context": "spawn"}))'

@@ -1,6 +1,5 @@
 """The batch face of a task: a native Gymnasium `VectorEnv`, numpy or torch."""
 
-import dataclasses
 import importlib
 import inspect
 import multiprocessing
@@ -77,7 +76,7 @@ class TaskVectorEnv(gym.vector.VectorEnv[Any, Any, Any]):
     `final_obs` and `final_info` of the rows that ended.
     """
 
-    metadata: dict[str, Any] = {  # noqa: RUF012
+    metadata: dict[str, Any] = {
         "render_modes": ["rgb_array"],
         "render_fps": 4,
         "autoreset_mode": AutoresetMode.NEXT_STEP,
@@ -244,7 +243,7 @@ class TaskVectorEnv(gym.vector.VectorEnv[Any, Any, Any]):
         return self._state
 
     def action_masks(self) -> Tensor:
-        """bool [B, n] in sb3-contrib's flat layout; all True where the task has no mask.
+        """Mask bool [B, n] in sb3-contrib's flat layout; all True where the task has no mask.
 
         Raises:
             TypeError: the action space is continuous.
@@ -333,9 +332,9 @@ class TaskVectorEnv(gym.vector.VectorEnv[Any, Any, Any]):
 
     def save_state(self, path: str | os.PathLike[str]) -> None:
         """Write `get_state` to a safetensors file, whole or not at all."""
-        from genenvs.core.files import replacing
-
         from safetensors.torch import save_file
+
+        from genenvs.core.files import replacing
 
         tensors = {k: v.contiguous().cpu() for k, v in self.get_state().items()}
         with replacing(path) as temporary:
@@ -535,7 +534,7 @@ class TaskVectorEnv(gym.vector.VectorEnv[Any, Any, Any]):
     def _fill(
         self, terms: dict[str, Tensor], metrics: dict[str, Tensor], ignored: Tensor | None
     ) -> None:
-        """Every declared term and free metric is there at every step, zero where it has no value."""
+        """Every declared term and free metric is there at every step, zero without a value."""
         free = [name for name, metric in self.task.metrics.items() if metric.when in FREE]
         for table, names in ((terms, self.task.terms), (metrics, free)):
             if unknown := set(table) - set(names):

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from genenvs.core import random
-from tests.needs import import_or_skip
+from tests.needs import import_or_skip, needs_device
 
 WORDS = st.integers(0, 2**32 - 1)
 INT64 = st.integers(-(2**63), 2**63 - 1)
@@ -198,3 +198,27 @@ def test_words_of_names_differ(one, other):
 
 def _chi_square(counts, expected):
     return float(((counts - expected) ** 2 / expected).sum())
+
+
+def test_the_rounds_on_tensors_equal_those_on_arrays():
+    """Other devices run the same lines on tensors; here both run on the CPU."""
+    words = random.bits(torch.arange(3), 5, 24).reshape(3, 2, 2, 6)
+    even, odd, key = words[:, :, 0].unbind()[0], words[1, :, 1], words[2, :, 0]
+    arrays = [x.numpy() for x in (even, odd, key)]
+    on_arrays = random._rounds(*arrays, np.array, lambda x: x[::-1])
+    on_tensors = random._rounds(even, odd, key, torch.tensor, lambda x: x.flip(0))
+    for array, tensor in zip(on_arrays, on_tensors, strict=True):
+        assert np.array_equal(array, tensor.numpy())
+
+
+@needs_device("cuda")
+def test_the_streams_on_a_gpu_are_those_on_the_cpu():
+    key = random.mix(torch.arange(40), 9)
+    there = random.mix(torch.arange(40, device="cuda"), 9)
+    assert torch.equal(there.cpu(), key)
+    assert torch.equal(random.bits(there, 3, 33).cpu(), random.bits(key, 3, 33))
+    assert torch.allclose(random.normal(there, 3, 33).cpu(), random.normal(key, 3, 33), atol=1e-5)
+    for n in (7, 100):
+        index = torch.arange(40) % n
+        got = random.shuffled(there, index.cuda(), n)
+        assert torch.equal(got.cpu(), random.shuffled(key, index, n))
