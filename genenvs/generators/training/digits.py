@@ -157,8 +157,9 @@ def train(training: Training, progress: bool = True) -> tuple[Any, Any, dict]:
             torch._foreach_lerp_(list(averaged.parameters()), list(unet.parameters()), 1 - decay)
         if (step + 1) % 1000 == 0 or step + 1 == training.steps:
             held = validation_loss(averaged, alphas_cumprod, held_images, held_labels)
-            log.append({"step": step + 1, "train": float(loss), "validation": held})
-            bar.set_postfix(train=f"{float(loss):.4f}", validation=f"{held:.4f}")
+            shown = loss.item()
+            log.append({"step": step + 1, "train": shown, "validation": held})
+            bar.set_postfix(train=f"{shown:.4f}", validation=f"{held:.4f}")
     record = {
         "arguments": asdict(training),
         "minutes": round((time.perf_counter() - started) / 60, 2),
