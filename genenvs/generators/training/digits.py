@@ -31,15 +31,17 @@ class Training:
     learning_rate: float = 1.5e-3
     warm_up: int = 500  # steps of linear rise before the cosine
     weight_decay: float = 0.01
-    dropout: float = 0.1  # 1,248 images are few: without it the validation loss turns upwards
+    # 1,248 images are few. Even so the validation loss is lowest near step 5,000 (0.1855) and ends
+    # at 0.1890; training.json has the curve. Other rates of dropout were not tried.
+    dropout: float = 0.1
     average: float = 0.9995  # decay of the averaged weights
     clip: float = 1.0  # norm of the gradient
-    # Jitter (see there) in pixels and degrees. None helps: 0.2 and 4 raised the Frechet distance
-    # to real test digits from 7.4 to 10.6, because bilinear interpolation blurs 8 x 8 strokes.
+    # Jitter (see there) in pixels and degrees. 0.2 and 4 looked greyer, and raised the Frechet
+    # distance to real test digits from 7.4 to 10.6 (one seed each, so chosen on the test split).
     shift: float = 0.0
     degrees: float = 0.0
     seed: int = 0
-    threads: int = 1  # the network is too small to gain much from more
+    threads: int = 1  # the result depends on it, so it does not follow the machine
 
 
 UNET = {
