@@ -1,6 +1,6 @@
 """Learning curves of PPO, three seeds, for every id: a CSV and a picture each.
 
-python -m benchmarks.curves [ID ...] [--steps 60000]
+python -m benchmarks.curves [ID ...]
 """
 
 import argparse
@@ -16,6 +16,8 @@ from genenvs.core.files import replacing
 from genenvs.core.registry import declaration, scores
 
 SEEDS = (0, 1, 2)
+STEPS = {"DenoiseBudget": 12_000}  # by the beginning of the name; a step there is an episode
+DEFAULT_STEPS = 60_000
 CSV_FOLDER, PICTURE_FOLDER = Path("benchmarks/results/curves"), Path("docs/environments")
 
 Curve = list[tuple[int, float]]  # steps so far, mean return of the last hundred episodes
@@ -61,19 +63,20 @@ def main() -> None:
     """Train, write the numbers, draw."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("ids", nargs="*", default=genenvs.ids())
-    parser.add_argument("--steps", type=int, default=60_000)
+    parser.add_argument("--steps", type=int, help="of each seed; default: by environment")
     arguments = parser.parse_args()
     CSV_FOLDER.mkdir(parents=True, exist_ok=True)
     PICTURE_FOLDER.mkdir(parents=True, exist_ok=True)
     for env_id in arguments.ids:
-        curves = train(env_id, arguments.steps)
         name = env_id.partition("/")[2]
-        with replacing(CSV_FOLDER / f"{name}.csv") as temporary:
-            with temporary.open("w", newline="") as file:
-                writer = csv.writer(file)
-                writer.writerow(["seed", "steps", "mean_return"])
-                for seed, curve in curves.items():
-                    writer.writerows([seed, at, round(mean, 6)] for at, mean in curve)
+        usual = next((n for k, n in STEPS.items() if name.startswith(k)), DEFAULT_STEPS)
+        curves = train(env_id, arguments.steps or usual)
+        rows = [(seed, at, round(mean, 6)) for seed, curve in curves.items() for at, mean in curve]
+        with (
+            replacing(CSV_FOLDER / f"{name}.csv") as temporary,
+            temporary.open("w", newline="") as file,
+        ):
+            csv.writer(file).writerows([("seed", "steps", "mean_return"), *rows])
         pictures.save(draw(env_id, curves), PICTURE_FOLDER / f"{name}-ppo.png")
 
 

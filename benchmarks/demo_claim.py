@@ -17,7 +17,7 @@ import numpy as np
 import torch
 
 from benchmarks import frontier, pictures, train_ppo
-from benchmarks.demo import BUDGETS, LIBRARY_BUDGETS, PRICES
+from benchmarks.demo import PRICES
 from benchmarks.frontier import Point
 from genenvs.core.evaluate import mean_interval
 from genenvs.core.files import replacing
@@ -25,6 +25,8 @@ from genenvs.generators.bank import Bank
 from genenvs.generators.denoiser import load
 
 SEEDS = (0, 1, 2)
+BUDGETS = (2, 3, 4, 5, 6, 7, 8, 9, 10, 12, 14, 16, 20, 25)
+LIBRARY_BUDGETS = (3, 5, 8, 10, 14, 20)
 RESULTS = Path("benchmarks/results")
 GOLD = ("accuracy", "frechet", "diversity")
 
@@ -43,9 +45,10 @@ def cell(folder: Path, price: float, seed: int, steps: int) -> dict[str, Any]:
             progress=True,
         )
         found = frontier.evaluate_agent(train_ppo.greedy(model))
+        evaluations, error = frontier.by_instance(found)
         content = {
-            "error": np.round(found.episodes["error"], 6).tolist(),
-            "evaluations": found.episodes["evaluations"].tolist(),
+            "error": np.round(error, 6).tolist(),
+            "evaluations": evaluations.tolist(),
             "gold": {name: found.summary()[name] for name in GOLD},
         }
         with replacing(path) as temporary:

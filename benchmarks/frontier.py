@@ -1,7 +1,7 @@
 """Error against evaluations: learned, scripted and library schedules, and their picture."""
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
 
@@ -95,10 +95,32 @@ def library(family: str, denoiser: Denoiser, bank: Bank, steps: int) -> Point:
     return Point.of(family, len(scheduler.timesteps), _error(x, bank))
 
 
-def learned(evaluation: Evaluation, family: str = "learned") -> Point:
-    """The point of an evaluated agent."""
-    episodes = evaluation.episodes
-    return Point.of(family, float(episodes["evaluations"].mean()), episodes["error"])
+def learned(evaluation: Evaluation, instances: int | None = None) -> Point:
+    """The point of an evaluated agent; its rows in order of the instances, as every other's.
+
+    Args:
+        evaluation: of the whole split, with its final states.
+        instances: only the first so many.
+    """
+    evaluations, error = by_instance(evaluation)
+    return Point.of("learned", float(evaluations[:instances].mean()), error[:instances])
+
+
+def by_instance(evaluation: Evaluation) -> tuple[np.ndarray, np.ndarray]:
+    """Evaluations and error [M] of an evaluated agent, sorted by instance."""
+    assert evaluation.final is not None, "evaluate with keep_final=True"
+    order = evaluation.final.instance.argsort().cpu().numpy()
+    return evaluation.episodes["evaluations"][order], evaluation.episodes["error"][order]
+
+
+def first(bank: Bank, instances: int) -> Bank:
+    """The first instances of a bank."""
+    return replace(
+        bank,
+        noise=bank.noise[:instances],
+        condition=bank.condition[:instances],
+        solution=bank.solution[:instances],
+    )
 
 
 def references(

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from gymnasium import spaces
 
 from genenvs.core.evaluate import Policy
 from genenvs.interop.sb3 import make_sb3
@@ -77,8 +78,9 @@ def train(
     # A run seed is never an environment seed: neighbouring runs would share episodes.
     env_seed = int(np.random.SeedSequence(seed).spawn(1)[0].generate_state(1, np.uint64)[0] >> 2)
     envs = make_sb3(env_id, num_envs=NUM_ENVS, split="train", reward_weights=reward_weights)
+    several = isinstance(envs.observation_space, spaces.Dict)
     model = PPO(
-        "MultiInputPolicy",
+        "MultiInputPolicy" if several else "MlpPolicy",
         envs,
         seed=None,
         device="cpu",

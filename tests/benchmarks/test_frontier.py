@@ -62,3 +62,15 @@ def test_the_betas_are_the_training_schedule():
     betas = frontier._betas(denoiser)
     np.testing.assert_allclose(betas, np.linspace(1e-4, 0.02, 1000), rtol=2e-2, atol=2e-6)
     assert torch.tensor(betas).isfinite().all()
+
+
+def test_an_agents_rows_are_compared_with_the_same_noise():
+    """Episodes come in the order of a permutation; rows are paired by instance."""
+    found = frontier.evaluate_agent("reference", episodes=64, num_envs=64)
+    evaluations, error = frontier.by_instance(found)
+    instance = found.final.instance.sort().values
+    bank = Bank.load(load("digits"), "test")
+    rows = found.final.instance.argsort()
+    again = frontier.fidelity_error(found.final.x[rows], bank.solution[instance])
+    np.testing.assert_allclose(error, again, atol=1e-6)
+    assert (evaluations == found.episodes["evaluations"].mean()).all()

@@ -51,8 +51,8 @@ class DenoiseBudget(GeneratorTask):
     `evaluations`: minus the number of evaluations; its weight is the price of one.
 
     ## Metrics
-    As `DenoiseSchedule`: `objective` scores the episode at a fixed price; class accuracy, Frechet
-    distance and diversity are never paid.
+    As `DenoiseSchedule`: `objective` scores the episode at a fixed price, from its `error` and its
+    `evaluations`; `accuracy`, `frechet` and `diversity` are gold and never paid.
 
     ## Starting state
     As `DenoiseSchedule`: one of the split's finite instances.

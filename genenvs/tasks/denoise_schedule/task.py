@@ -9,6 +9,7 @@ from gymnasium import spaces
 from PIL import Image
 from torch import Tensor
 
+from genenvs.core.rewards import Metric
 from genenvs.core.task import Observation, Outcome, State, Transition
 from genenvs.generators import transition as samplers
 from genenvs.tasks.denoise_schedule import rewards
@@ -83,8 +84,9 @@ class DenoiseSchedule(GeneratorTask):
     after a few evaluations already.
 
     ## Metrics
-    `objective` scores an episode at a fixed price whatever the agent was paid. Never paid: class
-    accuracy, Frechet distance and nearest-neighbour diversity in a classifier's features.
+    `objective` scores an episode at a fixed price whatever the agent was paid, from its `error` and
+    its `evaluations`; `clamped` says how often the observation bound acted. Gold, never paid: class
+    `accuracy`, the `frechet` distance and nearest-neighbour `diversity` in a classifier's features.
 
     ## Starting state
     One of the split's finite instances (`digits`: 8,192 train, 1,024 validation, 2,048 test), by a
@@ -112,7 +114,7 @@ class DenoiseSchedule(GeneratorTask):
 
     terms = rewards.TERMS
     metrics = rewards.METRICS | {
-        "clamped": rewards.Metric("Share of latent values that the observation bound clamped.")
+        "clamped": Metric("Share of latent values that the observation bound clamped.")
     }
     ends = "terminates"
 
@@ -180,7 +182,7 @@ class DenoiseSchedule(GeneratorTask):
             state=state.advance(
                 x=bounded,
                 time=time,
-                previous_clean=state.clean if self.second_order else state.previous_clean,
+                previous_clean=state.clean.clone() if self.second_order else state.previous_clean,
                 previous_time=state.time,
                 clamped=clamped,
                 visited=state.visited.scatter_(1, place, mark),
