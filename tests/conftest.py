@@ -6,9 +6,9 @@ import os
 from collections import Counter
 from collections.abc import Generator
 
-# Before anything imports torch or a plotting library. Workers share the cores among themselves.
-if "PYTEST_XDIST_WORKER" in os.environ:
-    os.environ["OMP_NUM_THREADS"] = "1"
+# Before anything imports torch or a plotting library. Workers share the cores among themselves; and
+# two threads of one small network that wait for each other on a busy machine took four times as long.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("MPLBACKEND", "Agg")
 os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
