@@ -8,18 +8,22 @@ import numpy as np
 from gymnasium import spaces
 
 from genenvs.core.evaluate import Policy
+from genenvs.core.registry import declaration
+from genenvs.core.rewards import merge_weights
+from genenvs.core.vector import load_task
 from genenvs.interop.sb3 import make_sb3
 
 NUM_ENVS = 64
-# Episodes are short and pay at their end: no discount, long rollouts for their number, and an
-# entropy bonus that is small beside rewards of some 0.1.
+# Returns of some 0.1 give gradients near Adam's epsilon in the value network: all weights are
+# multiplied by this, which moves no optimum. Reported returns are divided by it.
+REWARD_SCALE = 20.0
+LEARNING_RATE = 1e-3  # falls linearly to zero
 SETTINGS: dict[str, Any] = {
-    "n_steps": 64,
-    "batch_size": 1024,
-    "n_epochs": 6,
-    "learning_rate": 1e-3,
-    "gamma": 1.0,
-    "gae_lambda": 0.95,
+    "n_steps": 32,
+    "batch_size": 256,
+    "n_epochs": 10,
+    "gamma": 1.0,  # episodes are short and pay at their end
+    "gae_lambda": 0.98,
     "ent_coef": 1e-3,
     "policy_kwargs": {"net_arch": {"pi": [64, 64], "vf": [64, 64]}},
 }
@@ -66,7 +70,7 @@ def train(
             return True
 
         def _on_rollout_end(self) -> None:
-            mean = safe_mean([each["r"] for each in self.model.ep_info_buffer])
+            mean = safe_mean([each["r"] for each in self.model.ep_info_buffer]) / REWARD_SCALE
             self.bar.n = min(self.num_timesteps, steps)
             self.bar.set_postfix(mean_return=f"{mean:.4f}")
             if on_rollout is not None:
@@ -77,13 +81,15 @@ def train(
 
     # A run seed is never an environment seed: neighbouring runs would share episodes.
     env_seed = int(np.random.SeedSequence(seed).spawn(1)[0].generate_state(1, np.uint64)[0] >> 2)
-    envs = make_sb3(env_id, num_envs=NUM_ENVS, split="train", reward_weights=reward_weights)
+    terms = load_task(declaration(env_id).task).terms
+    weights = {k: REWARD_SCALE * w for k, w in merge_weights(terms, reward_weights).items()}
+    envs = make_sb3(env_id, num_envs=NUM_ENVS, split="train", reward_weights=weights)
     several = isinstance(envs.observation_space, spaces.Dict)
     model = PPO(
         "MultiInputPolicy" if several else "MlpPolicy",
         envs,
-        seed=None,
         device="cpu",
+        learning_rate=lambda remaining: LEARNING_RATE * remaining,
         tensorboard_log=None if tensorboard is None else str(tensorboard),
         **(SETTINGS | settings),
     )

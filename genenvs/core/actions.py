@@ -11,19 +11,28 @@ from torch import Tensor
 Supported = spaces.Discrete | spaces.MultiDiscrete | spaces.MultiBinary | spaces.Box
 
 
-def flat_actions(space: gym.Space[Any]) -> int:
-    """Entries of a mask in sb3-contrib's flat layout: n, the sum of nvec, or two a bit.
+def action_sizes(space: gym.Space[Any]) -> list[int]:
+    """Choices of each dimension of a discrete space: [n], nvec, or a 2 for every bit.
 
     Raises:
         TypeError: the space is continuous.
     """
     if isinstance(space, spaces.Discrete):
-        return int(space.n)
+        return [int(space.n)]
     if isinstance(space, spaces.MultiDiscrete):
-        return int(space.nvec.sum())
+        return [int(n) for n in space.nvec.flat]
     if isinstance(space, spaces.MultiBinary):
-        return 2 * int(np.prod(space.shape))
+        return [2] * int(np.prod(space.shape))
     raise TypeError(f"only discrete action spaces have masks; got {space}")
+
+
+def flat_actions(space: gym.Space[Any]) -> int:
+    """Entries of a mask in sb3-contrib's flat layout: the sum of `action_sizes`.
+
+    Raises:
+        TypeError: the space is continuous.
+    """
+    return sum(action_sizes(space))
 
 
 def sample_mask(space: gym.Space[Any], flat: np.ndarray) -> Any:

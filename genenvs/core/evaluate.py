@@ -11,7 +11,7 @@ from gymnasium.vector import AutoresetMode
 from torch import Tensor
 
 from genenvs.core import random
-from genenvs.core.actions import flat_actions
+from genenvs.core.actions import action_sizes
 from genenvs.core.registry import arguments_hash, declaration
 from genenvs.core.task import State
 from genenvs.core.vector import TaskVectorEnv
@@ -263,16 +263,11 @@ def _policy(policy: Policy | str, envs: Any, own: TaskVectorEnv | None, seed: in
 
 def random_policy(envs: gym.vector.VectorEnv[Any, Any, Any], seed: int = 0) -> Policy:
     """A policy that draws uniformly among the legal actions; its stream is its own."""
-    space = envs.single_action_space
-    inner = envs.unwrapped
-    masked = (
-        isinstance(inner, TaskVectorEnv)
-        and isinstance(space, gym.spaces.Discrete)
-        and flat_actions(space) > 0
-    )
-    if not masked:
+    space, inner = envs.single_action_space, envs.unwrapped
+    if not isinstance(inner, TaskVectorEnv) or isinstance(space, gym.spaces.Box):
         envs.action_space.seed(seed)
         return lambda observation, info: envs.action_space.sample()
+    sizes = action_sizes(space)
     stream = random.mix(torch.arange(envs.num_envs), seed, random.word("random policy"))
     step = 0
 
@@ -281,7 +276,9 @@ def random_policy(envs: gym.vector.VectorEnv[Any, Any, Any], seed: int = 0) -> P
         step += 1
         mask = inner.action_masks()
         keys = random.uniform(stream, random.counter(step, 0), mask.shape[1]).to(mask.device)
-        return (keys + mask).argmax(1)  # the largest key among the legal ones
+        # In each dimension the largest key among the legal entries.
+        parts = [part.argmax(1) for part in (keys + mask).split(sizes, 1)]
+        return torch.stack(parts, 1).reshape(envs.action_space.shape or (-1,))
 
     return draw
 

@@ -36,7 +36,7 @@ def play(envs, actions):
 
 def test_the_ladder_is_geometric_and_ends_with_finish():
     rungs = ladder(1000)
-    assert rungs[:3] == [5, 6, 8] and rungs[-2:] == [640, 1000] and len(rungs) == 23
+    assert rungs[:4] == [5, 7, 10, 14] and rungs[-2:] == [640, 1000] and len(rungs) == 16
     assert all(a < b for a, b in itertools.pairwise(rungs))
     assert ladder(50)[0] == 1  # a short schedule has no stride below one
 
@@ -44,7 +44,7 @@ def test_the_ladder_is_geometric_and_ends_with_finish():
 @pytest.mark.parametrize("env_id", [SCHEDULE, SCHEDULE_2M])
 def test_an_episode_equals_the_sampler_on_the_same_times(env_id):
     envs = make(env_id, num_envs=3)
-    actions = [[15, 16, 14, 17, 22], [20, 3, 3, 12, 22], [10, 18, 19, 12, 22]]
+    actions = [[10, 11, 9, 12, 15], [13, 2, 2, 8, 15], [7, 12, 13, 8, 15]]
     play(envs, actions)
     task, state = envs.unwrapped.task, envs.unwrapped.state
     strides = np.array(ladder(1000))[np.array(actions)]
@@ -63,10 +63,10 @@ def test_a_step_equals_ddim_written_plainly():
     envs = make(num_envs=2)
     envs.reset(seed=3)
     task, before = envs.unwrapped.task, envs.unwrapped.state.clone()
-    envs.step(np.array([14, 18]))
+    envs.step(np.array([9, 12]))
     after = envs.unwrapped.state
     squared = np.cumprod(1 - np.linspace(1e-4, 0.02, 1000))  # DDPM's schedule
-    for row, stride in enumerate(task.strides[[14, 18]].tolist()):
+    for row, stride in enumerate(task.strides[[9, 12]].tolist()):
         t, s = 1000 - 1, 1000 - stride - 1
         with torch.no_grad():
             output = task.denoiser.unet(
@@ -83,7 +83,7 @@ def test_finish_uses_the_prediction_already_made():
     envs = make()
     envs.reset(seed=1)
     clean = envs.unwrapped.state.clean.clone()
-    _, reward, terminated, _, info = envs.step(np.full(4, 22))
+    _, reward, terminated, _, info = envs.step(np.full(4, 15))
     assert terminated.all() and envs.unwrapped.state.x.equal(clean)
     error = rewards.fidelity_error(clean, envs.unwrapped.task.solution(envs.unwrapped.state))
     np.testing.assert_allclose(reward, -error - 0.006, atol=1e-6)
@@ -93,9 +93,9 @@ def test_finish_uses_the_prediction_already_made():
 @pytest.mark.parametrize(
     ("name", "actions", "horizon"),
     [
-        ("finish", [12, 12, 22], 50),
-        ("a jump past the end", [12, 12, 21, 21], 50),
-        ("the horizon", [12, 12, 0], 3),
+        ("finish", [8, 8, 15], 50),
+        ("a jump past the end", [8, 8, 14, 14], 50),
+        ("the horizon", [8, 8, 0], 3),
     ],
 )
 def test_every_ending_pays_quality_exactly_once(name, actions, horizon):
@@ -121,7 +121,7 @@ def test_the_horizon_finishes_whatever_the_action_says():
 
 def test_the_objective_has_a_fixed_price_whatever_the_agent_is_paid():
     cheap = make(reward_weights={"evaluations": 0.0})
-    _, reward, _, info = play(cheap, [[16, 22]] * 4)
+    _, reward, _, info = play(cheap, [[11, 15]] * 4)
     error = info["metrics"]["error"]
     np.testing.assert_allclose(reward, -error, atol=1e-6)
     np.testing.assert_allclose(info["metrics"]["objective"], -error - 2 * 0.006, atol=1e-6)
@@ -130,10 +130,10 @@ def test_the_objective_has_a_fixed_price_whatever_the_agent_is_paid():
 def test_what_the_bound_clamps_is_counted(monkeypatch):
     monkeypatch.setattr("genenvs.tasks.denoise_schedule.task.LATENT_LIMIT", 0.5)
     envs = make()
-    _, _, _, info = play(envs, [[12, 22]] * 4)
+    _, _, _, info = play(envs, [[8, 15]] * 4)
     assert (info["metrics"]["clamped"] > 0.1).all()
     monkeypatch.undo()
-    _, _, _, info = play(make(), [[12, 22]] * 4)
+    _, _, _, info = play(make(), [[8, 15]] * 4)
     assert LATENT_LIMIT == 8.0 and (info["metrics"]["clamped"] == 0).all()
 
 
@@ -142,10 +142,10 @@ def test_observations_name_what_the_state_holds():
     observation, _ = envs.reset(seed=5)
     assert (observation["previous_time"] == 0).all() and (observation["previous_clean"] == 0).all()
     first = observation["clean"].copy()
-    observation, *_ = envs.step(np.full(4, 15))
+    observation, *_ = envs.step(np.full(4, 10))
     np.testing.assert_array_equal(observation["previous_clean"], first)
     np.testing.assert_allclose(observation["previous_time"][:, 0], 1.0)
-    np.testing.assert_allclose(observation["time"][:, 0], (1000 - ladder(1000)[15]) / 1000)
+    np.testing.assert_allclose(observation["time"][:, 0], (1000 - ladder(1000)[10]) / 1000)
     np.testing.assert_allclose(observation["evaluations"], 1 / 50)
 
 

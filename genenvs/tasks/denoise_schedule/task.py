@@ -1,5 +1,6 @@
 """Choose, step by step, how far a frozen sampler jumps along its noise schedule."""
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +13,7 @@ from torch import Tensor
 from genenvs.core.rewards import Metric
 from genenvs.core.task import Observation, Outcome, State, Transition
 from genenvs.generators import transition as samplers
+from genenvs.generators.schedule import NoiseSchedule
 from genenvs.tasks.denoise_schedule import rewards
 from genenvs.tasks.denoise_schedule.instances import GeneratorTask
 from genenvs.tasks.denoise_schedule.plans import plan_for
@@ -20,6 +22,7 @@ from genenvs.tasks.denoise_schedule.viewer import picture, to_image
 # Latents have standard deviation 1 at most at every time; ten thousand starts of 64 numbers reach
 # 5. Beyond this multiple they are clamped, which a metric counts.
 LATENT_LIMIT = 8.0
+TIME_FEATURES = 8
 
 
 @dataclass(frozen=True)
@@ -60,8 +63,8 @@ class DenoiseSchedule(GeneratorTask):
     image and the action the step size; `DenoiseBudget` is the paper's own.
 
     ## Action space
-    `Discrete(23)` (for N = 1,000): jump down by `strides[a]` of the N training timesteps, a
-    geometric ladder from 5 to 640 with ratio 2^(1/3); the last action finishes now, using the
+    `Discrete(16)` (for N = 1,000): jump down by `strides[a]` of the N training timesteps, a
+    geometric ladder from 5 to 640 with ratio 2^(1/2); the last action finishes now, using the
     prediction already made. A jump past the end finishes too. All actions are always legal.
 
     ## Observation space
@@ -70,12 +73,12 @@ class DenoiseSchedule(GeneratorTask):
     |---|---|---|---|
     | `latent` | [C, H, W] | -8 .. 8 | the latent x_t |
     | `clean` | [C, H, W] | -8 .. 8 | the clean image that the network predicts there |
-    | `time` | [2] | -1 .. 1 | t / N, and log-SNR / 20 |
+    | `time` | [8] | -1 .. 1 | t / N, log-SNR / 10 (clipped), and sine and cosine of pi t / N, 2 pi t / N and 4 pi t / N |
     | `evaluations` | [1] | 0 .. 1 | evaluations so far / horizon |
     | `condition` | index | | the class asked for |
 
     With `sampler="dpmpp_2m"` also `previous_clean` [C, H, W], the prediction one step earlier, and
-    `previous_time` [2] (zeros before the first step).
+    `previous_time` [8] (zeros before the first step).
 
     ## Rewards
     `quality` once, however the episode ends: minus the root mean square distance to the many-step
@@ -125,7 +128,7 @@ class DenoiseSchedule(GeneratorTask):
         self.second_order = sampler == "dpmpp_2m"
         self.action_space = spaces.Discrete(len(self.strides))
         image = spaces.Box(-LATENT_LIMIT, LATENT_LIMIT, self.denoiser.shape, np.float32)
-        when = spaces.Box(-1.0, 1.0, (2,), np.float32)
+        when = spaces.Box(-1.0, 1.0, (TIME_FEATURES,), np.float32)
         fields: dict[str, Any] = {
             "latent": image,
             "clean": image,
@@ -136,8 +139,7 @@ class DenoiseSchedule(GeneratorTask):
         if self.second_order:
             fields |= {"previous_clean": image, "previous_time": when}
         self.observation_space = spaces.Dict(fields)
-        level = torch.arange(self.schedule.steps + 1, device=self.device) / self.schedule.steps
-        self._when = torch.stack([level, self.schedule.log_snr / 20.0], 1)  # [N + 1, 2]
+        self._when = time_embedding(self.schedule)  # [N + 1, 8]
         plan = plan_for(self.denoiser, sampler)
         self._plan = torch.tensor(plan, device=self.device)  # [K + 1]
 
@@ -277,11 +279,22 @@ class DenoiseSchedule(GeneratorTask):
         return self.compare(features)
 
 
+def time_embedding(schedule: NoiseSchedule) -> Tensor:
+    """What a small policy sees of each time: float32 [N + 1, 8] in -1 .. 1.
+
+    Where strides matter most, near clean data, t / N hardly changes: its sines and cosines and the
+    log-SNR do.
+    """
+    level = torch.arange(schedule.steps + 1, device=schedule.alpha.device) / schedule.steps
+    waves = [f(k * math.pi * level) for k in (1, 2, 4) for f in (torch.sin, torch.cos)]
+    return torch.stack([level, (schedule.log_snr / 10.0).clamp(-1, 1), *waves], 1)
+
+
 def ladder(steps: int) -> list[int]:
-    """Strides, ascending: a geometric ladder in steps of 2^(1/3), and last `steps`, which finishes.
+    """Strides, ascending: a geometric ladder in steps of 2^(1/2), and last `steps`, which finishes.
 
     Args:
         steps: N, the number of training timesteps.
     """
-    rungs = {max(1, round(steps * 0.005 * 2 ** (k / 3))) for k in range(22)}
+    rungs = {max(1, round(steps * 0.005 * 2 ** (k / 2))) for k in range(15)}
     return [*sorted(rungs), steps]
