@@ -6,8 +6,8 @@ import os
 from collections import Counter
 from collections.abc import Generator
 
-# Before anything imports torch or a plotting library. Workers share the cores among themselves; and
-# two threads of one small network that wait for each other on a busy machine took four times as long.
+# Before anything imports torch or a plotting library. On a busy machine two threads of one small
+# network, waiting for each other, took four times as long as one; workers fill the cores instead.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("MPLBACKEND", "Agg")
