@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 PRICES = (0.02, 0.006, 0.002)
-STEPS = 100_000  # for each price
+STEPS, SHORT_STEPS = 120_000, 8_192  # for each price
 BUDGETS = (3, 4, 5, 6, 8, 10, 14, 20)
 LIBRARY_BUDGETS = (5, 8, 12, 20)
 COMPARED = 512  # test instances that references are compared on; `benchmarks.demo_claim` takes all
@@ -132,7 +132,8 @@ def main() -> int:
     parser.add_argument("--short", action="store_true", help="a minute, to see that it runs")
     parser.add_argument("--steps", type=int, help=f"steps for each price (default {STEPS:,})")
     arguments = parser.parse_args()
-    steps = arguments.steps or (8_192 if arguments.short else STEPS)
+    usual = SHORT_STEPS if arguments.short else STEPS
+    steps = usual if arguments.steps is None else arguments.steps
     if steps < 1:
         parser.error(f"--steps must be at least 1; got {steps}")
     try:
