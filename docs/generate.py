@@ -15,7 +15,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from docs.generators_page import render
+from docs import generators_page, results_page
 from genenvs.cli.page import page, score_text, table
 from genenvs.core import registry
 
@@ -77,7 +77,8 @@ def wanted(root: Path = ROOT) -> dict[Path, str]:
         for env_id in registry.ids()
     }
     intro = "# Environments\n\nEach name leads to its page."
-    files[Path("docs/generators.md")] = f"{GENERATED}\n\n{render()}"
+    for name, made in (("generators", generators_page), ("results", results_page)):
+        files[Path(f"docs/{name}.md")] = f"{GENERATED}\n\n{made.render()}"
     files[FOLDER / "README.md"] = f"{GENERATED}\n\n{intro}\n\n{overview('')}\n"
     if (root / README).exists():
         before = (root / README).read_text(encoding="utf-8")

@@ -1,0 +1,98 @@
+"""The page of results, from what the benchmarks wrote under `benchmarks/results/`."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from genenvs.cli.page import table
+
+RESULTS = Path(__file__).resolve().parents[1] / "benchmarks/results"
+
+
+def render() -> str:
+    """The page as Markdown."""
+    parts = ["# Results"]
+    if (claims := _read("demo_claim.json")) is not None:
+        parts += _claims(claims)
+    for device in ("cpu", "cuda"):
+        if (speed := _read(f"speed-{device}.json")) is not None:
+            parts += _speed(device, speed)
+    return "\n\n".join(parts) + "\n"
+
+
+def _claims(found: dict[str, Any]) -> list[str]:
+    rows = [
+        (
+            f"{row['price']:g}",
+            str(row["seed"]),
+            f"{row['evaluations']:.2f}",
+            f"{row['error']:.4f}",
+            _percent(row["saved_against_uniform"]),
+            _percent(row["saved_against_DPM-Solver++"]),
+            _percent(row["saved_against_UniPC"]),
+            _ratio(row.get("error_over_open_loop")),
+            _gap(row.get("adaptivity_gap")),
+            f"{row['accuracy']['mean']:.3f}",
+            f"{row['frechet']['mean']:.2f}",
+            f"{row['diversity']['mean']:.3f}",
+        )
+        for row in found["claims"]
+    ]
+    header = ("price", "seed", "evaluations", "error", "saved against uniform",
+              "against DPM-Solver++", "against UniPC", "error / best open loop",
+              "adaptivity gap", "accuracy", "Frechet", "diversity")  # fmt: skip
+    floor, mean = found["gold_of_200_steps"], found["mean"]
+    return [
+        "## Learned schedules on digits",
+        "![Error against evaluations](../benchmarks/results/demo_claim.png)",
+        table(header, rows),
+        f"PPO, three prices of an evaluation, three training seeds, the whole test split of "
+        f"`genenvs/DenoiseSchedule-v0`. On average {mean['saved_against_uniform']:.1%} fewer "
+        f"evaluations than uniform steps at equal error, and {mean['error_over_open_loop']:.3f} "
+        f"times the error of the best open-loop schedule that a search found, at equal mean "
+        f"evaluations. *Adaptivity gap*: the open-loop schedule's error minus the agent's, paired by "
+        f"starting noise, with a 95 % interval; what looking at the image is worth. Gold metrics of "
+        f"the 200-step solutions themselves: accuracy {floor['accuracy']:.3f}, Frechet "
+        f"{floor['frechet']:.2f}, diversity {floor['diversity']:.3f}.",
+        f"`{found['command']}`",
+    ]
+
+
+def _speed(device: str, found: dict[str, Any]) -> list[str]:
+    rows = [
+        (
+            row["what"],
+            str(row["num_envs"]),
+            f"{row['median']:g}",
+            f"{row['low']:g} .. {row['high']:g}",
+            row["target"],
+            f"{row['forward_ms']:g}" if "forward_ms" in row else "",
+        )
+        for row in found["rows"]
+    ]
+    machine = ", ".join(f"{k} {v}" for k, v in found["machine"].items() if v is not None)
+    header = ("measured", "environments", "median", "range", "target", "forward, ms")
+    return [
+        f"## Speed and memory ({device})",
+        table(header, rows),
+        f"`{found['rows'][0]['env']}`, random actions, ragged ends; ten interleaved repeats in one "
+        f"run. {machine}.",
+        f"`{found['command']}`",
+    ]
+
+
+def _percent(value: float | None) -> str:
+    return "beyond the curve" if value is None else f"{value:.1%}"
+
+
+def _ratio(value: float | None) -> str:
+    return "" if value is None else f"{value:.3f}"
+
+
+def _gap(value: list[float] | None) -> str:
+    return "" if value is None else f"{value[0]:.4f} [{value[1]:.4f}, {value[2]:.4f}]"
+
+
+def _read(name: str) -> dict[str, Any] | None:
+    path = RESULTS / name
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
