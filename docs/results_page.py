@@ -50,9 +50,9 @@ def _claims(found: dict[str, Any]) -> list[str]:
         f"`genenvs/DenoiseSchedule-v0`. On average {mean['saved_against_uniform']:.1%} fewer "
         f"evaluations than uniform steps at equal error, and {mean['error_over_open_loop']:.3f} "
         f"times the error of the best open-loop schedule that a search found, at equal mean "
-        f"evaluations. *Adaptivity gap*: the open-loop schedule's error minus the agent's, paired by "
-        f"starting noise, with a 95 % interval; what looking at the image is worth. Gold metrics of "
-        f"the 200-step solutions themselves: accuracy {floor['accuracy']:.3f}, Frechet "
+        f"evaluations. *Adaptivity gap*: the open-loop schedule's error minus the agent's, paired "
+        f"by starting noise, with a 95 % interval; what looking at the image is worth. Gold metrics "
+        f"of the 200-step solutions themselves: accuracy {floor['accuracy']:.3f}, Frechet "
         f"{floor['frechet']:.2f}, diversity {floor['diversity']:.3f}.",
         f"`{found['command']}`",
     ]
