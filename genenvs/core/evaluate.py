@@ -45,7 +45,9 @@ class Evaluation:
             metric by its name (its last value).
         sets: the metrics of kind `set`.
         score: name of the score metric among `episodes`.
-        arguments: `registry.arguments_hash` of the environment, None for other people's.
+        arguments: `registry.arguments_hash` of the environment, None without an id of ours.
+        split: the split that was played, None for other people's environments.
+        instances: the first N instances of the split that it was restricted to, None for all.
         final: the ended episodes' state, with `keep_final`.
     """
 
@@ -54,6 +56,8 @@ class Evaluation:
     score: str = "return"
     arguments: str | None = None
     final: State | None = None
+    split: str | None = None
+    instances: int | None = None
 
     def interval(self, name: str | None = None) -> Interval:
         """Mean and interval of a value over episodes; default: of the score.
@@ -189,7 +193,11 @@ def _play(
         for name, value in own.task.judge(final).items():
             table[name] = value.double().cpu().numpy()
         sets = _set_metrics(own, final, seed)
-    return Evaluation(table, sets, score, hashed, final if keep_final else None)
+    final = final if keep_final else None
+    split = limit = None
+    if own is not None:
+        split, limit = own.task.split, own.episodes.limit
+    return Evaluation(table, sets, score, hashed, final, split, limit)
 
 
 def _wave(

@@ -35,6 +35,7 @@ class Episodes:
         self.endless = size is None
         self.size = size
         self.count = limit if limit is not None else size
+        self.limit = None if limit == size else limit  # what restricts the split, if anything does
 
     def stream(self, seed: Tensor) -> Tensor:
         """The stream of a seed: int64 [B] -> int64 [B]."""

@@ -6,9 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import gymnasium as gym
+import numpy as np
+
+if TYPE_CHECKING:
+    from genenvs.core.evaluate import Evaluation
 
 SCORES = Path(__file__).parents[1] / "scores.json"  # written by `python -m benchmarks.scores`
 _declared: dict[str, "Declaration"] = {}
@@ -80,16 +84,38 @@ def declaration(env_id: str) -> Declaration:
 def arguments_hash(env_id: str, overrides: Mapping[str, Any] | None = None) -> str:
     """A hash of the arguments that make the MDP: the registered ones with overrides.
 
-    What does not change the MDP (device, split, reward weights, ...) does not enter.
+    What does not change the MDP (device, split, reward weights unless the score is the return,
+    ...) does not enter, nor does an override that spells out a default. Only an override of what
+    the id does not register loads the task, to see its defaults.
     """
-    ignored = {"split", "instances", "reward_weights", "device", "render_mode", "task", "num_envs",
-               "output", "autoreset_mode", "validate", "keep_final"}  # fmt: skip
+    ignored = {"split", "instances", "device", "render_mode", "task", "num_envs", "output",
+               "autoreset_mode", "validate", "keep_final"}  # fmt: skip
     known = declaration(env_id)
-    merged = dict(known.arguments) | {
-        k: v for k, v in (overrides or {}).items() if k not in ignored
-    }
-    text = json.dumps({"task": known.task, **merged}, sort_keys=True, default=str)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+    if known.score != "return":
+        ignored.add("reward_weights")
+    changes = {k: _plain(v) for k, v in (overrides or {}).items() if k not in ignored}
+    if set(changes) - set(known.arguments):
+        from genenvs.core.vector import defaults
+
+        usual = {k: _plain(v) for k, v in defaults(known.task).items()}
+        changes = {
+            k: v
+            for k, v in changes.items()
+            if k in known.arguments or k not in usual or _text(v) != _text(usual[k])
+        }
+    return hashlib.sha256(
+        _text({"task": known.task, **known.arguments, **changes}).encode()
+    ).hexdigest()[:16]
+
+
+def _plain(value: Any) -> Any:
+    """Numpy's scalars as Python's, so that equal arguments have equal text."""
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def _text(value: Any) -> str:
+    # The names of torch's dtypes are accepted in both forms.
+    return json.dumps(value, sort_keys=True, default=lambda x: str(x).removeprefix("torch."))
 
 
 @cache
@@ -109,24 +135,35 @@ def scores(env_id: str) -> dict[str, Any] | None:
     return entry
 
 
-def normalise(env_id: str, score: float, arguments: str | None = None) -> float:
+def normalise(env_id: str, score: "float | Evaluation", arguments: str | None = None) -> float:
     """A score on the scale where 0 is random and 1 the reference.
 
     Args:
         env_id: the id.
-        score: mean of the id's score metric.
-        arguments: `arguments_hash` of the environment that it was measured on.
+        score: what `evaluate` found on the test split, whose arguments and episodes are then
+            compared with those of the measured scores; or a bare mean of the id's score metric,
+            for which the caller answers.
+        arguments: of a bare mean, the `arguments_hash` of the environment it was measured on.
 
     Raises:
-        ValueError: other arguments than the registered scores', or none were measured.
+        ValueError: other arguments or episodes than the registered scores', or none were measured.
     """
     entry = scores(env_id)
     if entry is None:
         raise ValueError(f"{env_id} has no measured scores: run `python -m benchmarks.scores`")
+    if not isinstance(score, int | float | np.number):
+        found = score
+        if found.split != "test" or found.instances is not None:
+            raise ValueError(
+                f"the score of {env_id} was measured on split={found.split!r}, instances="
+                f"{found.instances}: only the whole split 'test' has a normalised value"
+            )
+        arguments = found.arguments or "unknown"
+        score = found.interval(declaration(env_id).score).mean
     if arguments is not None and arguments != entry["arguments"]:
         raise ValueError(
             f"the score of {env_id} was measured with other arguments ({arguments}) than the"
             f" registered ones ({entry['arguments']}): it has no normalised value"
         )
     low, high = entry["random"]["mean"], entry["reference"]["mean"]
-    return (score - low) / (high - low)
+    return (float(score) - low) / (high - low)

@@ -51,13 +51,26 @@ def load_task(task: str | type[Task]) -> type[Task]:
 
 def task_arguments(task: type[Task]) -> list[str]:
     """The keyword arguments that a task takes beside the common ones."""
-    known: dict[str, None] = {}
+    return [name for name in _parameters(task) if name not in COMMON]
+
+
+def defaults(task: str | type[Task]) -> dict[str, Any]:
+    """The default of every argument that has one: the task's own, and those of the batch."""
+    batch = inspect.signature(TaskVectorEnv.__init__).parameters
+    found = _parameters(load_task(task))
+    return {k: p.default for k, p in {**batch, **found}.items() if p.default is not p.empty}
+
+
+def _parameters(task: type[Task]) -> dict[str, inspect.Parameter]:
+    """The arguments of a task's constructor, with those that it hands to its bases'."""
+    known: dict[str, inspect.Parameter] = {}
     for base in task.__mro__:
         if "__init__" in vars(base) and issubclass(base, Task):
             for item in inspect.signature(base.__init__).parameters.values():
                 if item.kind in (item.KEYWORD_ONLY, item.POSITIONAL_OR_KEYWORD):
-                    known[item.name] = None
-    return [name for name in known if name not in ("self", *COMMON)]
+                    known.setdefault(item.name, item)
+    known.pop("self", None)
+    return known
 
 
 class TaskVectorEnv(gym.vector.VectorEnv[Any, Any, Any]):

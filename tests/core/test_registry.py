@@ -1,5 +1,6 @@
 """Declared ids: making them, describing them, and their scores."""
 
+import dataclasses
 import json
 import pickle
 import subprocess
@@ -8,9 +9,11 @@ import sys
 import gymnasium as gym
 import numpy as np
 import pytest
+import torch
 
 from genenvs.core import registry
 from genenvs.core.env import TaskEnv
+from genenvs.core.evaluate import evaluate
 from genenvs.core.registry import Declaration
 from genenvs.core.vector import TaskVectorEnv
 from genenvs.testing import LawError, check_task
@@ -132,6 +135,52 @@ def test_the_hash_of_arguments_sees_what_changes_the_mdp_alone(ids):
     assert registry.arguments_hash("throwaway/SmallGrid-v0") != own
 
 
+def test_the_hash_of_arguments_does_not_see_whether_a_default_is_spelled_out(ids):
+    own = registry.arguments_hash(GRID)
+    for same in (
+        {"size": 6},
+        {"dtype": "float32"},
+        {"dtype": torch.float32},
+        {"max_episode_steps": None},
+        {"horizon": np.int64(12), "size": np.int32(6)},
+    ):
+        assert registry.arguments_hash(GRID, same) == own, same
+    other = {"size": 5}, {"dtype": "bfloat16"}, {"max_episode_steps": 4}, {"horizon": 6}
+    assert len({own, *(registry.arguments_hash(GRID, each) for each in other)}) == 5
+    small = "throwaway/SmallGrid-v0"  # registers size=3: the task's default is a change there
+    assert registry.arguments_hash(small, {"size": 6}) != registry.arguments_hash(small)
+
+
+def test_reward_weights_enter_the_hash_where_the_score_is_the_return(ids):
+    known, weights = registry.declaration(GRID), {"reward_weights": {"goal": 1.0}}
+    registry.declare(dataclasses.replace(known, id="throwaway/Return-v0", score="return"))
+    for env_id, same in ((GRID, True), ("throwaway/Return-v0", False)):
+        found = registry.arguments_hash(env_id, weights)
+        assert (found == registry.arguments_hash(env_id)) == same
+
+
+def test_an_evaluation_is_normalised_where_it_played_the_registered_episodes(scores):
+    found = evaluate(GRID, "random", episodes=4)
+    assert (found.split, found.instances) == ("test", None)
+    mean = found.interval("covered").mean
+    assert registry.normalise(GRID, found) == pytest.approx((mean - 0.2) / 0.4)
+    for arguments, words in (
+        ({"split": "train"}, "split='train'"),
+        ({"instances": 3}, "instances=3"),
+        ({"size": 5}, "other arguments"),
+        ({"max_episode_steps": 3}, "other arguments"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            registry.normalise(GRID, evaluate(GRID, "random", episodes=4, **arguments))
+    nameless = TaskVectorEnv(throwaway.Grid, horizon=12, split="test", autoreset_mode="SAME_STEP")
+    with pytest.raises(ValueError, match="other arguments"):
+        registry.normalise(GRID, evaluate(nameless, "random", episodes=2))
+    # Gymnasium's own batch plays episode 0 of many seeds, which is another list.
+    foreign = gym.make_vec(GRID, num_envs=2, vectorization_mode="sync", split="test")
+    with pytest.raises(ValueError, match="split=None"):
+        registry.normalise(GRID, evaluate(foreign, "random", episodes=2))
+
+
 def test_scores_are_normalised_between_random_and_reference(scores):
     assert registry.normalise(GRID, 0.2) == pytest.approx(0)
     assert registry.normalise(GRID, 0.6, registry.arguments_hash(GRID)) == pytest.approx(1)
@@ -189,7 +238,9 @@ def test_a_spec_that_is_no_json_is_seen(ids):
 def test_importing_genenvs_loads_nothing_heavy():
     program = (
         "import sys, genenvs\n"
-        "assert genenvs.ids() is not None\n"
+        "from genenvs.core import registry\n"
+        "for env_id in genenvs.ids():\n"
+        "    registry.scores(env_id), registry.arguments_hash(env_id, {'horizon': 3})\n"
         "heavy = {'torch', 'diffusers', 'scipy', 'transformers', 'sklearn', 'safetensors', 'PIL'}\n"
         "print(','.join(sorted(heavy & set(sys.modules))))"
     )
