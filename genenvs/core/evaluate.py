@@ -18,12 +18,12 @@ from genenvs.core.vector import TaskVectorEnv
 
 Policy = Callable[[Any, dict[str, Any]], Any]
 BOOTSTRAP = 2_000  # resamples for the interval of a mean
-SET_BOOTSTRAP = 50  # of a set metric, which costs milliseconds each
+SUBSAMPLES = 50  # for the interval of a set metric, which costs milliseconds each
 
 
 @dataclass(frozen=True)
 class Interval:
-    """A mean (or set metric) with its 95 % bootstrap interval and sample size."""
+    """A mean (or set metric) with its 95 % interval by resampling, and its sample size."""
 
     mean: float
     low: float
@@ -42,7 +42,8 @@ class Evaluation:
     Attributes:
         episodes: one value an episode, [E] each, in the order of the fixed list: `return`,
             `length`, `seed`, `episode_index`, `term/<name>` (summed over the episode), and every
-            metric by its name (its last value).
+            metric by its name (its last value). NaN where an episode has no value: metrics of kind
+            `end` where `max_episode_steps` cut it off.
         sets: the metrics of kind `set`.
         score: name of the score metric among `episodes`.
         arguments: `registry.arguments_hash` of the environment, None without an id of ours.
@@ -60,7 +61,7 @@ class Evaluation:
     instances: int | None = None
 
     def interval(self, name: str | None = None) -> Interval:
-        """Mean and interval of a value over episodes; default: of the score.
+        """Mean and interval of a value over the episodes that have one; default: of the score.
 
         Raises:
             KeyError: no such value; lists those there are.
@@ -80,8 +81,14 @@ class Evaluation:
 
 
 def mean_interval(values: np.ndarray, seed: int = 0) -> Interval:
-    """Mean of [E] values with a 95 % percentile bootstrap interval over episodes."""
+    """Mean of [E] values with a 95 % percentile bootstrap interval over episodes.
+
+    NaN are missing values: `count` is the number of the others, and without any all is NaN.
+    """
     values = np.asarray(values, dtype=np.float64)
+    values = values[~np.isnan(values)]
+    if not len(values):
+        return Interval(np.nan, np.nan, np.nan, 0)
     generator = np.random.default_rng(seed)
     # One resample at a time: E x BOOTSTRAP indices at once would be large for many episodes.
     means = [
@@ -237,9 +244,10 @@ def _wave(
         if own is None:
             values["seed"], values["episode_index"] = seed + index, np.zeros(rows, dtype=np.int64)
         values |= {f"term/{name}": value for name, value in sums.items()}
-        values |= _merged(info, "metrics")
+        values |= _merged(info, "metrics", missing=np.nan)
         for name, value in values.items():
-            column = table.setdefault(name, np.zeros(episodes, dtype=value.dtype))
+            empty = np.nan if value.dtype.kind == "f" else 0
+            column = table.setdefault(name, np.full(episodes, empty, dtype=value.dtype))
             column[start + done] = value[done]
         if "final_state" in info:
             every = (_host(terminated) | _host(truncated)).nonzero()[0]
@@ -254,7 +262,7 @@ def _policy(policy: Policy | str, envs: Any, own: TaskVectorEnv | None, seed: in
     if not isinstance(policy, str):
         return policy
     if policy == "reference":
-        if own is None or (own._state is None and own.task.reference_action is None):
+        if own is None:
             raise ValueError('"reference" is for genenvs environments')
 
         def follow(observation: Any, info: dict[str, Any]) -> Tensor:
@@ -276,6 +284,7 @@ def random_policy(envs: gym.vector.VectorEnv[Any, Any, Any], seed: int = 0) -> P
         envs.action_space.seed(seed)
         return lambda observation, info: envs.action_space.sample()
     sizes = action_sizes(space)
+    first = torch.as_tensor(np.asarray(getattr(space, "start", 0)), device=inner.device)
     stream = random.mix(torch.arange(envs.num_envs), seed, random.word("random policy"))
     step = 0
 
@@ -286,37 +295,59 @@ def random_policy(envs: gym.vector.VectorEnv[Any, Any, Any], seed: int = 0) -> P
         keys = random.uniform(stream, random.counter(step, 0), mask.shape[1]).to(mask.device)
         # In each dimension the largest key among the legal entries.
         parts = [part.argmax(1) for part in (keys + mask).split(sizes, 1)]
-        return torch.stack(parts, 1).reshape(envs.action_space.shape or (-1,))
+        return torch.stack(parts, 1).reshape(envs.action_space.shape or (-1,)) + first
 
     return draw
 
 
 def _set_metrics(own: TaskVectorEnv, final: State, seed: int) -> dict[str, Interval]:
     features = own.task.features(final)
-    if features is None:
-        return {}
+    return {} if features is None else set_intervals(own.task.set_metrics, features, seed)
+
+
+def set_intervals(
+    metrics: Callable[[Tensor], dict[str, float]], features: Tensor, seed: int = 0
+) -> dict[str, Interval]:
+    """Set metrics of features [K, F], with 95 % intervals by subsampling halves.
+
+    A bootstrap would draw episodes twice, which a distance to the nearest neighbour takes for a
+    lack of diversity. Halves drawn without replacement hold no duplicates; metrics that depend on
+    the sample's size have another mean there, so the values' spread around their own mean is what
+    is laid around the metric of all K. Below 4 episodes there is no interval: its ends are NaN.
+    """
+    whole, count = metrics(features), len(features)
+    half = count // 2
+    if half < 2:
+        return {name: Interval(value, np.nan, np.nan, count) for name, value in whole.items()}
     generator = np.random.default_rng(seed)
-    resampled = [
-        own.task.set_metrics(
-            features[torch.as_tensor(generator.integers(0, len(features), len(features)))]
-        )
-        for _ in range(SET_BOOTSTRAP)
+    parts = [
+        metrics(features[torch.as_tensor(generator.permutation(count)[:half])])
+        for _ in range(SUBSAMPLES)
     ]
+    # Without replacement a mean of m of n varies by (1/m - 1/n), that of all n by 1/n.
+    scale = np.sqrt(half / (count - half))
     found = {}
-    for name, value in own.task.set_metrics(features).items():
-        low, high = np.percentile([each[name] for each in resampled], [2.5, 97.5])
-        found[name] = Interval(value, float(low), float(high), len(features))
+    for name, value in whole.items():
+        values = np.array([part[name] for part in parts])
+        low, high = np.percentile(values - values.mean(), [2.5, 97.5]) * scale
+        found[name] = Interval(
+            value, float(value + min(low, 0.0)), float(value + max(high, 0.0)), count
+        )
     return found
 
 
-def _merged(info: Mapping[str, Any], key: str) -> dict[str, np.ndarray]:
-    """A table of `info` with the ended rows' values, which stand in `final_info`, put in."""
+def _merged(info: Mapping[str, Any], key: str, missing: float = 0.0) -> dict[str, np.ndarray]:
+    """A table of `info` with the ended rows' values, which stand in `final_info`, put in.
+
+    Rows whose masks are all False have the value `missing`.
+    """
     merged: dict[str, np.ndarray] = {}
     for table in (info.get(key, {}), info.get("final_info", {}).get(key, {})):
         for name, value in table.items():
             if not name.startswith("_"):
                 value = _host(value).astype(np.float64)
-                merged[name] = merged[name] + value if name in merged else value
+                before = merged.get(name, np.full_like(value, missing))
+                merged[name] = np.where(_host(table.get(f"_{name}", True)), value, before)
     return merged
 
 

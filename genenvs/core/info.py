@@ -38,6 +38,7 @@ class Step:
     end_metrics: frozenset[str] = frozenset()  # those of `metrics` that only ended rows have
     acted: Tensor | None = None  # bool [B], rows whose action counted
     ended: Tensor | None = None  # bool [B]
+    settled: Tensor | None = None  # bool [B], rows that the task ended: these have `end_metrics`
     rows: Tensor | None = None  # int64 [K], the ended rows; None where there are none
     final: Final | None = None  # under SAME_STEP, where rows ended
     final_state: State | None = None  # [K], with keep_final
@@ -57,15 +58,17 @@ def collect(step: Step, output: str) -> dict[str, Any]:
     """`info` as Gymnasium's `SyncVectorEnv` lays it out: every key `k` with a mask `_k`."""
     info: dict[str, Any] = {}
     if step.terms is not None:
-        assert step.metrics is not None and step.acted is not None and step.ended is not None
-        here, at_end = step.acted, step.ended
+        assert step.metrics is not None and step.acted is not None
+        assert step.ended is not None and step.settled is not None
+        here, at_end = step.acted, step.settled
         if step.final is not None:
             here, at_end = here & ~step.ended, torch.zeros_like(step.ended)
         _tables(info, step, here, at_end, output)
     _identity(info, step.seed, step.episode, step.action_mask, step.live, output)
-    if step.final is not None and step.ended is not None and step.rows is not None:
+    if step.final is not None:
+        assert step.ended is not None and step.settled is not None and step.rows is not None
         final: dict[str, Any] = {}
-        _tables(final, step, step.ended, step.ended, output)
+        _tables(final, step, step.ended, step.settled, output)
         mask = step.final.action_mask
         _identity(
             final,
@@ -86,13 +89,13 @@ def collect(step: Step, output: str) -> dict[str, Any]:
 def single(step: Step) -> dict[str, Any]:
     """`info` of a batch of one as the single environment gives it: Python numbers, no masks."""
     info: dict[str, Any] = {}
-    if step.terms is not None and step.metrics is not None and step.ended is not None:
-        ended = bool(step.ended)
+    if step.terms is not None and step.metrics is not None and step.settled is not None:
+        settled = bool(step.settled)
         info["terms"] = {name: float(value) for name, value in step.terms.items()}
         info["metrics"] = {
             name: float(value)
             for name, value in step.metrics.items()
-            if ended or name not in step.end_metrics
+            if settled or name not in step.end_metrics
         }
     info["seed"], info["episode_index"] = int(step.seed), int(step.episode)
     if step.action_mask is not None:

@@ -130,7 +130,8 @@ class TaskVectorEnv(gym.vector.VectorEnv[Any, Any, Any]):
             autoreset_mode: a Gymnasium `AutoresetMode` or its name or value.
             validate: look at the values of actions given as tensors; default: on the CPU.
             keep_final: add the ended rows' state to `info["final_state"]`.
-            max_episode_steps: an outer cap, as Gymnasium's `TimeLimit`; pays no terminal terms.
+            max_episode_steps: an outer cap, as Gymnasium's `TimeLimit`: what it cuts off is paid no
+                terminal terms and has no metrics of kind `end`.
             **arguments: the task's own.
 
         Raises:
@@ -464,6 +465,7 @@ class TaskVectorEnv(gym.vector.VectorEnv[Any, Any, Any]):
             end_metrics=self._end_metrics,
             acted=acted,
             ended=ended,
+            settled=inner,
             rows=rows,
             final=final,
             final_state=ending if self.keep_final else None,

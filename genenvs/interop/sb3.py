@@ -51,7 +51,8 @@ class SB3VecEnv(VecEnv):
     `info` is an empty dict but for rows whose episode ended. These hold `terminal_observation`,
     `TimeLimit.truncated`, `episode` (return `r`, length `l`, seconds since the start `t`: no
     `Monitor` or `VecMonitor` is needed), and of the episode that ended its `seed` and
-    `episode_index`, the reward `terms` of its last step and its `metrics`, as Python numbers.
+    `episode_index`, the reward `terms` of its last step and its `metrics`, as Python numbers; an
+    episode that `max_episode_steps` cut off has no metrics of kind `end`.
 
     Every discrete action space has `action_masks`, all True where the task has no mask, so that
     MaskablePPO runs on each. Masks are those of the last `reset` or `step` of this object.
@@ -129,7 +130,7 @@ class SB3VecEnv(VecEnv):
     def _describe(self, step: Step, infos: list[dict[str, Any]]) -> None:
         """Fill the infos of the rows that ended, and start their statistics anew."""
         assert step.rows is not None and step.final is not None
-        assert step.terms is not None and step.metrics is not None
+        assert step.terms is not None and step.metrics is not None and step.settled is not None
         rows = step.rows.tolist()
         final = step.final.observation
         arrays = (
@@ -141,12 +142,13 @@ class SB3VecEnv(VecEnv):
         table = torch.stack([*step.terms.values(), *step.metrics.values()])[:, step.rows]
         values = table.T.tolist()
         cut = step.truncated & ~step.terminated
-        whole = torch.stack([cut.long(), step.final.seed, step.final.episode])[:, step.rows]
-        integers = whole.T.tolist()
+        whole = torch.stack([cut.long(), step.final.seed, step.final.episode, step.settled.long()])
+        integers = whole[:, step.rows].T.tolist()
         elapsed = round(time.time() - self._start, 6)
         returns, lengths = self._returns[rows].tolist(), self._lengths[rows].tolist()
         terms, metrics = list(step.terms), list(step.metrics)
         for k, row in enumerate(rows):
+            measured = zip(metrics, values[k][len(terms) :], strict=True)
             infos[row].update({
                 "terminal_observation": (
                     {name: value[k] for name, value in arrays.items()}
@@ -156,7 +158,11 @@ class SB3VecEnv(VecEnv):
                 "TimeLimit.truncated": bool(integers[k][0]),
                 "episode": {"r": returns[k], "l": lengths[k], "t": elapsed},
                 "terms": dict(zip(terms, values[k][: len(terms)], strict=True)),
-                "metrics": dict(zip(metrics, values[k][len(terms) :], strict=True)),
+                "metrics": {
+                    name: value
+                    for name, value in measured
+                    if integers[k][3] or name not in step.end_metrics
+                },
                 "seed": integers[k][1],
                 "episode_index": integers[k][2],
             })  # fmt: skip

@@ -3,9 +3,12 @@
 import gymnasium as gym
 import numpy as np
 import pytest
+import torch
 from gymnasium.vector import AutoresetMode
 
-from genenvs.core.evaluate import evaluate, mean_interval, random_policy
+from genenvs.core.actions import action_sizes
+from genenvs.core.env import TaskEnv
+from genenvs.core.evaluate import evaluate, mean_interval, random_policy, set_intervals
 from genenvs.core.vector import TaskVectorEnv
 from tests.core import throwaway
 
@@ -95,6 +98,64 @@ def test_random_draws_legal_actions_uniformly():
     assert abs(share - 0.25).max() < 0.1
 
 
+@pytest.mark.parametrize(
+    "space",
+    [
+        gym.spaces.Discrete(4, start=3),
+        gym.spaces.MultiDiscrete([3, 2], start=[-1, 5]),
+        gym.spaces.MultiDiscrete([[3, 2], [2, 4]]),
+        gym.spaces.MultiBinary(3),
+    ],
+    ids=str,
+)
+def test_random_draws_every_action_of_a_space_and_no_other(space):
+    class Any(throwaway.Walk):
+        def __init__(self, **common):
+            super().__init__(**common)
+            self.action_space = space
+
+    envs = TaskVectorEnv(Any, num_envs=256, horizon=5)
+    envs.reset(seed=0)
+    actions = random_policy(envs, 1)(None, {})
+    assert actions.shape == envs.action_space.shape and actions.dtype == torch.int64
+    assert all(action in space for action in actions.numpy().astype(space.dtype))
+    table = actions.reshape(256, -1)
+    assert [len(column.unique()) for column in table.T] == action_sizes(space)
+    envs._reader.read(actions, None, True)
+
+
+def nearest(features):
+    """A diversity: the mean distance to the nearest neighbour."""
+    distances = torch.cdist(features, features).fill_diagonal_(torch.inf)
+    return {"diversity": float(distances.min(1).values.mean())}
+
+
+def test_the_interval_of_a_set_metric_covers_it_and_shrinks():
+    features = torch.randn(800, 3, generator=torch.Generator().manual_seed(0))
+    width = {}
+    for count in (50, 51, 200, 800):
+        found = set_intervals(nearest, features[:count])["diversity"]
+        assert found.low < found.mean < found.high and found.count == count
+        assert found.mean == nearest(features[:count])["diversity"]
+        width[count] = found.high - found.low
+    assert width[50] > 1.5 * width[200] > 2 * width[800]
+    assert 0.7 < width[50] / width[51] < 1.4
+
+
+def test_the_interval_of_a_set_metric_that_is_a_mean_is_the_means():
+    values = torch.randn(401, 1, generator=torch.Generator().manual_seed(0))
+    for count in (40, 41, 401):
+        part = values[:count]
+        found = set_intervals(lambda x: {"mean": float(x.mean())}, part)["mean"]
+        usual = 2 * 1.96 * float(part.std()) / count**0.5
+        assert found.high - found.low == pytest.approx(usual, rel=0.3)
+
+
+def test_three_episodes_have_a_set_metric_and_no_interval():
+    found = set_intervals(nearest, torch.eye(3))["diversity"]
+    assert found.mean == pytest.approx(2**0.5) and np.isnan([found.low, found.high]).all()
+
+
 def test_an_interval_covers_the_mean_and_shrinks():
     values = np.random.default_rng(0).normal(2.0, 1.0, 400)
     wide, narrow = mean_interval(values[:25]), mean_interval(values)
@@ -102,6 +163,31 @@ def test_an_interval_covers_the_mean_and_shrinks():
     # The percentile bootstrap of a mean is close to the normal interval.
     half = 1.96 * values.std() / 20
     assert narrow.high - narrow.mean == pytest.approx(half, rel=0.15)
+
+
+def test_missing_values_are_left_out_and_not_counted():
+    values = np.random.default_rng(0).normal(2.0, 1.0, 50)
+    holes = np.insert(values, [0, 7, 50], np.nan)
+    assert mean_interval(holes) == mean_interval(values) and mean_interval(values).count == 50
+    nothing = mean_interval(np.full(3, np.nan))
+    assert nothing.count == 0 and np.isnan([nothing.mean, nothing.low, nothing.high]).all()
+
+
+@pytest.mark.parametrize("native", [True, False])
+@pytest.mark.parametrize("mode", [AutoresetMode.SAME_STEP, AutoresetMode.NEXT_STEP])
+def test_episodes_that_were_cut_off_have_no_end_metrics(native, mode):
+    """A zero would be a measurement that nobody made."""
+    if native:
+        envs = make("Grid", num_envs=4, size=3, autoreset_mode=mode, max_episode_steps=4)
+    else:
+        name = "tests.core.throwaway:Grid"
+        single = [lambda: gym.wrappers.TimeLimit(TaskEnv(name, horizon=12, size=3), 4)] * 4
+        envs = gym.vector.SyncVectorEnv(single, autoreset_mode=mode)
+    found = evaluate(envs, "random", episodes=20).episodes
+    cut = found["term/goal"] == 0
+    assert 0 < cut.sum() < 20 and (found["length"][cut] == 4).all()
+    assert (np.isnan(found["covered"]) == cut).all()
+    assert np.isfinite(found["nearness"]).all() and (found["covered"][~cut] > 0).all()
 
 
 def test_summary_is_plain_numbers():

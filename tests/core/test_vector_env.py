@@ -179,6 +179,34 @@ def test_an_outer_cap_truncates_and_pays_no_terminal_terms(mode):
     assert (step_terms(info)["bonus"] == 1).all()
 
 
+class Late(Network):
+    """Only rows of an even instance end by themselves, after two steps."""
+
+    def transition(self, state, action):
+        result = super().transition(state, action)
+        over = (result.state.step >= 2) & (state.instance % 2 == 0)
+        return type(result)(result.state, result.terms, over, result.metrics)
+
+
+@pytest.mark.parametrize("output", ["numpy", "torch"])
+@pytest.mark.parametrize("mode", list(AutoresetMode))
+def test_a_row_that_was_cut_off_has_no_end_metrics(mode, output):
+    envs = make(Late, 8, 50, max_episode_steps=2, autoreset_mode=mode, output=output)
+    envs.reset(seed=0)
+    own = envs.state.instance % 2 == 0
+    assert 0 < own.sum() < 8
+    envs.step(zeros(envs))
+    _, _, terminated, truncated, info = envs.step(zeros(envs))
+    assert np.asarray(terminated).tolist() == own.tolist()
+    assert np.asarray(truncated).all()  # as with `TimeLimit`, whoever ended
+    table = (info["final_info"] if mode is AutoresetMode.SAME_STEP else info)["metrics"]
+    assert np.asarray(table["_spread"]).tolist() == own.tolist()
+    assert ((np.asarray(table["spread"]) > 0) == own.numpy()).all()
+    assert np.asarray(table["_norm"]).all()
+    if mode is AutoresetMode.SAME_STEP:
+        assert not np.asarray(info["metrics"]["_spread"]).any()
+
+
 def test_an_outer_cap_counts_every_row_by_itself():
     envs = make(Walk, 2, horizon=50, max_episode_steps=3, autoreset_mode="same_step")
     envs.reset(seed=0)

@@ -106,6 +106,20 @@ def test_rows_are_what_dummy_vec_env_makes_of_the_single_environments(name):
     assert ends >= 3
 
 
+def test_an_episode_that_the_outer_cap_cut_off_has_no_end_metrics():
+    envs = make_sb3(IDS["Grid"], 8, size=3, max_episode_steps=3)
+    envs.seed(0)
+    envs.reset()
+    rng, seen = np.random.default_rng(0), set()
+    for _ in range(24):
+        for info in envs.step(legal(envs, rng))[3]:
+            if info:
+                assert ("covered" in info["metrics"]) == (info["terms"]["goal"] == 1)
+                assert "nearness" in info["metrics"]
+                seen.add(info["TimeLimit.truncated"])
+    assert seen == {True, False}
+
+
 def test_the_limit_of_a_task_that_truncates_is_a_time_limit_and_of_one_that_terminates_is_none():
     for name, expected in (("Walk", True), ("Bandit", False)):
         envs = make_sb3(IDS[name], 2)
