@@ -1,6 +1,8 @@
 """The one interface to a frozen denoiser: predict noise and clean image for a batch of rows."""
 
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 
 import torch
@@ -21,6 +23,10 @@ class Denoiser:
 
     Images are float32 in [-1, 1]. The `clip_sample` and `thresholding` settings of a scheduler
     are sampling heuristics and are not applied.
+
+    A float32 network on a GPU is evaluated in full float32: cuDNN's default for convolutions,
+    TF32, is off during the evaluation, since it would let a row depend on its batch by 1e-3. What
+    `torch.set_float32_matmul_precision` says of matrix products stays as it is.
 
     Attributes:
         name: what it was loaded by.
@@ -50,6 +56,7 @@ class Denoiser:
     unet: torch.nn.Module = field(repr=False)
     _table: Tensor = field(repr=False)  # float32 [N + 1, 4, 1, 1, 1], see `conversion`
     _conditional: bool = field(repr=False)
+    _full_float32: bool = field(repr=False)  # a float32 network on a GPU: TF32 is to be off
 
     def predict(self, x: Tensor, time: Tensor, condition: Tensor) -> Tensor:
         """Return the predicted noise, float32 [B, C, H, W].
@@ -98,8 +105,31 @@ class Denoiser:
             parts = zip(*(each.split(self.max_batch) for each in (x, time, condition)), strict=True)
             return torch.cat([self._evaluate(*part) for part in parts])
         label = condition if self._conditional else None
-        output = self.unet(x.to(self.dtype), time - 1, label, return_dict=False)[0]
+        with full_float32() if self._full_float32 else nullcontext():
+            output = self.unet(x.to(self.dtype), time - 1, label, return_dict=False)[0]
         return output.float()
+
+
+@contextmanager
+def full_float32() -> Iterator[None]:
+    """Switch TF32 off for convolutions; every other setting stays."""
+    # Since PyTorch 2.9 each kind of operation has its own setting, and `cudnn.allow_tf32` and
+    # `cudnn.flags` raise where a user has given some of them.
+    cudnn = torch.backends.cudnn
+    place, name, off = (
+        (cudnn.conv, "fp32_precision", "ieee")
+        if hasattr(cudnn, "conv")
+        else (cudnn, "allow_tf32", False)
+    )
+    before = getattr(place, name)
+    if before == off:  # written explicitly, a setting follows its parent no longer
+        yield
+        return
+    setattr(place, name, off)
+    try:
+        yield
+    finally:
+        setattr(place, name, before)
 
 
 _cache: dict[tuple, dict[str, Denoiser]] = {}  # content, device, dtype, max_batch -> by name
@@ -159,6 +189,7 @@ def load(
                 unet=torch.nn.Module.to(content.unet, device=device, dtype=dtype),
                 _table=conversion(schedule, content.prediction)[..., None, None, None],
                 _conditional=content.conditional,
+                _full_float32=device.type == "cuda" and dtype == torch.float32,
             )
         named[generator] = made
         return made

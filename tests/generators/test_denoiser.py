@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ import torch
 
 from genenvs.generators.denoiser import Denoiser, load
 from tests.generators.models import write_model
+from tests.needs import needs_device
 
 KINDS = ("epsilon", "v_prediction", "sample")
 
@@ -223,3 +225,95 @@ def test_loading_leaves_global_random_states_alone(tmp_path: Path) -> None:
     load(str(folder))
     assert torch.equal(torch.random.get_rng_state(), torch_state)
     assert (np.random.get_state()[1] == numpy_state).all()
+
+
+class Recorder(torch.nn.Module):
+    """A network that notes the convolutions' precision and cuDNN's other flags as it is called."""
+
+    def __init__(self, fails: bool = False) -> None:
+        super().__init__()
+        self.fails, self.seen = fails, []
+
+    def forward(self, x, time, label, return_dict):
+        self.seen.append(cudnn_flags())
+        if self.fails:
+            raise ZeroDivisionError
+        return (x,)
+
+
+def cudnn_flags() -> tuple:
+    cudnn = torch.backends.cudnn
+    precision = cudnn.conv.fp32_precision if hasattr(cudnn, "conv") else cudnn.allow_tf32
+    return (
+        precision not in ("ieee", False),
+        cudnn.enabled,
+        cudnn.benchmark,
+        cudnn.deterministic,
+        torch.get_float32_matmul_precision(),
+    )
+
+
+@pytest.fixture
+def tf32(monkeypatch: pytest.MonkeyPatch) -> tuple:
+    """TF32 as PyTorch has it by default, every other flag unlike its default."""
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
+    monkeypatch.setattr(torch.backends.cudnn, "benchmark", True)
+    monkeypatch.setattr(torch.backends.cudnn, "deterministic", True)
+    return cudnn_flags()
+
+
+def test_float32_on_a_gpu_is_evaluated_without_tf32_and_leaves_every_flag(tiny, tf32) -> None:
+    assert tf32[0]
+    network = Recorder()
+    denoiser = replace(tiny, unet=network, max_batch=4, _full_float32=True)
+    denoiser.predict(*batch(denoiser))
+    assert network.seen == [(False, *tf32[1:])] * 2
+    assert cudnn_flags() == tf32
+    broken = replace(denoiser, unet=Recorder(fails=True))
+    with pytest.raises(ZeroDivisionError):
+        broken.predict(*batch(broken))
+    assert cudnn_flags() == tf32
+
+
+def test_any_other_evaluation_leaves_tf32_alone(tiny: Denoiser, tf32: tuple) -> None:
+    network = Recorder()
+    replace(tiny, unet=network).predict(*batch(tiny))
+    assert network.seen == [tf32]
+
+
+def test_a_user_who_switched_tf32_off_keeps_it_so(tiny: Denoiser) -> None:
+    """Where only some kinds of operation have it off, `cudnn.allow_tf32` cannot even be read."""
+    network = Recorder()
+    denoiser = replace(tiny, unet=network, _full_float32=True)
+    new = hasattr(torch.backends.cudnn, "conv")  # since PyTorch 2.9
+    place = torch.backends.cudnn.conv if new else torch.backends.cudnn
+    name, off = ("fp32_precision", "ieee") if new else ("allow_tf32", False)
+    default = getattr(place, name)
+    setattr(place, name, off)
+    try:
+        before = cudnn_flags()
+        denoiser.predict(*batch(denoiser))
+        assert [cudnn_flags()] == network.seen == [before] and not before[0]
+    finally:
+        setattr(place, name, default)
+
+
+@needs_device("cuda")
+def test_a_row_on_a_gpu_does_not_depend_on_its_batch() -> None:
+    denoiser = load("digits", "cuda")
+    x, time, condition = (each.cuda() for each in batch(denoiser, 64))
+    together = denoiser.predict(x, time, condition)
+    alone = torch.cat([denoiser.predict(*(each[k, None] for each in (x, time, condition)))
+                       for k in range(64)])  # fmt: skip
+    torch.testing.assert_close(together, alone, rtol=0, atol=1e-4)
+
+
+def test_loading_in_another_precision_warns_of_nothing(folders: dict, monkeypatch) -> None:
+    """Diffusers' own `to` would, about layers that this class has not."""
+    from diffusers.models import modeling_utils
+
+    warned: list[object] = []
+    monkeypatch.setattr(modeling_utils.logger, "warning", lambda *given: warned.append(given))
+    for dtype in (torch.float32, torch.bfloat16, torch.float64):
+        load(str(folders["sample"]), dtype=dtype, max_batch=77)
+    assert not warned
