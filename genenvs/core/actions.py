@@ -76,8 +76,9 @@ class ActionReader:
             start = np.asarray(space.start)
             count = space.n if isinstance(space, spaces.Discrete) else space.nvec
             self.kind, self.low, self.high = "int", start, start + np.asarray(count) - 1
-        self._low = torch.as_tensor(self.low, device=device)
-        self._high = torch.as_tensor(self.high, device=device)
+        kept = torch.float32 if self.kind == "float" else torch.int64
+        self._low = torch.as_tensor(self.low, dtype=kept, device=device)
+        self._high = torch.as_tensor(self.high, dtype=kept, device=device)
 
     def read(self, action: Any, ignored: Tensor | None, validate: bool) -> Tensor:
         """Check a batch of actions and convert it.
@@ -87,7 +88,8 @@ class ActionReader:
                 type for Box. Finite Box values out of bounds are clipped.
             ignored: bool [B], rows whose action is ignored and therefore not checked.
             validate: whether to look at the values of a tensor, which costs a device
-                synchronisation; arrays on the host are always checked.
+                synchronisation; arrays on the host are always checked. What is not looked at is
+                brought into the bounds, NaN to 0 or the bound nearest to it.
 
         Returns:
             int64 or float32 tensor on the device.
@@ -103,7 +105,10 @@ class ActionReader:
                 raise ValueError(f"{self._expected()}; got ragged {type(action)}") from error
             if action.dtype.kind not in "iufb" or (action.dtype.kind == "b" and not self._binary):
                 raise ValueError(self._message(action))
-            action, validate = torch.from_numpy(np.array(action, order="C")), True
+            # Torch knows neither wide floats nor the other byte order.
+            wide = action.dtype.kind == "f" and action.dtype.itemsize > 8
+            native = np.float64 if wide else action.dtype.newbyteorder("=")
+            action, validate = torch.from_numpy(np.array(action, native, order="C")), True
         real = action.is_floating_point()
         if (
             tuple(action.shape) != self.shape
@@ -120,12 +125,12 @@ class ActionReader:
             self._check_values(action, ignored)
         action = action.to(self.device, torch.float32 if self.kind == "float" else torch.int64)
         if self.kind == "float":
-            return torch.minimum(torch.maximum(action, self._low), self._high)
-        return (
-            torch.where(_wide(ignored, action), self._low, action)
-            if ignored is not None
-            else action
-        )
+            return torch.clamp(torch.nan_to_num(action), self._low, self._high)
+        if not validate:
+            action = torch.clamp(action, self._low, self._high)
+        if ignored is not None:
+            action = torch.where(_wide(ignored, action), self._low, action)
+        return action
 
     @property
     def _binary(self) -> bool:

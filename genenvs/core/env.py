@@ -9,7 +9,8 @@ from gymnasium.vector import AutoresetMode
 from torch import Tensor
 
 from genenvs.core import info as infos
-from genenvs.core.vector import TaskVectorEnv
+from genenvs.core.instances import is_whole
+from genenvs.core.vector import TaskVectorEnv, read_options
 
 
 class TaskEnv(gym.Env[Any, Any]):
@@ -50,9 +51,12 @@ class TaskEnv(gym.Env[Any, Any]):
     ) -> tuple[Any, dict[str, Any]]:
         """Start an episode: the first of `seed`, or the next of the sequence."""
         super().reset(seed=seed)
-        options = dict(options or {})
+        options = read_options(options)
         if "instance" in options:
-            options["instances"] = [options.pop("instance")]
+            instance = options.pop("instance")
+            if not is_whole(instance, 0):
+                raise ValueError(f"options['instance'] must be an integer >= 0; got {instance!r}")
+            options["instances"] = [int(instance)]
         step = self.batch.reset_tensors(None if seed is None else [seed], options)
         return _first(infos.observation(step, "numpy")), infos.single(step)
 

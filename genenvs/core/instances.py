@@ -1,11 +1,20 @@
 """Which instance and which random stream the episode `k` of a seed has."""
 
+from typing import Any
+
+import numpy as np
 import torch
 from torch import Tensor
 
 from genenvs.core.random import mix, shuffled, word
 
 _EPISODE_KEY, _INSTANCE, _BRANCH = word("key"), word("instance"), word("branch")
+
+
+def is_whole(value: Any, least: int = 1) -> bool:
+    """Whether an argument is an integer >= `least`; a bool is none, numpy's integers are."""
+    number = isinstance(value, int | np.integer) and not isinstance(value, bool)
+    return number and bool(value >= least)
 
 
 class Episodes:
@@ -27,8 +36,9 @@ class Episodes:
             ValueError: the limit is no positive integer, or above the size.
         """
         if limit is not None:
-            if isinstance(limit, bool) or not isinstance(limit, int) or limit < 1:
+            if not is_whole(limit):
                 raise ValueError(f"instances must be None or an integer >= 1; got {limit!r}")
+            limit = int(limit)
             if size is not None and limit > size:
                 raise ValueError(f"instances={limit}, but split {split!r} has only {size}")
         self.split = word(split)

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
 from torch import Tensor
 
 
@@ -47,15 +48,20 @@ def merge_weights(
     """The weight of every term: the defaults, with the user's overrides.
 
     Raises:
+        TypeError: the overrides are no mapping.
         ValueError: an override names no term, or is no finite number.
     """
     weights = {name: term.weight for name, term in terms.items()}
-    for name, value in (overrides or {}).items():
+    overrides = {} if overrides is None else overrides
+    if not isinstance(overrides, Mapping):
+        raise TypeError(f"reward_weights must be a dict, term -> weight; got {overrides!r}")
+    for name, value in overrides.items():
         if name not in weights:
             raise ValueError(
                 f"reward_weights names no term {name!r}; the terms are {', '.join(weights)}"
             )
-        if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < 1e30:
+        number = isinstance(value, int | float | np.integer | np.floating)
+        if isinstance(value, bool) or not number or not abs(value) < 1e30:
             raise ValueError(f"reward_weights[{name!r}] must be a finite number; got {value!r}")
         weights[name] = float(value)
     return weights

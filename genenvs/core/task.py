@@ -220,8 +220,18 @@ def _device(device: str | torch.device) -> torch.device:
                 "CUDA was initialised before this process was forked: start the workers with "
                 'context="spawn" (gym.make_vec(..., vector_kwargs={"context": "spawn"}))'
             )
-        if not torch.cuda.is_available():
-            raise ValueError(f"device={str(device)!r} was asked for, but torch sees no CUDA device")
+        if (result.index or 0) >= (count := torch.cuda.device_count()):
+            seen = f"{count} CUDA devices" if count else "no CUDA device"
+            raise ValueError(f"device={str(device)!r} was asked for, but torch sees {seen}")
+    elif result.type == "meta":
+        raise ValueError("device must hold numbers; got 'meta'")
+    elif result.type != "cpu":
+        try:
+            torch.zeros(1, device=result)
+        except Exception as error:  # each backend has its own
+            raise ValueError(
+                f"device={str(device)!r} was asked for, but torch cannot use it: {error}"
+            ) from error
     return result
 
 

@@ -18,7 +18,7 @@ from torch import Tensor
 from genenvs.core import info as infos
 from genenvs.core.actions import ActionReader, flat_actions
 from genenvs.core.info import Final, Step
-from genenvs.core.instances import Episodes, branch_key
+from genenvs.core.instances import Episodes, branch_key, is_whole
 from genenvs.core.rewards import merge_weights, weighted_sum
 from genenvs.core.task import Observation, State, Task
 
@@ -128,7 +128,9 @@ class TaskVectorEnv(gym.vector.VectorEnv[Any, Any, Any]):
             render_mode: None or `rgb_array`.
             output: `numpy`, or `torch`: tensors on the device, never copied to the host.
             autoreset_mode: a Gymnasium `AutoresetMode` or its name or value.
-            validate: look at the values of actions given as tensors; default: on the CPU.
+            validate: look at the values of actions given as tensors, which costs a
+                synchronisation; default: on the CPU. Without it, values outside the action space
+                are brought to its nearest bound, and NaN to 0 or the bound nearest to it.
             keep_final: add the ended rows' state to `info["final_state"]`.
             max_episode_steps: an outer cap, as Gymnasium's `TimeLimit`: what it cuts off is paid no
                 terminal terms and has no metrics of kind `end`.
@@ -151,14 +153,20 @@ class TaskVectorEnv(gym.vector.VectorEnv[Any, Any, Any]):
                 f" own {', '.join(known) or '(none)'}; of every task {', '.join(COMMON)};"
                 f" of the vector face {', '.join(VECTOR)}"
             )
-        if isinstance(num_envs, bool) or not isinstance(num_envs, int) or num_envs < 1:
+        if not is_whole(num_envs):
             raise ValueError(f"num_envs must be an integer >= 1; got {num_envs!r}")
         if output not in ("numpy", "torch"):
             raise ValueError(f'output must be "numpy" or "torch"; got {output!r}')
         if render_mode not in (None, "rgb_array"):
             raise ValueError(f'render_mode must be None or "rgb_array"; got {render_mode!r}')
-        if max_episode_steps is not None and max_episode_steps < 1:
-            raise ValueError(f"max_episode_steps must be >= 1; got {max_episode_steps!r}")
+        if max_episode_steps is not None and not is_whole(max_episode_steps):
+            raise ValueError(
+                f"max_episode_steps must be None or an integer >= 1; got {max_episode_steps!r}"
+            )
+        if not isinstance(validate, bool | np.bool_ | None):
+            raise ValueError(f"validate must be True, False or None; got {validate!r}")
+        if not isinstance(keep_final, bool | np.bool_):
+            raise ValueError(f"keep_final must be True or False; got {keep_final!r}")
         self.autoreset_mode = _autoreset_mode(autoreset_mode)
         self.task = kind(horizon=horizon, split=split, device=device, dtype=dtype, **arguments)
         self.device = self.task.device
@@ -172,7 +180,7 @@ class TaskVectorEnv(gym.vector.VectorEnv[Any, Any, Any]):
         self.single_action_space = self.task.action_space
         self._end_metrics = frozenset(k for k, m in kind.metrics.items() if m.when == "end")
         self._has_network = kind.prepare is not Task.prepare
-        self._allocate(num_envs)
+        self._allocate(int(num_envs))
 
     def _allocate(self, num_envs: int) -> None:
         """Everything that depends on the number of rows, before the first reset."""
@@ -205,7 +213,7 @@ class TaskVectorEnv(gym.vector.VectorEnv[Any, Any, Any]):
 
         Raises:
             ValueError: a seed or an option has the wrong shape or value.
-            TypeError: a mask is not boolean.
+            TypeError: a mask is not boolean, or the options are no dict.
         """
         step = self.reset_tensors(seed, options)
         return infos.observation(step, self.output), infos.collect(step, self.output)
@@ -214,14 +222,16 @@ class TaskVectorEnv(gym.vector.VectorEnv[Any, Any, Any]):
         """Take one action in every row.
 
         Args:
-            actions: [B, ...]; numpy, torch or Python.
+            actions: [B, ...]; numpy, torch or Python. Values of Box are clipped to its bounds.
 
         Returns:
             Observations, rewards float32 [B] (float64 in numpy, as Gymnasium's own), terminated
             and truncated bool [B], info.
 
         Raises:
-            ValueError: an action is outside the action space; nothing has changed.
+            ValueError: an action is outside the action space; nothing has changed. With
+                `validate=False` (the default on CUDA) the values of tensors are not looked at but
+                brought into the bounds.
             RuntimeError: nothing was reset yet, or, with autoreset disabled, a row has ended.
         """
         step = self.step_tensors(actions)
@@ -286,8 +296,9 @@ class TaskVectorEnv(gym.vector.VectorEnv[Any, Any, Any]):
         Returns:
             An environment with autoreset disabled that shares the frozen models.
         """
-        if isinstance(k, bool) or not isinstance(k, int) or k < 1:
+        if not is_whole(k):
             raise ValueError(f"k must be an integer >= 1; got {k!r}")
+        k = int(k)
         _check_noise(noise)
         changes = {"num_envs": self.num_envs * k, "autoreset_mode": AutoresetMode.DISABLED}
         other = object.__new__(type(self))  # not built anew: the task, and its models, are shared
@@ -474,8 +485,8 @@ class TaskVectorEnv(gym.vector.VectorEnv[Any, Any, Any]):
     @torch.no_grad()
     def reset_tensors(self, seed: Any, options: Any) -> Step:
         """`reset` in tensors."""
-        options = dict(options or {})
-        if unknown := sorted(set(options) - set(_OPTIONS)):
+        options = read_options(options)
+        if unknown := sorted(set(options) - set(_OPTIONS), key=str):
             raise ValueError(f"reset knows no option {unknown}; known are {', '.join(_OPTIONS)}")
         chosen = self._read_mask(options.get("reset_mask"))
         if self._state is None and chosen is not None:
@@ -646,12 +657,17 @@ class TaskVectorEnv(gym.vector.VectorEnv[Any, Any, Any]):
             raise ValueError("options 'instances' and 'reset_mask' cannot go together")
         repeats, noise = options.get("repeats", 1), options.get("noise", "fresh")
         _check_noise(noise)
-        ids = torch.as_tensor(options["instances"], device=self.device)
+        try:
+            ids = torch.as_tensor(options["instances"], device=self.device)
+        except (RuntimeError, TypeError, ValueError):
+            raise ValueError(
+                f"options['instances'] must be integers [N]; got {options['instances']!r}"
+            ) from None
         if ids.ndim != 1 or ids.is_floating_point() or ids.dtype == torch.bool:
             raise ValueError(
                 f"options['instances'] must be integers [N]; got {ids.dtype} {list(ids.shape)}"
             )
-        if isinstance(repeats, bool) or not isinstance(repeats, int) or repeats < 1:
+        if not is_whole(repeats):
             raise ValueError(f"options['repeats'] must be an integer >= 1; got {repeats!r}")
         if len(ids) * repeats != self.num_envs:
             raise ValueError(
@@ -689,6 +705,17 @@ def _rows(mask: Tensor) -> Tensor | None:
     """The indices where a bool [B] is True, or None where it nowhere is."""
     rows = mask.nonzero()[:, 0]
     return rows if len(rows) else None
+
+
+def read_options(options: Any) -> dict[str, Any]:
+    """A copy of the options of a reset.
+
+    Raises:
+        TypeError: they are no mapping.
+    """
+    if options is not None and not isinstance(options, Mapping):
+        raise TypeError(f"options must be a dict or None; got {options!r}")
+    return dict(options or {})
 
 
 def _check_noise(noise: Any) -> None:

@@ -68,6 +68,7 @@ def test_finite_box_values_are_clipped(action):
         (DISCRETE, [-1, 0], "with -1"),
         (SHIFTED, [3, 0], r"-2..2"),
         (DISCRETE, [0.0, 1.0], r"got float64 \[2\]"),
+        (DISCRETE, np.zeros(2, np.float32), r"got float32 \[2\]"),
         (DISCRETE, [True, False], r"got bool"),
         (DISCRETE, [0, 1, 2], r"got int64 \[3\]"),
         (DISCRETE, 1, r"got int64 \[\]"),
@@ -101,9 +102,44 @@ def test_ignored_rows_are_not_checked():
 
 
 def test_values_of_a_tensor_are_looked_at_only_with_validate():
-    assert read(DISCRETE, torch.tensor([0, 99]), validate=False).tolist() == [0, 99]
+    assert read(DISCRETE, torch.tensor([0, 99]), validate=False).tolist() == [0, 4]
     with pytest.raises(ValueError, match="99"):
         read(DISCRETE, np.array([0, 99]), validate=False)
+
+
+@pytest.mark.parametrize(
+    ("space", "action", "expected"),
+    [
+        (DISCRETE, [-1, 1 << 40], [0, 4]),
+        (SHIFTED, [-3, 3], [-2, 2]),
+        (MULTI, [[-1, 2], [9, 1]], [[0, 1], [2, 1]]),
+        (BINARY, [[-1, 2, 1], [0, 1, 0]], [[0, 1, 1], [0, 1, 0]]),
+        (spaces.Box(-1, 1, (2,)), [[np.nan, np.inf], [-np.inf, 0.5]], [[0, 1], [-1, 0.5]]),
+        (spaces.Box(2, 3, (2,)), [[np.nan, 2.5], [9.0, -9.0]], [[2, 2.5], [3, 2]]),
+    ],
+)
+def test_what_is_not_looked_at_is_brought_into_the_space(space, action, expected):
+    """Else an index of -1 takes the last entry, and a large one kills the CUDA context."""
+    given_action = torch.tensor(action)
+    result = read(space, given_action, validate=False)
+    assert result.tolist() == expected
+    assert all(row in space for row in result.numpy().astype(space.dtype))
+    assert torch.equal(given_action, torch.tensor(action)) or np.isnan(action).any()
+    ignored = torch.tensor([False, True])
+    assert read(space, given_action, ignored=ignored, validate=False)[0].tolist() == expected[0]
+
+
+@pytest.mark.parametrize("dtype", [np.longdouble, ">f8", ">f4", "float16", ">i2"])
+def test_types_that_torch_lacks_are_read_too(dtype):
+    action = np.array([[[0, 1], [1, 0]], [[0, 0], [-1, 1]]], dtype)
+    assert read(BOX, action).tolist() == action.tolist()
+    if np.dtype(dtype).kind == "f":
+        with pytest.raises(ValueError, match=r"int64 \[2\] in 0..4; got float\d+ \[2\]"):
+            read(DISCRETE, np.ones(2, dtype))
+        with pytest.raises(ValueError, match="real and finite"):
+            read(BOX, np.full((2, 2, 2), np.inf, dtype))
+    else:
+        assert read(DISCRETE, np.array([1, 4], dtype)).tolist() == [1, 4]
 
 
 def test_other_action_spaces_are_refused():

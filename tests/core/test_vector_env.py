@@ -115,6 +115,9 @@ def test_the_single_face_takes_one_instance():
         ({"instances": [0.0, 1.0, 2.0]}, "must be integers"),
         ({"instances": [0], "repeats": 0}, "repeats"),
         ({"instances": [0], "repeats": 3, "noise": "quiet"}, "noise must be"),
+        ({"instances": ["a", "b", "c"]}, r"must be integers \[N\]; got \['a', 'b', 'c'\]"),
+        ({"instances": [None] * 3}, "must be integers"),
+        ({"instances": [[0], [1, 2], [3]]}, "must be integers"),
         ({"repeats": 3}, "need 'instances'"),
         ({"instances": [0, 1, 2], "reset_mask": np.ones(3, bool)}, "cannot go together"),
         ({"episode": -1}, "integer >= 0"),
@@ -132,6 +135,22 @@ def test_options_that_make_no_sense_are_refused_and_change_nothing(options, mess
     with pytest.raises(ValueError, match=message):
         envs.reset(options=options)
     assert all(torch.equal(before[k], v) for k, v in envs.get_state().items())
+
+
+@pytest.mark.parametrize("instance", [None, "a", 1.0, -1, True, [3]])
+def test_the_single_face_takes_nothing_but_an_id(instance):
+    env = TaskEnv("tests.core.throwaway:Bandit", horizon=1)
+    env.reset(seed=0)
+    before = env.get_state()
+    with pytest.raises(ValueError, match=r"options\['instance'\] must be an integer >= 0; got"):
+        env.reset(options={"instance": instance})
+    assert all(torch.equal(before[k], v) for k, v in env.get_state().items())
+
+
+def test_options_must_be_a_dict():
+    for env in (make(Bandit), TaskEnv("tests.core.throwaway:Bandit", horizon=1)):
+        with pytest.raises(TypeError, match=r"options must be a dict or None; got \[1\]"):
+            env.reset(seed=0, options=[1])
 
 
 def test_masks_must_be_boolean_and_the_first_reset_whole():
@@ -327,12 +346,46 @@ def test_a_row_that_was_cut_off_shows_the_prediction_for_where_it_stopped(mode):
         ({"dtype": "int8"}, "dtype must be one of"),
         ({"instances": 0}, "instances must be None or an integer >= 1"),
         ({"reward_weights": {"speed": 1.0}}, "names no term 'speed'"),
-        ({"max_episode_steps": 0}, "max_episode_steps must be >= 1"),
+        ({"instances": 1.0}, "instances must be None or an integer >= 1; got 1.0"),
+        ({"num_envs": True}, "num_envs must be an integer >= 1; got True"),
+        ({"reward_weights": {"forward": "1"}}, "must be a finite number; got '1'"),
+        ({"reward_weights": {"forward": float("nan")}}, "must be a finite number; got nan"),
+        ({"max_episode_steps": 0}, "max_episode_steps must be None or an integer >= 1; got 0"),
+        ({"max_episode_steps": 1.5}, "max_episode_steps must be .* got 1.5"),
+        ({"max_episode_steps": "a"}, "max_episode_steps must be .* got 'a'"),
+        ({"validate": "no"}, "validate must be True, False or None; got 'no'"),
+        ({"keep_final": "no"}, "keep_final must be True or False; got 'no'"),
+        ({"device": "meta"}, "device must hold numbers; got 'meta'"),
+        ({"device": "cuda:99"}, "device='cuda:99' was asked for, but torch sees"),
     ],
 )
 def test_arguments_that_make_no_sense_are_refused(arguments, message):
     with pytest.raises(ValueError, match=message):
         TaskVectorEnv(**{"task": Walk, "horizon": 3} | arguments)
+
+
+@pytest.mark.skipif(torch.backends.mps.is_available(), reason="this machine has Apple's GPU")
+def test_a_device_that_is_not_there_is_refused():
+    with pytest.raises(ValueError, match="device='mps' was asked for, but torch cannot use it"):
+        make(Walk, device="mps")
+
+
+def test_weights_must_be_named():
+    with pytest.raises(TypeError, match=r"reward_weights must be a dict.*got \[1\]"):
+        make(Walk, reward_weights=[1])
+
+
+def test_numpys_numbers_are_numbers():
+    arguments = {"instances": np.int32(5), "max_episode_steps": np.uint8(2)}
+    envs = make(Bandit, np.int64(4), np.int16(1), **arguments)
+    envs.reset(seed=0, options={"instances": np.arange(2), "repeats": np.int64(2)})
+    assert type(envs.num_envs) is int and envs.episodes.count == 5
+    assert envs.branch(np.int64(2)).num_envs == 8
+    assert make(Walk, reward_weights={"forward": np.float32(0.5)}).weights == {"forward": 0.5}
+    assert make(Walk, reward_weights={"forward": np.int8(2)}).weights == {"forward": 2.0}
+    single = TaskEnv("tests.core.throwaway:Bandit", horizon=1)
+    chosen = single.reset(seed=0, options={"instance": np.int64(7)})[0]
+    assert np.array_equal(chosen, single.reset(options={"instance": 7})[0])
 
 
 @pytest.mark.parametrize("mode", ["next_step", "NextStep", "NEXT_STEP", AutoresetMode.NEXT_STEP])
