@@ -16,9 +16,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from benchmarks.speed.peak import peak_memory
+
 PRICES = (0.02, 0.006, 0.002)
 STEPS, SHORT_STEPS = 120_000, 8_192  # for each price
-BUDGETS = (3, 4, 5, 6, 8, 10, 14, 20)
+BUDGETS = (3, 4, 5, 6, 8, 10, 14, 20, 30)
 LIBRARY_BUDGETS = (5, 8, 12, 20)
 COMPARED = 512  # test instances that references are compared on; `benchmarks.demo_claim` takes all
 
@@ -51,8 +53,8 @@ class Report:
             print(f"{name}: {took:.1f} s", flush=True)
 
 
-def run(folder: Path, steps: int, episodes: int | None, report: Report) -> None:
-    """Every stage of the demo."""
+def run(folder: Path, steps: int, instances: int | None, report: Report) -> None:
+    """Every stage of the demo, on the whole test split or its first instances."""
     with report.stage("load"):
         import torch
 
@@ -81,14 +83,14 @@ def run(folder: Path, steps: int, episodes: int | None, report: Report) -> None:
                 progress=True,
             )
         with report.stage(f"evaluate, price {price}"):
-            agents[price] = frontier.evaluate_agent(train_ppo.greedy(model), episodes=episodes)
+            agents[price] = frontier.evaluate_agent(train_ppo.greedy(model), instances=instances)
         report.save(agents={str(p): e.summary() for p, e in agents.items()})
         if price == PRICES[0]:
             _samples(folder, denoiser, bank, shown, agents[price])
     middle = agents[PRICES[1]]
     _samples(folder, denoiser, bank, shown, middle)
     with report.stage("references"):
-        compared = frontier.first(bank, 64 if episodes else COMPARED)
+        compared = frontier.first(bank, instances or COMPARED)
         points = frontier.references(denoiser, compared, BUDGETS, LIBRARY_BUDGETS)
         points += [frontier.learned(each, len(compared)) for each in agents.values()]
     words = [_sentence(points, point) for point in points if point.family == "learned"]
@@ -139,6 +141,8 @@ def main() -> int:
     try:
         arguments.out.mkdir(parents=True, exist_ok=True)
         report = Report(arguments.out)
+        for name in ("samples.png", "pareto.png"):
+            (arguments.out / name).unlink(missing_ok=True)  # of an earlier run
         report.save(short=arguments.short, steps=steps)
     except OSError as error:
         print(f"demo: {arguments.out} cannot be written: {error}", file=sys.stderr)
@@ -154,21 +158,11 @@ def main() -> int:
         print(f"demo: cannot write to {arguments.out}: {error}", file=sys.stderr)
         return 1
     took = time.perf_counter() - started
-    peak = _peak_memory()
+    peak = peak_memory()
     report.save(seconds=round(took, 1), peak_memory_gb=peak)
     memory = "" if peak is None else f", {peak:.2f} GB at most"
     print(f"{took:.0f} s in all{memory}: look at {arguments.out}{os.sep}samples.png and pareto.png")
     return 0
-
-
-def _peak_memory() -> float | None:
-    """Resident memory at its highest, GB; None where the platform does not tell."""
-    try:
-        import resource
-    except ImportError:
-        return None
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return round(peak / (1e9 if sys.platform == "darwin" else 1e6), 2)
 
 
 if __name__ == "__main__":

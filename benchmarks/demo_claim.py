@@ -9,6 +9,7 @@ the picture are committed under `benchmarks/results/`.
 """
 
 import argparse
+import hashlib
 import json
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from multiprocessing import get_context
@@ -24,19 +25,22 @@ from benchmarks.demo import PRICES
 from benchmarks.frontier import Point
 from genenvs.core.evaluate import mean_interval
 from genenvs.core.files import replacing
+from genenvs.core.registry import arguments_hash
 from genenvs.generators.bank import Bank
 from genenvs.generators.denoiser import load
+from genenvs.tasks.denoise_schedule import plans
 
 SEEDS = (0, 1, 2)
 BUDGETS = (2, 3, 4, 5, 6, 7, 8, 9, 10, 12, 14, 16, 20, 25)
+UNIFORM_BUDGETS = (30, 40, 50)  # uniform alone needs so many to reach the best agents
 LIBRARY_BUDGETS = (3, 5, 8, 10, 14, 20)
 RESULTS = Path("benchmarks/results")
 GOLD = ("accuracy", "frechet", "diversity")
 
 
 def cell(folder: Path, price: float, seed: int, steps: int) -> dict[str, Any]:
-    """Train and evaluate one agent, or read what an earlier run found."""
-    path = folder / f"price-{price}-seed-{seed}-steps-{steps}.json"
+    """Train and evaluate one agent, or read what an earlier run of the same settings found."""
+    path = folder / f"price-{price}-seed-{seed}-steps-{steps}-{fingerprint()}.json"
     if not path.exists():
         model = train_ppo.train(
             frontier.ENV,
@@ -57,25 +61,51 @@ def cell(folder: Path, price: float, seed: int, steps: int) -> dict[str, Any]:
     return json.loads(path.read_text())
 
 
-def claims(points: list[Point], agent: Point) -> dict[str, Any]:
-    """The three claims for one agent."""
+def fingerprint() -> str:
+    """What an agent depends on beside price, seed and steps: model, environment, settings."""
+    from genenvs.tasks.denoise_schedule.task import TIME_FEATURES, ladder
+
+    parts = [
+        load("digits").digest,
+        arguments_hash(frontier.ENV),
+        str(ladder(1000)),
+        str(TIME_FEATURES),
+        str(train_ppo.describe()),
+    ]
+    return hashlib.sha256("|".join(parts).encode()).hexdigest()[:10]
+
+
+def claims(points: list[Point], agent: Point, evaluations: np.ndarray) -> dict[str, Any]:
+    """The three claims for one agent; None where a curve does not reach it."""
     best = frontier.rows_at(points, "searched open loop", agent.evaluations)
-    saved = frontier.saving(points, agent)
     entry: dict[str, Any] = {
         "evaluations": round(agent.evaluations, 3),
         "error": round(agent.error, 5),
-        "saved_against_uniform": None if saved is None else round(saved, 4),
+        "saved_against_uniform": _round(frontier.saving(points, agent)),
+        "saved_interval": _round(frontier.saving_interval(points, agent, evaluations)),
+        "error_over_open_loop": None,
+        "adaptivity_gap": None,
     }
     if best is not None:
         gap = mean_interval(best - agent.rows)  # paired: the same noise on both sides
-        entry |= {
-            "error_over_open_loop": round(agent.error / float(best.mean()), 4),
-            "adaptivity_gap": [round(v, 5) for v in (gap.mean, gap.low, gap.high)],
-        }
+        entry["error_over_open_loop"] = round(agent.error / float(best.mean()), 4)
+        entry["adaptivity_gap"] = [round(v, 5) for v in (gap.mean, gap.low, gap.high)]
     for family in ("DPM-Solver++", "UniPC"):
-        other = frontier.saving(points, agent, family)
-        entry[f"saved_against_{family}"] = None if other is None else round(other, 4)
+        entry[f"saved_against_{family}"] = _round(frontier.saving(points, agent, family))
     return entry
+
+
+def _round(value: Any) -> Any:
+    if value is None:
+        return None
+    return [round(v, 4) for v in value] if isinstance(value, tuple) else round(value, 4)
+
+
+def average(table: list[dict[str, Any]], name: str) -> dict[str, Any]:
+    """Mean of a claim over the agents that have it, and over how many of them that is."""
+    values = [row[name] for row in table if row[name] is not None]
+    mean = round(float(np.mean(values)), 4) if values else None
+    return {"mean": mean, "agents": len(values), "of": len(table)}
 
 
 def main() -> None:
@@ -100,27 +130,32 @@ def main() -> None:
     denoiser = load("digits")
     bank = Bank.load(denoiser, "test")
     points = frontier.references(denoiser, bank, BUDGETS, LIBRARY_BUDGETS)
+    points += [
+        frontier.open_loop("uniform", denoiser, bank, plans.uniform(denoiser.schedule, budget))
+        for budget in UNIFORM_BUDGETS
+    ]
     table: list[dict[str, Any]] = []
     for price, seed in cells:
         found = cell(arguments.out, price, seed, arguments.steps)
         agent = Point.of("learned", float(np.mean(found["evaluations"])), np.array(found["error"]))
-        table.append({"price": price, "seed": seed} | claims(points, agent) | found["gold"])
+        entry = claims(points, agent, np.array(found["evaluations"]))
+        table.append({"price": price, "seed": seed} | entry | found["gold"])
         print(json.dumps(table[-1]))
         points.append(agent)
     content = {
         "command": f"python -m benchmarks.demo_claim --steps {arguments.steps}",
         "claims": table,
         "mean": {
-            name: round(float(np.mean([row[name] for row in table if row[name] is not None])), 4)
-            for name in ("saved_against_uniform", "error_over_open_loop")
+            name: average(table, name) for name in ("saved_against_uniform", "error_over_open_loop")
         },
+        "settings": train_ppo.describe(),
         "gold_of_200_steps": _gold_floor(bank),
         "points": [p.record() for p in points],
     }
     RESULTS.mkdir(parents=True, exist_ok=True)
     with replacing(RESULTS / "demo_claim.json") as temporary:
         temporary.write_text(json.dumps(content, indent=1) + "\n")
-    mean = content["mean"]
+    mean = {name: each["mean"] for name, each in content["mean"].items()}
     caption = (
         f"Whole test split, three training seeds, 95 % intervals over instances. Mean over agents: "
         f"{mean['saved_against_uniform']:.0%} fewer evaluations than uniform steps, error "

@@ -147,37 +147,85 @@ def references(
     return points
 
 
-def evaluations_for(points: Iterable[Point], family: str, error: float) -> float | None:
-    """Evaluations at which a family's curve reaches an error, log-linear between its points.
+def _mix(points: Iterable[Point], family: str, covers: Callable[[Point, Point], bool]) -> Any:
+    """The two neighbouring budgets of a family's curve for which `covers` holds, or None."""
+    curve = sorted((p for p in points if p.family == family), key=lambda p: p.evaluations)
+    return next((pair for pair in pairwise(curve) if covers(*pair)), None)
+
+
+def evaluations_for(
+    points: Iterable[Point], family: str, error: float, rows: np.ndarray | None = None
+) -> float | None:
+    """Evaluations at which a family reaches a mean error, mixing two neighbouring budgets.
+
+    A mixture that gives each sample one of two budgets lies on the line between them: anyone can
+    reach it.
+
+    Args:
+        points: of all families.
+        family: whose curve.
+        error: mean error asked for.
+        rows: indices of instances to average over; default all.
 
     Returns:
         None where the error lies beyond the curve.
     """
-    curve = sorted((p for p in points if p.family == family), key=lambda p: p.evaluations)
-    for left, right in pairwise(curve):
-        if left.error >= error >= right.error and left.error > right.error:
-            share = np.log(left.error / error) / np.log(left.error / right.error)
-            return float(left.evaluations + share * (right.evaluations - left.evaluations))
-    return None
+    pick: Any = slice(None) if rows is None else rows
+
+    def mean(point: Point) -> float:
+        return float(point.rows[pick].mean())
+
+    pair = _mix(points, family, lambda left, right: mean(left) >= error >= mean(right))
+    if pair is None:
+        return None
+    left, right = pair
+    share = (mean(left) - error) / max(mean(left) - mean(right), 1e-12)
+    return float(left.evaluations + share * (right.evaluations - left.evaluations))
 
 
 def rows_at(points: Iterable[Point], family: str, evaluations: float) -> np.ndarray | None:
-    """A family's errors, row by row, at a mean number of evaluations between two budgets.
+    """A family's expected errors, row by row, when two budgets are mixed to a mean between them.
 
-    Log-linear between the two neighbouring budgets, as one would mix them.
+    Returns:
+        None where the mean lies beyond the curve.
     """
-    curve = sorted((p for p in points if p.family == family), key=lambda p: p.evaluations)
-    for left, right in pairwise(curve):
-        if left.evaluations <= evaluations <= right.evaluations:
-            share = (evaluations - left.evaluations) / (right.evaluations - left.evaluations)
-            return np.exp((1 - share) * np.log(left.rows) + share * np.log(right.rows))
-    return None
+    pair = _mix(
+        points, family, lambda left, right: left.evaluations <= evaluations <= right.evaluations
+    )
+    if pair is None:
+        return None
+    left, right = pair
+    share = (evaluations - left.evaluations) / (right.evaluations - left.evaluations)
+    return (1 - share) * left.rows + share * right.rows
 
 
 def saving(points: list[Point], agent: Point, against: str = "uniform") -> float | None:
     """Share of evaluations that an agent saves against a family at equal mean error."""
     needed = evaluations_for(points, against, agent.error)
     return None if needed is None else 1 - agent.evaluations / needed
+
+
+def saving_interval(
+    points: list[Point], agent: Point, evaluations: np.ndarray, against: str = "uniform"
+) -> tuple[float, float] | None:
+    """95 % bootstrap interval of `saving` over instances, the same on both sides.
+
+    Args:
+        points: of all families, with the rows of all instances.
+        agent: whose rows are in the order of the instances.
+        evaluations: [M], the agent's own, in the same order.
+        against: the family.
+    """
+    generator = np.random.default_rng(0)
+    found = []
+    for _ in range(400):
+        rows = generator.integers(0, len(agent.rows), len(agent.rows))
+        needed = evaluations_for(points, against, float(agent.rows[rows].mean()), rows)
+        if needed is None:
+            return None
+        found.append(1 - evaluations[rows].mean() / needed)
+    low, high = np.percentile(found, [2.5, 97.5])
+    return float(low), float(high)
 
 
 _STYLE = {

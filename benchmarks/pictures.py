@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -38,11 +39,11 @@ def learned_row(evaluation: Evaluation, shown: Tensor) -> Row:
     final = evaluation.final
     assert final is not None, "evaluate with keep_final=True"
     place = {int(instance): k for k, instance in enumerate(final.instance)}
-    rows = torch.tensor([place[int(instance)] for instance in shown if int(instance) in place])
+    rows = np.array([place[int(instance)] for instance in shown])
     evaluations, error = (evaluation.episodes[name][rows] for name in ("evaluations", "error"))
     mean = evaluation.episodes["evaluations"].mean()
     captions = [f"{e:.3f} / {int(n)}" for e, n in zip(error, evaluations, strict=True)]
-    return f"learned\n{mean:.1f} evaluations", final.tensors()["x"][rows], captions
+    return f"learned\n{mean:.1f} evaluations", final.tensors()["x"][torch.as_tensor(rows)], captions
 
 
 def samples(rows: list[Row], title: str) -> Any:

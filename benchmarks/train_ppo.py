@@ -29,6 +29,12 @@ SETTINGS: dict[str, Any] = {
 }
 
 
+def describe() -> dict[str, Any]:
+    """Every setting of a run, for the record."""
+    own = {"num_envs": NUM_ENVS, "reward_scale": REWARD_SCALE, "learning_rate": LEARNING_RATE}
+    return own | {name: str(value) for name, value in SETTINGS.items()}
+
+
 def train(
     env_id: str,
     *,

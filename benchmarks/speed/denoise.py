@@ -78,11 +78,12 @@ def against_sync(num_envs: int) -> dict[str, Any]:
 def memory(num_envs: int) -> dict[str, Any]:
     """Resident memory at its highest, of a fresh process that plays a few steps."""
     code = (
-        "import gymnasium as gym, genenvs, resource\n"
+        "import gymnasium as gym, genenvs\n"
+        "from benchmarks.speed.peak import peak_memory\n"
         f"envs = gym.make_vec({ENV!r}, num_envs={num_envs})\n"
         "envs.reset(seed=0)\n"
         "for _ in range(30): envs.step(envs.action_space.sample())\n"
-        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6)"
+        "print(peak_memory() or float('nan'))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     peak = float(done.stdout)
@@ -117,18 +118,20 @@ def host_copies(num_envs: int) -> dict[str, Any]:
 
 def largest_batch() -> dict[str, Any]:
     """Double the batch until the device's memory is full."""
-    best, size = 0, 1024
-    while size <= 2**20:
+    best, size, full = 0, 1024, False
+    while not full and size <= 2**22:
         try:
             envs = gym.make_vec(ENV, num_envs=size, device="cuda", output="torch")
             envs.reset(seed=0)
             envs.step(torch.zeros(size, dtype=torch.int64, device="cuda"))
         except torch.cuda.OutOfMemoryError:
-            break
+            full = True
+            continue
         best, size = size, size * 2
         del envs
         torch.cuda.empty_cache()
-    return _row("largest batch that fits", best, Timing(best, best, best), "")
+    what = "largest batch that fits" if full else "largest batch tried; memory was not full"
+    return _row(what, best, Timing(best, best, best), "")
 
 
 def rows(device: str) -> Iterator[dict[str, Any]]:
@@ -138,7 +141,7 @@ def rows(device: str) -> Iterator[dict[str, Any]]:
             yield overhead(size, device, output)
     yield against_sync(64)
     yield memory(256)
-    if device == "cuda":
+    if torch.device(device).type == "cuda":
         yield host_copies(256)
         yield largest_batch()
 

@@ -15,6 +15,12 @@ from genenvs.core.rewards import Metric, Term
 
 Observation = Tensor | dict[str, Tensor]
 SPLITS = ("train", "validation", "test")
+DTYPES = {
+    "float32": torch.float32,
+    "bfloat16": torch.bfloat16,
+    "float16": torch.float16,
+    "float64": torch.float64,
+}
 
 
 @dataclass(frozen=True)
@@ -173,7 +179,12 @@ class Task(ABC):
         return state
 
     def outcome(self, state: State) -> Outcome:
-        """Terminal terms and episode metrics of the rows that ended."""
+        """Terminal terms and episode metrics of the rows that ended.
+
+        Args:
+            state: a copy of those rows, which `final_state`, `judge` and `features` receive: what
+                an outcome had to compute anyway it may leave in there.
+        """
         return Outcome()
 
     @abstractmethod
@@ -236,9 +247,7 @@ def _device(device: str | torch.device) -> torch.device:
 
 
 def _dtype(dtype: str | torch.dtype) -> torch.dtype:
-    known = {str(d).removeprefix("torch."): d for d in
-             (torch.float32, torch.bfloat16, torch.float16, torch.float64)}  # fmt: skip
     name = str(dtype).removeprefix("torch.")
-    if name not in known:
-        raise ValueError(f"dtype must be one of {', '.join(known)}; got {dtype!r}")
-    return known[name]
+    if name not in DTYPES:
+        raise ValueError(f"dtype must be one of {', '.join(DTYPES)}; got {dtype!r}")
+    return DTYPES[name]

@@ -19,20 +19,34 @@ def point(family, evaluations, *rows):
 CURVE = [point("uniform", 4, 0.16, 0.16), point("uniform", 8, 0.04, 0.04)]
 
 
-def test_evaluations_are_interpolated_log_linearly():
-    assert frontier.evaluations_for(CURVE, "uniform", 0.08) == pytest.approx(6.0)
+def test_evaluations_are_those_of_a_mixture_of_two_budgets():
+    assert frontier.evaluations_for(CURVE, "uniform", 0.10) == pytest.approx(6.0)
     assert frontier.evaluations_for(CURVE, "uniform", 0.16) == pytest.approx(4.0)
     assert frontier.evaluations_for(CURVE, "uniform", 0.03) is None
 
 
 def test_a_saving_is_the_share_of_evaluations_at_equal_error():
-    assert frontier.saving(CURVE, point("learned", 4.5, 0.08, 0.08)) == pytest.approx(0.25)
-    assert frontier.saving(CURVE, point("learned", 9.0, 0.08, 0.08)) == pytest.approx(-0.5)
+    assert frontier.saving(CURVE, point("learned", 4.5, 0.10, 0.10)) == pytest.approx(0.25)
+    assert frontier.saving(CURVE, point("learned", 9.0, 0.10, 0.10)) == pytest.approx(-0.5)
+
+
+def test_a_savings_interval_covers_it_and_knows_certainty():
+    agent = point("learned", 4.5, 0.10, 0.10)
+    found = frontier.saving_interval(CURVE, agent, np.array([4.5, 4.5]))
+    assert found == pytest.approx((0.25, 0.25))
+    generator = np.random.default_rng(1)
+    noise = generator.normal(0, 0.01, (3, 200))
+    curve = [
+        Point.of("uniform", n, m + noise[k]) for k, (n, m) in enumerate([(4, 0.16), (8, 0.04)])
+    ]
+    agent = Point.of("learned", 4.5, 0.10 + noise[2])
+    low, high = frontier.saving_interval(curve, agent, np.full(200, 4.5))
+    assert low < frontier.saving(curve, agent) < high and high - low < 0.1
 
 
 def test_rows_are_mixed_between_neighbouring_budgets():
     curve = [point("x", 2, 0.4, 0.1), point("x", 4, 0.1, 0.1)]
-    np.testing.assert_allclose(frontier.rows_at(curve, "x", 3), [0.2, 0.1])
+    np.testing.assert_allclose(frontier.rows_at(curve, "x", 3), [0.25, 0.1])
     assert frontier.rows_at(curve, "x", 5) is None
 
 

@@ -1,10 +1,10 @@
 """The clock that every ratio is read from; no test asserts a time."""
 
-import pytest
 import torch
 
 from benchmarks.speed import denoise
 from benchmarks.speed.measure import REPEATS, Timing, interleave, machine, ratio
+from tests.needs import needs_device
 
 CPU = torch.device("cpu")
 
@@ -38,6 +38,6 @@ def test_a_row_measures_a_step_with_ragged_ends(monkeypatch):
     assert 2 < row["mean_episode"] < 30  # episodes did end while the clock ran
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device on this machine")
+@needs_device("cuda")
 def test_torch_output_copies_no_data_to_the_host():
     assert denoise.host_copies(16)["median"] <= 1
