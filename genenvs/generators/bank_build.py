@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from genenvs.core.task import DTYPES
 from genenvs.generators import bank, store
 from genenvs.generators.denoiser import Denoiser, load
 from genenvs.generators.folder import SHIPPED
@@ -151,7 +152,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--sampler", choices=SAMPLERS, default=bank.USER_SAMPLER)
     parser.add_argument("--steps", type=int, default=bank.USER_STEPS)
     parser.add_argument("--device", default="cpu")
-    parser.add_argument("--dtype", choices=["float32", "bfloat16", "float16"], default="float32")
+    parser.add_argument("--dtype", choices=list(DTYPES), default="float32")
     parser.add_argument(
         "--shipped",
         action="store_true",
@@ -163,7 +164,7 @@ def main(arguments: list[str] | None = None) -> None:
     if given.shipped and given.generator not in SHIPPED:
         parser.error(f"--shipped is for {', '.join(SHIPPED)}; got {given.generator!r}")
     try:
-        denoiser = load(given.generator, given.device, getattr(torch, given.dtype))
+        denoiser = load(given.generator, given.device, DTYPES[given.dtype])
         splits = bank.SPLITS if given.split == "all" else (given.split,)
         for split in splits:
             if given.shipped:

@@ -11,6 +11,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from genenvs.core.task import DTYPES
 from genenvs.generators import bank, bank_build, store
 from genenvs.generators.bank import Bank, starts
 from genenvs.generators.denoiser import Denoiser, load
@@ -248,6 +249,18 @@ def test_loading_refuses_an_unknown_split_and_sampler(tiny: Denoiser, cache: Pat
         Bank.load(tiny, "train", "heun")
     with pytest.raises(ValueError, match="split must be one of"):
         starts(tiny, "all", torch.arange(2))
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_the_command_that_an_error_names_builds_what_was_asked_for(
+    folders: dict, cache: Path, dtype: str
+) -> None:
+    denoiser = load(str(folders["epsilon"]), dtype=DTYPES[dtype])
+    with pytest.raises(FileNotFoundError, match="has no bank") as caught:
+        Bank.load(denoiser, "test")
+    command = str(caught.value).splitlines()[1].split()[3:]
+    bank_build.main([*command, "--instances", "2", "--steps", "2"])
+    assert len(Bank.load(denoiser, "test")) == 2
 
 
 def test_the_command_builds_all_splits_in_proportion(folders, cache, capsys) -> None:
