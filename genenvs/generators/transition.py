@@ -129,12 +129,16 @@ def sample(
 ) -> Tensor:
     """Sample a batch of images along a fixed grid of times.
 
+    The times are read on the host, where it is planned which rows the network sees at each
+    evaluation; from there on nothing waits for the device.
+
     Args:
         denoiser: the frozen model.
         noise: float32 [B, C, H, W], the latents at the first time; never written to.
         condition: int64 [B].
         times: int64 [K + 1] for all rows or [B, K + 1], not rising, each in 0..N. A row that
-            reaches 0 early stays there.
+            reaches 0 early stays there. On the CPU; from elsewhere they are copied there, which
+            waits for the device once.
         sampler: "ddim" or "dpmpp_2m".
         progress: show a progress bar over network evaluations.
 
@@ -147,7 +151,8 @@ def sample(
     """
     if sampler not in SAMPLERS:
         raise ValueError(f"sampler must be one of {', '.join(SAMPLERS)}; got {sampler!r}")
-    grid = times.to(denoiser.device).expand(len(noise), -1)
+    times = times.cpu()
+    grid = times.expand(len(noise), -1)
     _check_grid(grid, times, len(noise), denoiser.schedule.steps)
     noise, condition = noise.to(denoiser.device), condition.to(denoiser.device)
     done = []
@@ -162,14 +167,15 @@ def sample(
 def _sample_chunk(
     denoiser: Denoiser, x: Tensor, condition: Tensor, grid: Tensor, sampler: str, bar: tqdm
 ) -> Tensor:
-    x, previous_clean, previous_time = x.clone(), x.clone(), grid[:, 0].clone()
+    # Rows that have arrived, or pause, cost no evaluation.
+    falls = (grid.diff() < 0).T  # [K, B]
+    column, row = falls.nonzero(as_tuple=True)
+    moves = _send(torch.stack([row, grid[row, column], grid[row, column + 1]]), x.device)
+    counts = [count for count in falls.sum(1).tolist() if count]
+    x, previous_clean = x.clone(), x.clone()
+    previous_time = torch.zeros(len(x), dtype=torch.int64, device=x.device)
     first = torch.ones(len(x), dtype=torch.bool, device=x.device)
-    for time, time_next in zip(grid.unbind(1)[:-1], grid.unbind(1)[1:], strict=True):
-        # Rows that have arrived, or pause, cost no evaluation.
-        rows = (time_next < time).nonzero()[:, 0]
-        if not len(rows):
-            continue
-        here, there = time[rows], time_next[rows]
+    for rows, here, there in (each.unbind(0) for each in moves.split(counts, 1)):
         clean, noise = denoiser.predict_both(x[rows], here, condition[rows])
         if sampler == "ddim":
             x[rows] = ddim(x[rows], clean, noise, here, there, denoiser.schedule)
@@ -179,6 +185,13 @@ def _sample_chunk(
             previous_clean[rows], previous_time[rows], first[rows] = clean, here, False
         bar.update(len(rows))
     return x
+
+
+def _send(values: Tensor, device: torch.device) -> Tensor:
+    """Copy from the host without waiting for what the device still has to do."""
+    if device.type == "cuda":
+        return values.pin_memory().to(device, non_blocking=True)
+    return values.to(device)
 
 
 def _check_grid(grid: Tensor, times: Tensor, rows: int, limit: int) -> None:

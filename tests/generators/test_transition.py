@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -198,6 +200,27 @@ def test_sampling_costs_one_evaluation_per_stride(tiny: Denoiser) -> None:
     sample(tiny, *starts(tiny), uniform_times(tiny.schedule, 7), "dpmpp_2m")
     hook.remove()
     assert len(calls) == 7
+
+
+@pytest.mark.parametrize("sampler", ["ddim", "dpmpp_2m"])
+def test_sampling_reads_nothing_from_the_device(tiny: Denoiser, sampler: str) -> None:
+    """On the device `meta`, where no tensor has values, every look at one raises."""
+    unet = copy.deepcopy(tiny.unet).to("meta")
+    seen: list[int] = []
+    unet.register_forward_hook(lambda _, given, __: seen.append(len(given[0])))
+    meta = replace(
+        tiny,
+        unet=unet,
+        device=torch.device("meta"),
+        schedule=tiny.schedule.to(torch.device("meta")),
+        max_batch=2,
+        _table=tiny._table.to("meta"),
+    )
+    noise, condition = (each.to("meta") for each in starts(tiny, 3))
+    times = torch.tensor([[100, 50, 50, 0], [100, 80, 20, 0], [100, 0, 0, 0]])
+    found = sample(meta, noise, condition, times, sampler)
+    assert found.device.type == "meta" and found.shape == noise.shape
+    assert seen == [2, 1, 2, 1]
 
 
 def test_the_uniform_grid_runs_from_the_last_timestep_to_clean() -> None:
