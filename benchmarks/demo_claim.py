@@ -1,6 +1,6 @@
 """The demo's claims with three training seeds, and the full picture.
 
-    python -m benchmarks.demo_claim [--steps 300000] [--out runs/demo_claim]
+    python -m benchmarks.demo_claim [--steps 400000] [--out runs/demo_claim]
 
 (a) Evaluations that the agent saves against uniform steps at equal fidelity; (b) its error beside
 the best open-loop schedule at equal mean evaluations; (c) the adaptivity gap, which is what
@@ -111,7 +111,7 @@ def average(table: list[dict[str, Any]], name: str) -> dict[str, Any]:
 def main() -> None:
     """Train what is missing, compare, write table and picture."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--steps", type=int, default=300_000)
+    parser.add_argument("--steps", type=int, default=400_000)
     parser.add_argument("--jobs", type=int, default=2, help="agents trained side by side")
     parser.add_argument("--out", type=Path, default=Path("runs/demo_claim"))
     arguments = parser.parse_args()
