@@ -9,6 +9,7 @@ evaluated once over the whole test split. Writes `samples.png`, `pareto.png` and
 import argparse
 import json
 import os
+import shutil
 import sys
 import time
 from collections.abc import Iterator
@@ -18,6 +19,7 @@ from typing import Any
 
 from benchmarks.speed.peak import peak_memory
 
+PICTURES = ("samples.png", "pareto.png")
 PRICES = (0.02, 0.006, 0.002)
 STEPS, SHORT_STEPS = 120_000, 8_192  # for each price
 BUDGETS = (3, 4, 5, 6, 8, 10, 14, 20, 30)
@@ -132,6 +134,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--out", type=Path, default=Path("runs/demo"), help="folder to write to")
     parser.add_argument("--short", action="store_true", help="a minute, to see that it runs")
+    parser.add_argument("--publish", type=Path, help="folder to copy the pictures to, at the end")
     parser.add_argument("--steps", type=int, help=f"steps for each price (default {STEPS:,})")
     arguments = parser.parse_args()
     usual = SHORT_STEPS if arguments.short else STEPS
@@ -141,7 +144,7 @@ def main() -> int:
     try:
         arguments.out.mkdir(parents=True, exist_ok=True)
         report = Report(arguments.out)
-        for name in ("samples.png", "pareto.png"):
+        for name in PICTURES:
             (arguments.out / name).unlink(missing_ok=True)  # of an earlier run
         report.save(short=arguments.short, steps=steps)
     except OSError as error:
@@ -157,6 +160,9 @@ def main() -> int:
     except OSError as error:
         print(f"demo: cannot write to {arguments.out}: {error}", file=sys.stderr)
         return 1
+    if arguments.publish is not None:
+        for name in PICTURES:
+            shutil.copy(arguments.out / name, arguments.publish / name)
     took = time.perf_counter() - started
     peak = peak_memory()
     report.save(seconds=round(took, 1), peak_memory_gb=peak)

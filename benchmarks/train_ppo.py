@@ -19,7 +19,7 @@ NUM_ENVS = 128
 REWARD_SCALE = 20.0
 LEARNING_RATE = 1.5e-3  # falls linearly to zero
 # A hundred pixels drown the few numbers that say where on the schedule a sample is: at full scale
-# the policy fits their noise, ends 4 % lower in return and spreads its evaluations at random.
+# the policy fits their noise and spreads its evaluations at random.
 IMAGE_SCALE = 0.1
 SETTINGS: dict[str, Any] = {
     "n_steps": 32,
