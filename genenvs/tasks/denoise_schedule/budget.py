@@ -25,9 +25,13 @@ class BudgetState(State):
 
     Attributes:
         budget: int64 [B], evaluations chosen; 0 before the choice.
+        pending: int64 [B], how many of them are still to be made: all until `outcome`, then 0.
+        image: float32 [B, C, H, W], the starting noise; once nothing is pending, the sample.
     """
 
     budget: Tensor
+    pending: Tensor
+    image: Tensor
 
 
 class DenoiseBudget(GeneratorTask):
@@ -58,7 +62,8 @@ class DenoiseBudget(GeneratorTask):
     As `DenoiseSchedule`: one of the split's finite instances.
 
     ## Episode end
-    Terminates after the one decision.
+    Terminates after the one decision. The rows that ended then have their budgets, and nothing
+    else, read by the host, which plans the evaluations: on a GPU one copy of K integers a step.
 
     ## Arguments
     - `generator` (`"digits"`), `sampler` (`"ddim"` or `"dpmpp_2m"`): as `DenoiseSchedule`.
@@ -94,34 +99,37 @@ class DenoiseBudget(GeneratorTask):
         for row, budget in enumerate(BUDGETS):
             grids[row, : budget + 1] = uniform_times(self.schedule, budget)
         self._grid = torch.zeros(max(BUDGETS) + 1, grids.shape[1], dtype=torch.int64)
-        self._grid[torch.tensor(BUDGETS)] = grids  # [budget, time]
-        self._grid = self._grid.to(self.device)
+        self._grid[torch.tensor(BUDGETS)] = grids  # [budget, time], on the CPU
 
     def initial_state(self, instance: Tensor, key: Tensor) -> BudgetState:
         """Nothing chosen."""
         zero = torch.zeros_like(instance)
-        return BudgetState(instance, key, zero, zero.clone())
+        noise = self.bank.noise[instance]
+        return BudgetState(instance, key, zero, zero.clone(), zero.clone(), noise)
 
     def transition(self, state: BudgetState, action: Tensor) -> Transition:  # type: ignore[override]
         """Choose; the sampler runs in `outcome`."""
         budget = self.budgets[action]
         return Transition(
-            state=state.advance(budget=budget),
+            state=state.advance(budget=budget, pending=budget.clone()),
             terms={"evaluations": -budget.float()},
             terminated=torch.ones_like(budget, dtype=torch.bool),
         )
 
     def images(self, state: BudgetState) -> Tensor:
-        """Run the sampler with each row's budget: float32 [B, C, H, W]; rows without one: noise."""
-        noise = self.bank.noise[state.instance]
-        times = self._grid[state.budget]  # [B, T + 1]
-        times = times[:, : int(state.budget.max()) + 1]
-        moved = sample(self.denoiser, noise, self.condition(state), times, self.sampler)
-        return torch.where((state.budget > 0)[:, None, None, None], moved, noise)
+        """The samples, float32 [B, C, H, W]; rows without a budget: noise.
+
+        Runs the sampler for what is pending: for ended rows that `outcome` has not seen, or has
+        seen in a copy only (a `TaskVectorEnv` without SAME_STEP puts nothing back).
+        """
+        times = self._grid[state.pending.cpu()]  # [B, T + 1]
+        return sample(self.denoiser, state.image, self.condition(state), times, self.sampler)
 
     def outcome(self, state: BudgetState) -> Outcome:  # type: ignore[override]
-        """Sample and compare."""
-        error = rewards.fidelity_error(self.images(state), self.solution(state))
+        """Sample and compare; leaves the samples in `state`, for `judge` and `features`."""
+        state.image.copy_(self.images(state))
+        state.pending.zero_()
+        error = rewards.fidelity_error(state.image, self.solution(state))
         return Outcome({"quality": -error}, rewards.price(error, state.budget))
 
     def observe(self, state: BudgetState) -> Observation:  # type: ignore[override]
