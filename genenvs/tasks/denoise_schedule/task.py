@@ -73,7 +73,7 @@ class DenoiseSchedule(GeneratorTask):
     |---|---|---|---|
     | `latent` | [C, H, W] | -8 .. 8 | the latent x_t |
     | `clean` | [C, H, W] | -8 .. 8 | the clean image that the network predicts there |
-    | `time` | [8] | -1 .. 1 | t / N, log-SNR / 10 (clipped), and sine and cosine of pi t / N, 2 pi t / N and 4 pi t / N |
+    | `time` | [8] | -1 .. 1 | t / N, log-SNR / 10 (clipped), three sine-cosine pairs of t / N |
     | `evaluations` | [1] | 0 .. 1 | evaluations so far / horizon |
     | `condition` | index | | the class asked for |
 
