@@ -257,9 +257,9 @@ def doctor() -> None:
 def train() -> None:
     """Say where the agents are: they run from a checkout, not from the installed package."""
     typer.echo(
-        "The reference agents are read and run from a checkout of the repository:\n\n"
-        "    pip install -e '.[agents]'\n"
-        "    python -m agents train --help\n\n"
+        "Agents are read and run from a checkout of the repository, not from the wheel:\n\n"
+        "    make demo            trains the first one, Stable-Baselines3's PPO\n"
+        "    python -m agents     is where the reference agents are, in checkouts that have them\n\n"
         "Any library that takes Gymnasium environments trains on these too, with\n"
         'gym.make or gym.make_vec("genenvs/..."); `genenvs list` shows the ids.'
     )
