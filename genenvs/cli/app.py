@@ -259,7 +259,7 @@ def train() -> None:
     typer.echo(
         "Agents are read and run from a checkout of the repository, not from the wheel:\n\n"
         "    make demo            trains the first one, Stable-Baselines3's PPO\n"
-        "    python -m agents     is where the reference agents are, in checkouts that have them\n\n"
+        "    python -m agents     the reference agents, in checkouts that have them\n\n"
         "Any library that takes Gymnasium environments trains on these too, with\n"
         'gym.make or gym.make_vec("genenvs/..."); `genenvs list` shows the ids.'
     )
