@@ -16,14 +16,18 @@ from genenvs.core.files import replacing
 from genenvs.core.registry import declaration, scores
 
 SEEDS = (0, 1, 2)
-STEPS = {"DenoiseBudget": 12_000}  # by the beginning of the name; a step there is an episode
-DEFAULT_STEPS = 60_000
+# By the beginning of the name: steps, and settings that differ from `train_ppo.SETTINGS`. A step of
+# DenoiseBudget is a whole episode.
+SPECIAL: dict[str, tuple[int, dict[str, Any]]] = {
+    "DenoiseBudget": (8_192, {"n_steps": 4, "batch_size": 128})
+}
+USUAL: tuple[int, dict[str, Any]] = (65_536, {})
 CSV_FOLDER, PICTURE_FOLDER = Path("benchmarks/results/curves"), Path("docs/environments")
 
 Curve = list[tuple[int, float]]  # steps so far, mean return of the last hundred episodes
 
 
-def train(env_id: str, steps: int) -> dict[int, Curve]:
+def train(env_id: str, steps: int, settings: dict[str, Any]) -> dict[int, Curve]:
     """One curve for each seed."""
     curves: dict[int, Curve] = {}
     for seed in SEEDS:
@@ -35,6 +39,7 @@ def train(env_id: str, steps: int) -> dict[int, Curve]:
             name=f"{env_id} seed {seed}",
             progress=True,
             on_rollout=lambda at, mean, curve=curve: curve.append((at, mean)),
+            **settings,
         )
         curves[seed] = curve
     return curves
@@ -69,8 +74,8 @@ def main() -> None:
     PICTURE_FOLDER.mkdir(parents=True, exist_ok=True)
     for env_id in arguments.ids:
         name = env_id.partition("/")[2]
-        usual = next((n for k, n in STEPS.items() if name.startswith(k)), DEFAULT_STEPS)
-        curves = train(env_id, arguments.steps or usual)
+        steps, settings = next((v for k, v in SPECIAL.items() if name.startswith(k)), USUAL)
+        curves = train(env_id, arguments.steps or steps, settings)
         rows = [(seed, at, round(mean, 6)) for seed, curve in curves.items() for at, mean in curve]
         with (
             replacing(CSV_FOLDER / f"{name}.csv") as temporary,
