@@ -53,11 +53,12 @@ class Episodes:
 
     def draw(self, stream: Tensor, episode: Tensor) -> tuple[Tensor, Tensor]:
         """The instance and the key (int64 [B] each) of an episode of each stream."""
-        key = mix(stream + _EPISODE_KEY, episode)
+        cycle = episode if self.count is None else episode // self.count
+        streams = torch.stack([stream + _EPISODE_KEY, stream + _INSTANCE])  # [2, B]
+        key, instance = mix(streams, torch.stack([episode, cycle])).unbind(0)
         if self.count is None:
-            return mix(stream + _INSTANCE, episode), key
-        cycle = mix(stream + _INSTANCE, torch.div(episode, self.count, rounding_mode="floor"))
-        return self.at(shuffled(cycle, episode % self.count, self.count)), key
+            return instance, key
+        return self.at(shuffled(instance, episode % self.count, self.count)), key
 
     def at(self, index: Tensor) -> Tensor:
         """The instance (int64 [B]) that stands at `index` of the split."""

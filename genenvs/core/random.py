@@ -204,15 +204,19 @@ def shuffled(key: Tensor, index: Tensor, n: int) -> Tensor:
         return hashes.argsort(dim=1, stable=True).gather(1, index[:, None])[:, 0]
     width = (n - 1).bit_length()
     mask, shift = (1 << width) - 1, (width + 1) // 2
-    rounds = mix(key, torch.arange(4, device=key.device)[:, None])  # [4, B]
+    rounds: Any = mix(key, torch.arange(4, device=key.device)[:, None])  # [4, B]
+    host = key.device.type == "cpu"
+    # numpy's small operations cost a third of torch's
+    rounds, start = (rounds.numpy(), index.numpy()) if host else (rounds, index)
+    where: Any = np.where if host else torch.where
 
-    def bijection(value: Tensor) -> Tensor:
+    def bijection(value: Any) -> Any:
         for item in rounds:
             value = ((value ^ (item >> 32)) * (item | 1)) & mask
             value = value ^ (value >> shift)
         return value
 
-    value = bijection(index)
+    value = bijection(start)
     while n <= mask and bool((outside := value >= n).any()):
-        value = torch.where(outside, bijection(value), value)
-    return value
+        value = where(outside, bijection(value), value)
+    return torch.from_numpy(value) if host else value

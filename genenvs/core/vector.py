@@ -552,10 +552,8 @@ class TaskVectorEnv(gym.vector.VectorEnv[Any, Any, Any]):
         result = self.task.outcome(final)
         for table, values in ((terms, result.terms), (metrics, result.metrics)):
             for name, value in values.items():
-                whole = table.get(name)
-                whole = self._zeros() if whole is None else whole.clone()
-                whole[rows] += value.to(whole.dtype)
-                table[name] = whole
+                whole = table[name] if name in table else self._zeros()
+                table[name] = whole.index_add(0, rows, value.to(whole.dtype))
 
     def _fill(
         self, terms: dict[str, Tensor], metrics: dict[str, Tensor], ignored: Tensor | None
