@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import importlib
+import signal
 from types import ModuleType
 
 import pytest
@@ -49,3 +50,8 @@ def why_missing(module: str) -> str | None:
 
 def reason(module: str, extra: str, problem: str) -> str:
     return f'needs {module}, pip install "genenvs[{extra}]" ({problem})'
+
+
+def hear_ctrl_c() -> None:
+    """For `preexec_fn`: what a shell started in the background ignores SIGINT, and so do its own."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)

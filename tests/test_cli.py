@@ -25,7 +25,7 @@ from genenvs.core.registry import Declaration
 from genenvs.doctor import devices, weights
 from genenvs.generators import store
 from genenvs.images.files import SMALLEST, contact_sheet
-from tests.needs import needs
+from tests.needs import hear_ctrl_c, needs
 
 ROOT = Path(__file__).parents[1]
 THROWAWAY = {
@@ -374,7 +374,12 @@ def test_ctrl_c_stops_with_130_and_leaves_nothing_behind(tmp_path):
         f"sys.argv = ['genenvs', 'rollout', 'W-v0', '--out', {str(tmp_path / 'x.png')!r}]\n"
         "main()"
     )
-    process = subprocess.Popen([sys.executable, "-c", script], cwd=ROOT, stderr=subprocess.PIPE)
+    process = subprocess.Popen(
+        [sys.executable, "-c", script],
+        cwd=ROOT,
+        stderr=subprocess.PIPE,
+        preexec_fn=hear_ctrl_c,
+    )
     deadline = time.monotonic() + 60
     while not list(tmp_path.iterdir()) and time.monotonic() < deadline:
         time.sleep(0.05)

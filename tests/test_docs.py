@@ -35,7 +35,7 @@ def folder(tmp_path, monkeypatch):
 
 def test_what_was_written_is_not_stale(folder):
     files = generate.wanted(folder)
-    assert len(generate.stale(files, folder)) == len(files) == 3
+    assert len(generate.stale(files, folder)) == len(files) == 5
     generate.write(files, folder)
     assert generate.stale(generate.wanted(folder), folder) == []
 

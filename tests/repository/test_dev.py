@@ -16,6 +16,7 @@ from types import ModuleType
 
 import pytest
 
+from tests.needs import hear_ctrl_c
 from tests.repository.project import PROJECT, ROOT, load_dev
 
 SOURCE = (ROOT / "dev.py").read_text(encoding="utf-8")
@@ -281,6 +282,7 @@ def test_ctrl_c_lets_the_program_write_down_what_it_has(tmp_path: Path) -> None:
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
+        preexec_fn=hear_ctrl_c,
     )
     deadline = time.monotonic() + 10
     while not (tmp_path / "started").exists() and time.monotonic() < deadline:
