@@ -53,5 +53,5 @@ def reason(module: str, extra: str, problem: str) -> str:
 
 
 def hear_ctrl_c() -> None:
-    """For `preexec_fn`: what a shell started in the background ignores SIGINT, and so do its own."""
+    """For `preexec_fn`: a program that a shell runs in the background ignores SIGINT."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
