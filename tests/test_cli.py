@@ -384,7 +384,10 @@ def test_ctrl_c_stops_with_130_and_leaves_nothing_behind(tmp_path):
     while not list(tmp_path.iterdir()) and time.monotonic() < deadline:
         time.sleep(0.05)
     process.send_signal(signal.SIGINT)
-    _, said = process.communicate(timeout=60)
+    try:
+        _, said = process.communicate(timeout=60)
+    finally:
+        process.kill()
     assert process.returncode == 130 and b"Traceback" not in said
     assert not list(tmp_path.iterdir())
 

@@ -288,7 +288,10 @@ def test_ctrl_c_lets_the_program_write_down_what_it_has(tmp_path: Path) -> None:
     while not (tmp_path / "started").exists() and time.monotonic() < deadline:
         time.sleep(0.02)
     os.killpg(process.pid, signal.SIGINT)
-    _, errors = process.communicate(timeout=10)
+    try:
+        _, errors = process.communicate(timeout=10)
+    finally:
+        process.kill()
     assert process.returncode == 130
     assert (tmp_path / "report").exists()
     assert "dev.py: stopped." in errors
