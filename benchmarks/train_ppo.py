@@ -8,9 +8,9 @@ import numpy as np
 from gymnasium import spaces
 
 from genenvs.core.evaluate import Policy
+from genenvs.core.loading import load_task
 from genenvs.core.registry import declaration
 from genenvs.core.rewards import merge_weights
-from genenvs.core.vector import load_task
 from genenvs.interop.sb3 import make_sb3
 
 NUM_ENVS = 128

@@ -30,7 +30,7 @@ def page(env_id: str, picture: str | None = None, spaces: bool = True) -> str:
     Returns:
         Markdown.
     """
-    from genenvs.core.vector import load_task
+    from genenvs.core.loading import load_task
 
     declared = registry.declaration(env_id)
     task = load_task(declared.task)
@@ -84,7 +84,7 @@ def _bound(bound: np.ndarray) -> str:
 
 
 def _arguments(declared: registry.Declaration, task: type[Any]) -> str:
-    from genenvs.core.vector import COMMON, task_arguments
+    from genenvs.core.loading import COMMON, task_arguments
 
     defaults: dict[str, Any] = {}
     for base in reversed(task.__mro__):

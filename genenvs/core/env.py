@@ -10,7 +10,8 @@ from torch import Tensor
 
 from genenvs.core import info as infos
 from genenvs.core.instances import is_whole
-from genenvs.core.vector import TaskVectorEnv, read_options
+from genenvs.core.options import read_options
+from genenvs.core.vector import TaskVectorEnv
 
 
 class TaskEnv(gym.Env[Any, Any]):

@@ -95,7 +95,7 @@ def arguments_hash(env_id: str, overrides: Mapping[str, Any] | None = None) -> s
         ignored.add("reward_weights")
     changes = {k: _plain(v) for k, v in (overrides or {}).items() if k not in ignored}
     if set(changes) - set(known.arguments):
-        from genenvs.core.vector import defaults
+        from genenvs.core.loading import defaults
 
         usual = {k: _plain(v) for k, v in defaults(known.task).items()}
         changes = {

@@ -1,7 +1,5 @@
 """The batch face of a task: a native Gymnasium `VectorEnv`, numpy or torch."""
 
-import importlib
-import inspect
 import multiprocessing
 import os
 import secrets
@@ -19,58 +17,23 @@ from genenvs.core import info as infos
 from genenvs.core.actions import ActionReader, flat_actions
 from genenvs.core.info import Final, Step
 from genenvs.core.instances import Episodes, branch_key, is_whole
+from genenvs.core.loading import COMMON, VECTOR, load_task, task_arguments
+from genenvs.core.options import (
+    OPTIONS,
+    check_noise,
+    read_autoreset_mode,
+    read_episode,
+    read_group,
+    read_mask,
+    read_options,
+    read_seeds,
+    rows_of,
+)
 from genenvs.core.rewards import merge_weights, weighted_sum
 from genenvs.core.task import Observation, State, Task
 
-COMMON = ("split", "instances", "reward_weights", "horizon", "device", "dtype", "render_mode")
-VECTOR = ("num_envs", "output", "autoreset_mode", "validate", "keep_final", "max_episode_steps")
 FREE = ("step", "end")  # kinds of metrics that a step carries
-_OPTIONS = ("reset_mask", "episode", "instances", "repeats", "noise")
 Returned = TypeVar("Returned", Tensor, Tensor | None, dict[str, Tensor], Observation)
-
-
-def load_task(task: str | type[Task]) -> type[Task]:
-    """The class that `module:Class` names.
-
-    Raises:
-        ValueError: it names no `Task`.
-    """
-    if isinstance(task, str):
-        module, _, name = task.partition(":")
-        try:
-            task = getattr(importlib.import_module(module), name)
-        except (AttributeError, ModuleNotFoundError, ValueError) as error:
-            missing = getattr(error, "name", None)
-            if isinstance(error, ModuleNotFoundError) and not module.startswith(missing or "."):
-                raise  # the module is there, something that it needs is not
-            raise ValueError(f'task must be "module:Class"; got {task!r} ({error})') from error
-    if not (isinstance(task, type) and issubclass(task, Task)):
-        raise ValueError(f"task must name a subclass of genenvs.core.task.Task; got {task!r}")
-    return task
-
-
-def task_arguments(task: type[Task]) -> list[str]:
-    """The keyword arguments that a task takes beside the common ones."""
-    return [name for name in _parameters(task) if name not in COMMON]
-
-
-def defaults(task: str | type[Task]) -> dict[str, Any]:
-    """The default of every argument that has one: the task's own, and those of the batch."""
-    batch = inspect.signature(TaskVectorEnv.__init__).parameters
-    found = _parameters(load_task(task))
-    return {k: p.default for k, p in {**batch, **found}.items() if p.default is not p.empty}
-
-
-def _parameters(task: type[Task]) -> dict[str, inspect.Parameter]:
-    """The arguments of a task's constructor, with those that it hands to its bases'."""
-    known: dict[str, inspect.Parameter] = {}
-    for base in task.__mro__:
-        if "__init__" in vars(base) and issubclass(base, Task):
-            for item in inspect.signature(base.__init__).parameters.values():
-                if item.kind in (item.KEYWORD_ONLY, item.POSITIONAL_OR_KEYWORD):
-                    known.setdefault(item.name, item)
-    known.pop("self", None)
-    return known
 
 
 class TaskVectorEnv(gym.vector.VectorEnv[Any, Any, Any]):
@@ -167,7 +130,7 @@ class TaskVectorEnv(gym.vector.VectorEnv[Any, Any, Any]):
             raise ValueError(f"validate must be True, False or None; got {validate!r}")
         if not isinstance(keep_final, bool | np.bool_):
             raise ValueError(f"keep_final must be True or False; got {keep_final!r}")
-        self.autoreset_mode = _autoreset_mode(autoreset_mode)
+        self.autoreset_mode = read_autoreset_mode(autoreset_mode)
         self.task = kind(horizon=horizon, split=split, device=device, dtype=dtype, **arguments)
         self.device = self.task.device
         self.weights = merge_weights(kind.terms, reward_weights)
@@ -299,7 +262,7 @@ class TaskVectorEnv(gym.vector.VectorEnv[Any, Any, Any]):
         if not is_whole(k):
             raise ValueError(f"k must be an integer >= 1; got {k!r}")
         k = int(k)
-        _check_noise(noise)
+        check_noise(noise)
         changes = {"num_envs": self.num_envs * k, "autoreset_mode": AutoresetMode.DISABLED}
         other = object.__new__(type(self))  # not built anew: the task, and its models, are shared
         other.__dict__.update(self.__dict__, _arguments=self._arguments | changes)
@@ -313,7 +276,7 @@ class TaskVectorEnv(gym.vector.VectorEnv[Any, Any, Any]):
         other._state = state
         for name in ("_seed", "_stream", "_episode", "_elapsed", "_ended"):
             setattr(other, name, getattr(self, name).repeat_interleave(k))
-        other._ended_rows = _rows(other._ended)
+        other._ended_rows = rows_of(other._ended)
         return other
 
     def get_state(self) -> dict[str, Tensor]:
@@ -353,7 +316,7 @@ class TaskVectorEnv(gym.vector.VectorEnv[Any, Any, Any]):
         self._state = type(example)(**{name: copies[name] for name in template})
         for name in own:
             setattr(self, f"_{name}", copies[f"env.{name}"])
-        self._ended_rows = _rows(self._ended)
+        self._ended_rows = rows_of(self._ended)
 
     def save_state(self, path: str | os.PathLike[str]) -> None:
         """Write `get_state` to a safetensors file, whole or not at all."""
@@ -429,7 +392,7 @@ class TaskVectorEnv(gym.vector.VectorEnv[Any, Any, Any]):
             acted = ~ignored
             terminated, truncated, inner = terminated & acted, truncated & acted, inner & acted
         ended = terminated | truncated
-        rows = _rows(ended)  # the one synchronisation with the host
+        rows = rows_of(ended)  # the one synchronisation with the host
         may_cut = self._has_network and (
             task.ends == "truncates" or self.max_episode_steps is not None
         )
@@ -486,14 +449,14 @@ class TaskVectorEnv(gym.vector.VectorEnv[Any, Any, Any]):
     def reset_tensors(self, seed: Any, options: Any) -> Step:
         """`reset` in tensors."""
         options = read_options(options)
-        if unknown := sorted(set(options) - set(_OPTIONS), key=str):
-            raise ValueError(f"reset knows no option {unknown}; known are {', '.join(_OPTIONS)}")
-        chosen = self._read_mask(options.get("reset_mask"))
+        if unknown := sorted(set(options) - set(OPTIONS), key=str):
+            raise ValueError(f"reset knows no option {unknown}; known are {', '.join(OPTIONS)}")
+        chosen = read_mask(options.get("reset_mask"), self.num_envs, self.device)
         if self._state is None and chosen is not None:
             raise RuntimeError("the first reset must be of all rows; got a reset_mask")
-        seeds = self._read_seeds(seed)
-        start = self._read_episode(options.get("episode"))
-        group = self._read_group(options)
+        seeds = read_seeds(seed, self.num_envs)
+        start = read_episode(options.get("episode"), self.num_envs, self.device)
+        group = read_group(options, self.num_envs, self.episodes.count, self.device)
         rows = torch.arange(self.num_envs, device=self.device) if chosen is None else chosen
 
         known = self._seed[rows] >= 0
@@ -522,7 +485,7 @@ class TaskVectorEnv(gym.vector.VectorEnv[Any, Any, Any]):
             self._state.put(rows, state)
             self._ended = self._ended.clone()
             self._ended[rows] = False
-            self._ended_rows = _rows(self._ended)
+            self._ended_rows = rows_of(self._ended)
         none = torch.zeros_like(self._ended)
         return Step(
             observation=_owned(self.task.observe(self._state), _storages(self._state)),
@@ -595,90 +558,6 @@ class TaskVectorEnv(gym.vector.VectorEnv[Any, Any, Any]):
         mask = self.task.action_mask(state)
         return _owned(mask, _storages(state))
 
-    # --- reading what the caller gave ---
-
-    def _read_mask(self, mask: Any) -> Tensor | None:
-        if mask is None:
-            return None
-        if not isinstance(mask, np.ndarray | Tensor) or mask.dtype not in (np.bool_, torch.bool):
-            kind = getattr(mask, "dtype", type(mask).__name__)
-            raise TypeError(f"options['reset_mask'] must be a bool array or tensor; got {kind}")
-        if tuple(mask.shape) != (self.num_envs,):
-            raise ValueError(
-                f"options['reset_mask'] must be [{self.num_envs}]; got {list(mask.shape)}"
-            )
-        rows = _rows(torch.as_tensor(mask, device=self.device))
-        if rows is None:
-            raise ValueError("options['reset_mask'] must be True somewhere; got all False")
-        return rows
-
-    def _read_seeds(self, seed: Any) -> list[int | None]:
-        if seed is None:
-            return [None] * self.num_envs
-        if isinstance(seed, int | np.integer) and not isinstance(seed, bool):
-            seeds: list[Any] = [int(seed) + i for i in range(self.num_envs)]
-        else:
-            try:
-                seeds = list(seed)
-            except TypeError:
-                raise ValueError(f"seed must be an int, a list or None; got {seed!r}") from None
-        if len(seeds) != self.num_envs:
-            raise ValueError(f"seed must be one per row: {self.num_envs}; got {len(seeds)}")
-        for item in seeds:
-            whole = isinstance(item, int | np.integer) and not isinstance(item, bool)
-            if item is not None and not (whole and 0 <= item < 1 << 63):
-                raise ValueError(f"a seed must be an integer in 0 .. 2**63 - 1; got {item!r}")
-        return [None if item is None else int(item) for item in seeds]
-
-    def _read_episode(self, episode: Any) -> Tensor | None:
-        if episode is None:
-            return None
-        try:
-            value = torch.as_tensor(episode, device=self.device)
-            value = value.expand(self.num_envs)
-            good = not value.is_floating_point() and value.dtype != torch.bool and value.min() >= 0
-        except (RuntimeError, TypeError, ValueError):
-            good = False
-        if not good:
-            raise ValueError(
-                f"options['episode'] must be an integer >= 0, or {self.num_envs} of them;"
-                f" got {episode!r}"
-            )
-        return value.to(torch.int64)
-
-    def _read_group(self, options: dict[str, Any]) -> tuple[Tensor, int, bool] | None:
-        if options.get("instances") is None:
-            if "repeats" in options or "noise" in options:
-                raise ValueError("options 'repeats' and 'noise' need 'instances'")
-            return None
-        if options.get("reset_mask") is not None:
-            raise ValueError("options 'instances' and 'reset_mask' cannot go together")
-        repeats, noise = options.get("repeats", 1), options.get("noise", "fresh")
-        _check_noise(noise)
-        try:
-            ids = torch.as_tensor(options["instances"], device=self.device)
-        except (RuntimeError, TypeError, ValueError):
-            raise ValueError(
-                f"options['instances'] must be integers [N]; got {options['instances']!r}"
-            ) from None
-        if ids.ndim != 1 or ids.is_floating_point() or ids.dtype == torch.bool:
-            raise ValueError(
-                f"options['instances'] must be integers [N]; got {ids.dtype} {list(ids.shape)}"
-            )
-        if not is_whole(repeats):
-            raise ValueError(f"options['repeats'] must be an integer >= 1; got {repeats!r}")
-        if len(ids) * repeats != self.num_envs:
-            raise ValueError(
-                f"{len(ids)} instances x {repeats} repeats must be num_envs={self.num_envs}"
-            )
-        count = self.episodes.count
-        low, high = int(ids.min()), int(ids.max())
-        if low < 0 or (count is not None and high >= count):
-            raise ValueError(
-                f"instance ids must be in 0 .. {count or 'any'} - 1; got {low} .. {high}"
-            )
-        return ids.to(torch.int64).repeat_interleave(repeats), repeats, noise == "shared"
-
     def _template(self) -> State:
         zero = torch.zeros(1, dtype=torch.int64, device=self.device)
         return self.task.initial_state(*self.episodes.draw(zero, zero))
@@ -697,38 +576,3 @@ def _owned(values: Returned, held: set[int]) -> Returned:
         return value.clone() if shared else value
 
     return {k: own(v) for k, v in values.items()} if isinstance(values, dict) else own(values)
-
-
-def _rows(mask: Tensor) -> Tensor | None:
-    """The indices where a bool [B] is True, or None where it nowhere is."""
-    rows = mask.nonzero()[:, 0]
-    return rows if len(rows) else None
-
-
-def read_options(options: Any) -> dict[str, Any]:
-    """A copy of the options of a reset.
-
-    Raises:
-        TypeError: they are no mapping.
-    """
-    if options is not None and not isinstance(options, Mapping):
-        raise TypeError(f"options must be a dict or None; got {options!r}")
-    return dict(options or {})
-
-
-def _check_noise(noise: Any) -> None:
-    if noise not in ("fresh", "shared"):
-        raise ValueError(f'noise must be "fresh" or "shared"; got {noise!r}')
-
-
-def _autoreset_mode(mode: str | AutoresetMode) -> AutoresetMode:
-    if isinstance(mode, AutoresetMode):
-        return mode
-    for item in AutoresetMode:
-        if str(mode).lower().replace("_", "").replace("-", "") in (
-            item.name.lower().replace("_", ""),
-            item.value.lower(),
-        ):
-            return item
-    names = ", ".join(f'"{item.name}"' for item in AutoresetMode)
-    raise ValueError(f"autoreset_mode must be an AutoresetMode or one of {names}; got {mode!r}")

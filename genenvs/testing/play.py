@@ -12,8 +12,9 @@ from gymnasium import spaces
 from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv
 
 from genenvs.core.env import TaskEnv
+from genenvs.core.loading import load_task
 from genenvs.core.task import State, Task
-from genenvs.core.vector import TaskVectorEnv, load_task
+from genenvs.core.vector import TaskVectorEnv
 from genenvs.testing.laws import numpy
 
 MODES = tuple(AutoresetMode)

@@ -7,8 +7,9 @@ from gymnasium.vector import AutoresetMode
 
 from genenvs.core.env import TaskEnv
 from genenvs.core.info import step_terms
+from genenvs.core.loading import load_task
 from genenvs.core.task import Task
-from genenvs.core.vector import TaskVectorEnv, load_task
+from genenvs.core.vector import TaskVectorEnv
 from tests.core.throwaway import Bandit, Grid, Network, Walk
 
 
