@@ -189,12 +189,12 @@ def _play(
         raise ValueError(f"episodes must be at least 1; got {episodes}")
     act = _policy(policy, envs, own, seed)
     table: dict[str, np.ndarray] = {}
-    finals: dict[int, State] = {}
+    finals: list[tuple[np.ndarray, State]] = []
     with tqdm(total=episodes, disable=not progress, unit="episode") as bar:
         for start in range(0, episodes, envs.num_envs):
             count = min(envs.num_envs, episodes - start)
             _wave(envs, own, act, seed, start, count, table, finals, episodes, bar)
-    final = _join([finals[k] for k in sorted(finals)]) if finals else None
+    final = _join(finals) if finals else None
     sets: dict[str, Interval] = {}
     if final is not None and own is not None:
         for name, value in own.task.judge(final).items():
@@ -215,7 +215,7 @@ def _wave(
     start: int,
     count: int,
     table: dict[str, np.ndarray],
-    finals: dict[int, State],
+    finals: list[tuple[np.ndarray, State]],
     episodes: int,
     bar: Any,
 ) -> None:
@@ -250,10 +250,10 @@ def _wave(
             column = table.setdefault(name, np.full(episodes, empty, dtype=value.dtype))
             column[start + done] = value[done]
         if "final_state" in info:
+            # The state holds all rows that ended, those of finished episodes among them.
             every = (_host(terminated) | _host(truncated)).nonzero()[0]
-            for k, row in enumerate(every):
-                if ended[row]:
-                    finals[start + int(row)] = info["final_state"].rows(torch.tensor([k]))
+            mine = torch.as_tensor(ended[every].nonzero()[0])
+            finals.append((start + done, info["final_state"].rows(mine)))
         active &= ~ended
         bar.update(len(done))
 
@@ -355,6 +355,9 @@ def _host(value: Any) -> np.ndarray:
     return value.cpu().numpy() if isinstance(value, Tensor) else np.asarray(value)
 
 
-def _join(states: list[State]) -> State:
-    tables = [state.tensors() for state in states]
-    return type(states[0])(**{k: torch.cat([t[k] for t in tables]) for k in tables[0]})
+def _join(parts: list[tuple[np.ndarray, State]]) -> State:
+    """The states of all episodes, in the order of their places in the list."""
+    tables = [state.tensors() for _, state in parts]
+    joined = {k: torch.cat([table[k] for table in tables]) for k in tables[0]}
+    order = torch.as_tensor(np.concatenate([places for places, _ in parts]).argsort())
+    return type(parts[0][1])(**joined).rows(order)

@@ -15,12 +15,12 @@ import torch
 from torch import Tensor
 
 from genenvs.core import random
+from genenvs.core.task import SPLITS
 from genenvs.generators import store
 from genenvs.generators.denoiser import Denoiser
 from genenvs.generators.folder import SHIPPED
 from genenvs.generators.transition import SAMPLERS
 
-SPLITS = ("train", "validation", "test")
 SHIPPED_SIZES = {"train": 8192, "validation": 1024, "test": 2048}
 SHIPPED_SAMPLER: str = "ddim"
 SHIPPED_STEPS: int = 200

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from genenvs.core.task import DTYPES
+from genenvs.core.task import DTYPES, SPLITS
 from genenvs.generators import bank, store
 from genenvs.generators.denoiser import Denoiser, load
 from genenvs.generators.folder import SHIPPED
@@ -148,7 +148,7 @@ def main(arguments: list[str] | None = None) -> None:
     )
     parser.add_argument("--generator", required=True, help="shipped name, local folder or hub id")
     parser.add_argument("--instances", type=int, help="entries of the training split")
-    parser.add_argument("--split", choices=[*bank.SPLITS, "all"], default="all")
+    parser.add_argument("--split", choices=[*SPLITS, "all"], default="all")
     parser.add_argument("--sampler", choices=SAMPLERS, default=bank.USER_SAMPLER)
     parser.add_argument("--steps", type=int, default=bank.USER_STEPS)
     parser.add_argument("--device", default="cpu")
@@ -165,7 +165,7 @@ def main(arguments: list[str] | None = None) -> None:
         parser.error(f"--shipped is for {', '.join(SHIPPED)}; got {given.generator!r}")
     try:
         denoiser = load(given.generator, given.device, DTYPES[given.dtype])
-        splits = bank.SPLITS if given.split == "all" else (given.split,)
+        splits = SPLITS if given.split == "all" else (given.split,)
         for split in splits:
             if given.shipped:
                 path = bank.shipped_path(given.generator, split)

@@ -10,7 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-SPLITS = ("train", "validation", "test")
+from genenvs.core.task import SPLITS
+
 # Of ten residues of the content hash, seven train, one validates, two test.
 RESIDUES = {"train": range(0, 7), "validation": range(7, 8), "test": range(8, 10)}
 INK_LEVELS = 16

@@ -18,10 +18,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from genenvs.core.task import SPLITS
 from genenvs.generators import bank, store
 from genenvs.generators.denoiser import Denoiser, load
 from genenvs.generators.judge import Judge, load_judge
-from genenvs.generators.training.digits_data import SPLITS, load_split
+from genenvs.generators.training.digits_data import load_split
 from genenvs.generators.transition import SAMPLERS, sample, uniform_times
 from genenvs.images.metrics import frechet_distance, nearest_neighbour_distance
 
