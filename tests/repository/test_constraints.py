@@ -59,7 +59,7 @@ def test_every_line_is_an_exact_pin_that_holds_on_any_machine() -> None:
 
 def test_the_header_says_how_to_compile_it_and_names_no_machine() -> None:
     header = "\n".join(line for line in LINES if line.startswith("#"))
-    assert "uv pip compile --universal --python-version 3.11 --all-extras" in header
+    assert "uv pip compile --universal --python-version 3.11 --extra all" in header
     assert not re.search(r"://|--index|--find-links|(^|\s)/", header)
 
 
