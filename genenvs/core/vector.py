@@ -111,9 +111,11 @@ class TaskVectorEnv(gym.vector.VectorEnv[Any, Any, Any]):
         kind = load_task(task)
         known = task_arguments(kind)
         if unknown := sorted(set(arguments) - set(known)):
+            # In Python's own words: TorchRL looks for them when it tries arguments of other suites.
             raise TypeError(
-                f"{kind.__name__} knows no keyword {', '.join(map(repr, unknown))}; known are: its"
-                f" own {', '.join(known) or '(none)'}; of every task {', '.join(COMMON)};"
+                f"{kind.__name__} got an unexpected keyword argument"
+                f" {', '.join(map(repr, unknown))}; known are: its own"
+                f" {', '.join(known) or '(none)'}; of every task {', '.join(COMMON)};"
                 f" of the vector face {', '.join(VECTOR)}"
             )
         if not is_whole(num_envs):
