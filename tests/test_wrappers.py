@@ -9,6 +9,7 @@ import torch
 from gymnasium import spaces
 from gymnasium.vector import AutoresetMode
 from gymnasium.wrappers.utils import RunningMeanStd
+from packaging.version import Version
 
 from genenvs.core.vector import TaskVectorEnv
 from genenvs.wrappers import (
@@ -51,6 +52,8 @@ def random_actions(envs, steps):
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("name", HORIZON)
 def test_episode_statistics_equal_those_of_gymnasium_in_numpy(name, mode):
+    if mode == "SAME_STEP" and Version(gym.__version__) < Version("1.4"):
+        pytest.skip(f"the RecordEpisodeStatistics of Gymnasium {gym.__version__} refuses SAME_STEP")
     ours = RecordEpisodeStatistics(make(name, mode))
     theirs = gym.wrappers.vector.RecordEpisodeStatistics(make(name, mode, output="numpy"))
     actions = random_actions(ours, 40)

@@ -92,7 +92,9 @@ def test_a_task_given_as_a_class_pickles(ids):
 
 
 def test_unknown_arguments_are_an_error_that_lists_the_known_ones(ids):
-    with pytest.raises(TypeError, match=r"no keyword 'sise'.*own size.*horizon.*num_envs"):
+    with pytest.raises(
+        TypeError, match=r"unexpected keyword argument 'sise'.*own size.*horizon.*num_envs"
+    ):
         gym.make(GRID, sise=3)
     with pytest.raises(TypeError, match="only the vector face"):
         gym.make(GRID, output="torch")
