@@ -200,6 +200,23 @@ class RecordEpisodeStatistics(_PerEpisode):
         found = dict(zip(names, numbers, strict=True)) if count else {}
         return {"episodes": int(count), **found}
 
+    def state_dict(self) -> dict[str, Tensor]:
+        """Return and length so far of the episodes that are running, copied."""
+        return {name.removeprefix("_"): getattr(self, name).clone() for name in self._running}
+
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        """Take over what `state_dict` gave; the statistics of ended episodes stay as they are.
+
+        Raises:
+            ValueError: other names or shapes; nothing has changed.
+        """
+        own = self.state_dict()
+        shapes = {name: list(value.shape) for name, value in state.items()}
+        if shapes != {name: list(value.shape) for name, value in own.items()}:
+            raise ValueError(f"expected {sorted(own)} of [{self.num_envs}]; got {shapes}")
+        for name, value in state.items():
+            setattr(self, f"_{name}", value.to(own[name]))
+
 
 class NormalizeObservation(_DeviceWrapper):
     """Every float part of the observation less its running mean, over its standard deviation.

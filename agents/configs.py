@@ -1,0 +1,82 @@
+"""Configurations: a dataclass per agent, from defaults, tuned YAML, a YAML file, and flags."""
+
+import dataclasses
+import difflib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from genenvs.core.optional import require
+
+TUNED = Path(__file__).parent / "defaults"  # <agent>.yaml: `default`, then an entry per environment
+
+
+def make(kind: type, values: Mapping[str, Any], source: str = "config") -> Any:
+    """A configuration with these values, checked and converted to the fields' types.
+
+    Args:
+        kind: a dataclass.
+        values: by field; what is missing keeps its default. Text such as "1e-3" becomes a number.
+        source: what to call it in an error.
+
+    Raises:
+        ValueError: a field that there is not (names the nearest), a wrong type or range.
+    """
+    pydantic = require("pydantic", "agents")
+    names = [field.name for field in dataclasses.fields(kind)]
+    for key in values:
+        if key not in names:
+            near = difflib.get_close_matches(str(key), names, n=3, cutoff=0.4)
+            hint = f"; nearest: {', '.join(near)}" if near else ""
+            raise ValueError(
+                f"{source}: {kind.__qualname__} has no field {key!r}{hint};"
+                f" known are {', '.join(names)}"
+            )
+    usual = {k: v for k, v in dataclasses.asdict(kind()).items()}
+    try:
+        return pydantic.TypeAdapter(kind).validate_python(usual | dict(values))
+    except pydantic.ValidationError as error:
+        said = "; ".join(
+            f"{'.'.join(map(str, e['loc']))}: {e['msg']}, got {e['input']!r}"
+            for e in error.errors()
+        )
+        raise ValueError(f"{source}: {said}") from error
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """A YAML file that holds a mapping.
+
+    Raises:
+        ValueError: it does not, or cannot be read.
+    """
+    yaml = require("yaml", "agents")
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ValueError(f"{path} cannot be read as YAML: {error}") from error
+    if content is None:
+        return {}
+    if not isinstance(content, dict):
+        raise ValueError(f"{path} must hold a mapping, as `gamma: 0.99`; got {content!r}")
+    return content
+
+
+def tuned(agent: str, env: str) -> dict[str, Any]:
+    """The tuned values of an agent for an environment: its `default` entry, then its own."""
+    path = TUNED / f"{agent}.yaml"
+    if not path.exists():
+        return {}
+    table = read_yaml(path)
+    return {**(table.get("default") or {}), **(table.get(env) or {})}
+
+
+def differences(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "") -> list[str]:
+    """What changed between two records, a line each: `gamma: 0.99 -> 0.9`."""
+    lines = []
+    for key in [*old, *(key for key in new if key not in old)]:
+        before, after = old.get(key), new.get(key)
+        if isinstance(before, Mapping) and isinstance(after, Mapping):
+            lines += differences(before, after, f"{prefix}{key}.")
+        elif before != after:
+            lines.append(f"{prefix}{key}: {before!r} -> {after!r}")
+    return lines
