@@ -28,6 +28,10 @@ class ToTorch(VectorWrapper[Any, Any, Any, Any, Any]):
         return self
 
     def reset(self, *, seed: Any = None, options: Any = None) -> tuple[Any, dict[str, Any]]:
+        if options and "reset_mask" in options:
+            # A copy, for Gymnasium takes the mask out of the caller's dict.
+            mask = torch.as_tensor(options["reset_mask"]).cpu().numpy()
+            options = {**options, "reset_mask": mask}
         observation, info = self.env.reset(seed=seed, options=options)
         return self._tensors(observation), self._info(info)
 
