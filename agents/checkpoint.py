@@ -50,7 +50,8 @@ def load(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     try:
         with safe_open(str(path), "pt") as file:
             facts = json.loads((file.metadata() or {})["facts"])
-            return {name: file.get_tensor(name) for name in file.keys()}, facts
+            names = list(file.keys())
+            return {name: file.get_tensor(name) for name in names}, facts
     except (SafetensorError, KeyError, ValueError) as error:
         raise ValueError(f"{path} is no checkpoint of an agent: {error}") from error
 

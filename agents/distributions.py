@@ -1,4 +1,4 @@
-"""What a policy draws actions from, for every Gymnasium action space that an agent here supports."""
+"""What a policy draws actions from, for every Gymnasium action space that agents here know."""
 
 from dataclasses import dataclass
 from typing import Any

@@ -1,8 +1,8 @@
 """`grpo`: group-relative policy optimisation, on any environment.
 
-Shao et al., "DeepSeekMath", 2024 (arXiv 2402.03300), section 4; for generators Flow-GRPO (Liu et al.
-2025) and DanceGRPO (Xue et al. 2025). There is no value network: several episodes start from one and
-the same state, and an episode is good if its return is above its group's mean.
+Shao et al., "DeepSeekMath", 2024 (arXiv 2402.03300), section 4; for generators Flow-GRPO (Liu et
+al. 2025) and DanceGRPO (Xue et al. 2025). There is no value network: several episodes start from
+one and the same state, and an episode is good if its return is above its group's mean.
 
     A_i  = (R_i - mean of the group) / standard deviation of the group     the same at every step
     loss = - mean(min(r A, clip(r, 1 - clip, 1 + clip) A)) + kl_coef mean(KL(pi || pi_ref))

@@ -238,7 +238,7 @@ def _convolutions(shape: tuple[int, ...]) -> nn.Sequential:
 def _inner(space: gym.Space[Any], name: str) -> gym.Space[Any]:
     """The entry of a `Dict` that a prepared name stands for."""
     while isinstance(space, spaces.Dict):
-        key = next(k for k in space.keys() if name == k or name.startswith(f"{k}."))
+        key = next(k for k in space.spaces if name == k or name.startswith(f"{k}."))
         space, name = space[key], name[len(key) + 1 :]
     return space
 

@@ -70,7 +70,7 @@ class Problem:
         Args:
             num_envs: rows.
             autoreset_mode: as Gymnasium has them.
-            **more: further arguments of a native environment, such as `split`.
+            **more: further arguments of the environment, such as `split` or `render_mode`.
         """
         if self.native:
             return gym.make_vec(
@@ -89,7 +89,7 @@ class Problem:
             num_envs=num_envs,
             vectorization_mode="sync",
             vector_kwargs={"autoreset_mode": autoreset_mode},
-            **self.arguments,
+            **(dict(self.arguments) | more),
         )
         return ToTorch(envs, self.device)
 

@@ -1,7 +1,7 @@
 """Returns and advantages over a batch of rollouts, exact at every kind of ending.
 
-All tensors are [T, B]: T steps of B episodes that follow each other in a row. `next_value[t]` is the
-value of the state that step t led to, *before* any reset: of the final observation where a step
+All tensors are [T, B]: T steps of B episodes that follow each other in a row. `next_value[t]` is
+the value of the state that step t led to, *before* any reset: of the final observation where a step
 truncated. A termination is worth nothing after it, whatever `next_value` says there.
 """
 

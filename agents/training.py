@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -16,10 +17,11 @@ import torch
 from . import checkpoint, configs
 from .problem import Problem
 from .registry import BUILT_IN, find
-from .run import CURVE, RECORD, Run, read_json, write_json
+from .run import RECORD, Run, read_json, seed_everything, write_json
 
 LIBRARIES = ("genenvs", "torch", "numpy", "gymnasium", "stable-baselines3", "sb3-contrib")
 ROOT = Path(__file__).resolve().parents[1]
+MAKING = 1 << 16  # a start of the random streams beside those of the checkpoints: for weights
 CODE = "code"  # where a folder keeps the modules of its user
 
 
@@ -115,10 +117,7 @@ def train(
         tensors, facts = kept
         run.take_up(tensors, facts)
         state = checkpoint.part(tensors, "agent")
-    # Weights are drawn from the run's seed, whatever was drawn before.
-    from .run import seed_everything
-
-    seed_everything(seed, -1 % (1 << 16))
+    seed_everything(seed, MAKING)
     made = kind(problem, config, state)
     if folder is not None and kept is None:
         write_json(folder / RECORD, record | _circumstances())
@@ -127,10 +126,13 @@ def train(
         run.start(made)
         if run.steps < steps:
             made.learn(run)
-    finally:
-        run.close()
-        if folder is not None and run.curve:
-            draw(run.curve, env, agent, folder / "curve.png")
+    except BaseException:
+        with suppress(OSError):  # what broke the run off is worth more than a picture
+            run.close()
+            _draw(run, agent, env)
+        raise
+    run.close()
+    _draw(run, agent, env)
     return Trained(made, problem, agent, run.curve, run.steps, run.seconds, folder)
 
 
@@ -253,6 +255,11 @@ def _keep_code(folder: Path, names: list[str]) -> None:
             shutil.copy(source, folder / CODE)
 
 
+def _draw(run: Run, agent: str, env: str) -> None:
+    if run.folder is not None and run.curve:
+        draw(run.curve, env, agent, run.folder / "curve.png")
+
+
 def draw(curve: list[dict[str, float]], env: str, agent: str, path: Path) -> None:
     """The learning curve as a picture, beside the random and the reference score if known."""
     import genenvs
@@ -279,6 +286,3 @@ def draw(curve: list[dict[str, float]], env: str, agent: str, path: Path) -> Non
     axes.legend(frameon=False, fontsize=8)
     with replacing(path) as temporary:
         figure.savefig(temporary, dpi=120)
-
-
-__all__ = ["CURVE", "Trained", "draw", "load", "train"]

@@ -121,7 +121,8 @@ def evaluate(
         envs: an id, made here with `split` and `arguments`, or any Gymnasium `VectorEnv` with
             autoreset (made with `keep_final=True` if slow metrics are wanted).
         policy: called with (observations, info) of the whole batch, returns actions; or
-            `random` (uniform over legal actions), or `reference` (the scripted baseline).
+            `random` (uniform over legal actions), or `reference` (the scripted baseline). One that
+            remembers has a method `reset(num_envs)`, called before each batch of episodes.
         episodes: E; default: the whole split where instances are finite, else 1,000.
         seed: of the list; policies have their own.
         num_envs: rows of the batch, for an id; default 256, at most E.
@@ -226,6 +227,8 @@ def _wave(
         observation, info = envs.reset(seed=[seed] * rows, options={"episode": index})
     else:
         observation, info = envs.reset(seed=[seed + int(k) for k in index])
+    if hasattr(act, "reset"):
+        act.reset(rows)
     active = np.arange(rows) < count
     returns, length = np.zeros(rows), np.zeros(rows, dtype=np.int64)
     sums: dict[str, np.ndarray] = {}

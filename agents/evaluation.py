@@ -1,0 +1,206 @@
+"""Scoring an agent by `genenvs.evaluate`, and filming its best, median and worst episode."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from gymnasium.vector import AutoresetMode
+
+import genenvs
+from genenvs.core.evaluate import Evaluation, Interval
+from genenvs.core.files import replacing
+from genenvs.core.registry import normalise, scores
+
+from . import checkpoint
+from .training import Trained
+
+ROWS = 256  # of an evaluation's batch
+FILMS = "episodes"  # folder
+MOST_FRAMES = 300
+
+
+class Policy:
+    """An agent as `genenvs.evaluate` calls it; its memory, if any, starts anew with each batch."""
+
+    def __init__(self, agent: Any) -> None:
+        self.agent = agent
+
+    def __call__(self, observation: Any, info: dict[str, Any]) -> Any:
+        """The agent's best actions."""
+        return self.agent.act(observation, info)
+
+    def reset(self, num_envs: int) -> None:
+        """Forget; new episodes begin in all rows."""
+        if hasattr(self.agent, "reset"):
+            self.agent.reset(num_envs)
+
+
+@dataclass(frozen=True)
+class Scored:
+    """What an evaluation came to, as tables and files show it."""
+
+    evaluation: Evaluation
+    env: str
+    score: Interval
+    normalised: float | None  # 0 random, 1 reference; None where no scores were measured
+
+    def record(self) -> dict[str, Any]:
+        """For JSON."""
+        found = self.evaluation
+        return {
+            "env": self.env,
+            "split": found.split,
+            "score": found.score,
+            **vars(self.score),
+            "normalised": self.normalised,
+            "arguments_hash": found.arguments,
+            "all": found.summary(),
+        }
+
+
+def score(
+    trained: Trained,
+    *,
+    episodes: int | None = None,
+    split: str = "test",
+    seeds: Sequence[int] = (0,),
+    progress: bool = False,
+) -> Scored:
+    """Play a fixed list of episodes for each seed, and average over all of them.
+
+    Args:
+        trained: what `agents.train` or `agents.load` gave.
+        episodes: of each seed; default: the whole split where its instances are finite, else 1,000.
+        split: `train`, `validation` or `test`; other people's environments have none.
+        seeds: of environments.
+        progress: show a progress bar.
+
+    Raises:
+        ValueError: a wrong argument.
+    """
+    problem = trained.problem
+    rows = ROWS if episodes is None else min(ROWS, episodes)
+    more = {"split": split, "keep_final": True} if problem.native else {}
+    envs = problem.make(rows, **more)
+    try:
+        parts = [
+            genenvs.evaluate(
+                envs, Policy(trained.agent), episodes=episodes, seed=seed, progress=progress
+            )
+            for seed in seeds
+        ]
+    finally:
+        envs.close()
+    found = parts[0]
+    if len(parts) > 1:  # set metrics of one sample do not add up: they are left out
+        table = {k: np.concatenate([p.episodes[k] for p in parts]) for k in found.episodes}
+        found = replace(found, episodes=table, sets={})
+    return Scored(found, problem.env, found.interval(), normalised(problem.env, found))
+
+
+def normalised(env: str, found: Evaluation) -> float | None:
+    """On the scale where 0 is random and 1 the reference, where that is defined."""
+    if env not in genenvs.ids() or scores(env) is None:
+        return None
+    try:
+        return normalise(env, found)
+    except ValueError:  # another split, or other arguments
+        return None
+
+
+def film(trained: Trained, found: Evaluation, folder: Path, split: str = "test") -> list[Path]:
+    """The best, the median and the worst episode of an evaluation, played again and drawn.
+
+    An episode depends on its seed and number alone, so it can be played again without the others.
+
+    Args:
+        trained: the agent.
+        found: what it scored.
+        folder: where `episodes/best.gif` and so on are written.
+        split: that was played.
+
+    Returns:
+        The files.
+
+    Raises:
+        RuntimeError: the environment draws nothing.
+    """
+    from genenvs.images.files import writer
+
+    values = found.episodes[found.score if found.score in found.episodes else "return"]
+    order = np.argsort(values, kind="stable")
+    places = {"best": order[-1], "median": order[len(order) // 2], "worst": order[0]}
+    (folder / FILMS).mkdir(exist_ok=True)
+    written = []
+    for name, place in places.items():
+        seed = int(found.episodes["seed"][place])
+        episode = int(found.episodes["episode_index"][place])
+        path = folder / FILMS / f"{name}.gif"
+        with replacing(path) as temporary:
+            pictures = writer(temporary, ".gif", 8)
+            for frame in _frames(trained, seed, episode, split):
+                pictures.add(frame)
+            pictures.close()
+        written.append(path)
+    return written
+
+
+@torch.no_grad()
+def _frames(trained: Trained, seed: int, episode: int, split: str) -> list[np.ndarray]:
+    """Pictures of one episode, its last state included; thinned out where it is long."""
+    problem = trained.problem
+    more = {"split": split} if problem.native else {}
+    envs = problem.make(1, AutoresetMode.DISABLED, render_mode="rgb_array", **more)
+    options = {"episode": [episode]} if problem.native else None
+    policy = Policy(trained.agent)
+    policy.reset(1)
+    try:
+        observation, info = envs.reset(seed=[seed], options=options)
+        frames, ended = [], False
+        while not ended:
+            frames.append(_picture(envs))
+            observation, _, terminated, truncated, info = envs.step(policy(observation, info))
+            ended = bool(terminated[0]) or bool(truncated[0])
+        frames.append(_picture(envs))
+    finally:
+        envs.close()
+    stride = -(-len(frames) // MOST_FRAMES)
+    return [*frames[:-1:stride], frames[-1]]
+
+
+def _picture(envs: Any) -> np.ndarray:
+    pictures = envs.render()
+    if pictures is None or pictures[0] is None:
+        raise RuntimeError(f"{envs} draws nothing")
+    return np.asarray(pictures[0])
+
+
+def read_seeds(path: Path) -> list[int]:
+    """Environment seeds from a text file, one a line; `#` begins a comment.
+
+    Raises:
+        ValueError: a line is no whole number, or there is none.
+    """
+    seeds = []
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+        text = line.partition("#")[0].strip()
+        if text and not text.isdecimal():
+            raise ValueError(f"{path}:{number} must be a whole number >= 0; got {text!r}")
+        seeds += [int(text)] if text else []
+    if not seeds:
+        raise ValueError(f"{path} holds no seed")
+    return seeds
+
+
+def facts(trained: Trained) -> Mapping[str, Any]:
+    """What a table says of an agent beside its score."""
+    assert trained.folder is not None
+    return {
+        "agent": trained.name,
+        "steps": trained.steps,
+        "seconds": round(trained.seconds, 1),
+        "sha256": checkpoint.sha256(trained.folder / checkpoint.NAME),
+    }
