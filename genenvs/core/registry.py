@@ -89,7 +89,8 @@ def arguments_hash(env_id: str, overrides: Mapping[str, Any] | None = None) -> s
     the id does not register loads the task, to see its defaults.
     """
     ignored = {"split", "instances", "device", "render_mode", "task", "num_envs", "output",
-               "autoreset_mode", "validate", "keep_final"}  # fmt: skip
+               "autoreset_mode", "validate", "keep_final",
+               "vectorization_mode"}  # fmt: skip  (the last one is make_vec's own)
     known = declaration(env_id)
     if known.score != "return":
         ignored.add("reward_weights")

@@ -132,6 +132,7 @@ def test_an_id_is_declared_once_and_with_a_horizon(ids):
 def test_the_hash_of_arguments_sees_what_changes_the_mdp_alone(ids):
     own = registry.arguments_hash(GRID)
     assert registry.arguments_hash(GRID, {"split": "test", "device": "cuda", "num_envs": 4}) == own
+    assert registry.arguments_hash(GRID, {"vectorization_mode": "vector_entry_point"}) == own
     assert registry.arguments_hash(GRID, {"horizon": 12}) == own
     assert registry.arguments_hash(GRID, {"horizon": 13}) != own
     assert registry.arguments_hash("throwaway/SmallGrid-v0") != own
