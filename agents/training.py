@@ -120,7 +120,8 @@ def train(
     seed_everything(seed, MAKING)
     made = kind(problem, config, state)
     if folder is not None and kept is None:
-        write_json(folder / RECORD, record | _circumstances())
+        environment = {"environment_seed": problem.env_seed()}  # of the first worker's first row
+        write_json(folder / RECORD, record | environment | _circumstances())
         _keep_code(folder, [agent, getattr(config, "network", "")])
     try:
         run.start(made)
@@ -270,11 +271,14 @@ def draw(curve: list[dict[str, float]], env: str, agent: str, path: Path) -> Non
     require("matplotlib", "agents")
     from matplotlib.figure import Figure
 
-    points = [(row["steps"], row["return"]) for row in curve if "return" in row]
+    rows = [row for row in curve if "return" in row]
     figure = Figure(figsize=(6.0, 3.8), layout="constrained")
     axes = figure.subplots()
-    if points:
-        axes.plot(*zip(*points, strict=True), linewidth=1.4, label=agent)
+    if rows:
+        steps = [row["steps"] for row in rows]
+        (line,) = axes.plot(steps, [row["return"] for row in rows], linewidth=0.8, alpha=0.35)
+        colour = line.get_color()
+        axes.plot(steps, smoothed(rows), linewidth=1.6, color=colour, label=agent)
     if env in genenvs.ids() and declaration(env).score == "return":
         measured = scores(env)
         for name, colour in (("random", "#999999"), ("reference", "#2a9d55")):
@@ -286,3 +290,13 @@ def draw(curve: list[dict[str, float]], env: str, agent: str, path: Path) -> Non
     axes.legend(frameon=False, fontsize=8)
     with replacing(path) as temporary:
         figure.savefig(temporary, dpi=120)
+
+
+def smoothed(rows: list[dict[str, float]], window: int = 10) -> list[float]:
+    """The mean return over the episodes of the last `window` rows, for each row."""
+    sums = []
+    for k in range(len(rows)):
+        near = rows[max(0, k + 1 - window) : k + 1]
+        count = sum(row["episodes"] for row in near)
+        sums.append(sum(row["return"] * row["episodes"] for row in near) / count)
+    return sums
