@@ -71,6 +71,22 @@ class Player:
         self.observation, info = self.envs.reset(seed=seed)
         self.mask = info.get("action_mask")
 
+    def restart(self) -> None:
+        """Break off what runs and start the next episode of every row's own sequence."""
+        self.observation, info = self.envs.reset()
+        self.mask = info.get("action_mask")
+
+    def step(self, action: Tensor) -> tuple[Tensor, Tensor, Tensor, dict[str, Any]]:
+        """Take samples [B, D] of a policy; gives reward (scaled), terminated, truncated and info.
+
+        `observation` and `mask` are then those of the next step; rows that ended begin anew.
+        """
+        self.observation, reward, terminated, truncated, info = self.envs.step(
+            self.actions.to_env(action)
+        )
+        self.mask = info.get("action_mask")
+        return reward * self.reward_scale, terminated, truncated, info
+
     @torch.no_grad()
     def collect(self, model: ActorCritic, steps: int) -> Rollout:
         """Play `steps` steps in every row with samples of the policy."""
@@ -80,18 +96,14 @@ class Player:
             observation, mask = self.observation, self.mask
             policy, value = model(observation, mask)
             action = policy.sample()
-            self.observation, reward, terminated, truncated, info = self.envs.step(
-                self.actions.to_env(action)
-            )
-            self.mask = info.get("action_mask")
+            reward, terminated, truncated, info = self.step(action)
             if self._may_truncate and "final_obs" in info:
                 after[t] = truncated & ~terminated, model.value(info["final_obs"])
-            ended = terminated | truncated
-            log_prob = policy.log_prob(action)
-            reward = reward * self.reward_scale
+            log_prob, ended = policy.log_prob(action), terminated | truncated
             rows.append((observation, mask, action, log_prob, reward, terminated, ended, value))
         observations, masks, *columns = zip(*rows, strict=True)
         action, log_prob, reward, terminated, ended, value = map(torch.stack, columns)
+        # The value of a state reached is that of the next state acted in, but for what is cut off.
         next_value = torch.cat([value[1:], model.value(self.observation)[None]])
         for t, (cut, final) in after.items():
             next_value[t] = torch.where(cut, final, next_value[t])
