@@ -4,6 +4,7 @@ import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from importlib import import_module
 from typing import Any
 
 import gymnasium as gym
@@ -38,15 +39,19 @@ class Problem:
         Raises:
             ValueError: no such id; names the nearest.
         """
+        module, _, name = self.env.rpartition(":")
         try:
-            return gym.spec(self.env)
-        except gym.error.Error as error:
+            if module:
+                import_module(module)  # registers it; `gym.make` does so, `gym.spec` does not
+            return gym.spec(name)
+        except (gym.error.Error, ModuleNotFoundError) as error:
             known = [*genenvs.ids(), *gym.registry]
             bare = self.env.partition("/")[2] or self.env
             near = difflib.get_close_matches(self.env, known, n=3, cutoff=0.5)
             near += [i for i in known if i.partition("/")[2] == bare and i not in near]
             hint = f"; nearest: {', '.join(near)}" if near else ""
-            raise ValueError(f"no environment {self.env!r}{hint}") from error
+            why = "" if isinstance(error, gym.error.Error) else f" ({error})"
+            raise ValueError(f"no environment {self.env!r}{why}{hint}") from error
 
     @property
     def native(self) -> bool:
