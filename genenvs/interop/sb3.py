@@ -211,6 +211,28 @@ class SB3VecEnv(VecEnv):
         super()._reset_options()
         self._batch_options = {}
 
+    def get_state(self) -> dict[str, Tensor]:
+        """Everything the next step depends on, and the statistics of the episodes that run."""
+        own = {
+            "sb3.return": torch.from_numpy(self._returns.copy()),
+            "sb3.length": torch.from_numpy(self._lengths.copy()),
+        }
+        return self.envs.get_state() | own
+
+    def set_state(self, state: Mapping[str, Tensor]) -> None:
+        """Go back to what `get_state` returned; the observation of that moment is the caller's.
+
+        Raises:
+            KeyError: it is not from `get_state` of this class.
+            ValueError: it is of another task or batch size; nothing has changed.
+        """
+        returns, lengths = state["sb3.return"], state["sb3.length"]
+        self.envs.set_state({k: v for k, v in state.items() if not k.startswith("sb3.")})
+        self._returns[:], self._lengths[:] = returns.cpu().numpy(), lengths.cpu().numpy()
+        self._masks = None
+        names = zip(state["env.seed"].tolist(), state["env.episode"].tolist(), strict=True)
+        self.reset_infos = [{"seed": seed, "episode_index": episode} for seed, episode in names]
+
     # --- what Stable-Baselines3 asks of the environments behind ---
 
     def action_masks(self) -> np.ndarray:

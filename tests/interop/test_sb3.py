@@ -485,3 +485,33 @@ def test_a_cuda_environment_gives_numpy_on_the_host():
     assert all(isinstance(value, np.ndarray) for value in obs.values())
     obs, reward, done, _ = envs.step(np.zeros(4, int))
     assert isinstance(reward, np.ndarray) and isinstance(done, np.ndarray)
+
+
+@pytest.mark.parametrize("name", HORIZON)
+def test_a_saved_state_replays_observations_statistics_and_masks(name):
+    """Into another object: what a killed training resumes with."""
+    rng = np.random.default_rng(0)
+    first, second = make_sb3(IDS[name], 3), make_sb3(IDS[name], 3)
+    first.seed(11)
+    first.reset()
+    second.reset()
+    for _ in range(3):
+        first.step(legal(first, rng))
+    kept = first.get_state()
+    actions = []
+    for _ in range(HORIZON[name] + 2):
+        actions.append(legal(first, rng))
+        last = first.step(actions[-1])
+    second.set_state(kept)
+    assert [info["seed"] for info in second.reset_infos] == [11, 12, 13]
+    ended = []
+    for action in actions:
+        found = second.step(action)
+        ended += [info["episode"] for info in found[3] if info]
+    assert same(found[0], last[0]) and np.array_equal(found[1], last[1])
+    assert second.reset_infos == first.reset_infos
+    assert ended and min(episode["l"] for episode in ended) >= 1
+    if first.has_attr("action_masks"):
+        assert np.array_equal(second.action_masks(), first.action_masks())
+    finals = [info["episode"]["r"] for info in last[3] if info]
+    assert [info["episode"]["r"] for info in found[3] if info] == finals

@@ -1,0 +1,370 @@
+"""`ppo`, `a2c`, `dqn`, `ddpg`, `td3`, `sac`, `maskable_ppo`, `recurrent_ppo`.
+
+Stable-Baselines3 and sb3-contrib train them; here are the environment before them, the report to
+the run, and what a resumed run needs, as tensors. Losses are checked once an update is made: where
+one is not finite, the state that is saved for debugging is the one after it.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import fields
+from operator import attrgetter
+from typing import Any, ClassVar
+
+import gymnasium as gym
+import numpy as np
+import torch
+from gymnasium import spaces
+from torch import Tensor
+
+from genenvs.core.optional import require
+
+from . import checkpoint, sb3_configs
+from .agent import EVERYTHING
+from .networks import NetworkConfig, is_image, make_encoder
+from .problem import Problem
+from .run import Run
+from .sb3_envs import Rows, Spaces, make_envs
+
+require("sb3_contrib", "agents")
+import sb3_contrib  # noqa: E402
+import stable_baselines3 as sb3  # noqa: E402
+from stable_baselines3.common.buffers import ReplayBuffer  # noqa: E402
+from stable_baselines3.common.callbacks import BaseCallback  # noqa: E402
+from stable_baselines3.common.logger import Logger  # noqa: E402
+from stable_baselines3.common.preprocessing import is_image_space  # noqa: E402
+from stable_baselines3.common.torch_layers import BaseFeaturesExtractor  # noqa: E402
+from stable_baselines3.common.vec_env import DummyVecEnv  # noqa: E402
+
+NOT_ARGUMENTS = {"num_envs", "anneal", "learning_rate", "reward_scale"}  # of the algorithms
+NETWORK = {field.name for field in fields(NetworkConfig)}
+NOT_LOSSES = ("n_updates", "clip_range", "clip_range_vf")  # counted or set, not found
+COUNTERS = ("_n_updates", "_episode_num", "_n_calls", "exploration_rate")
+BUFFER = ("observations", "next_observations", "actions", "rewards", "dones", "timeouts")
+LIMITS = "bounded ones, discrete ones of one axis from 0"
+OBSERVATIONS = (
+    "Box, Discrete, MultiDiscrete, MultiBinary and Dict observations, discrete ones of one axis"
+    " from 0, pictures from 0 to 255, nothing nested"
+)
+
+
+class SB3Agent:
+    """An algorithm of Stable-Baselines3 as an agent; each subclass names one."""
+
+    Config: ClassVar[type]
+    spaces: ClassVar[str] = EVERYTHING
+    algorithm: ClassVar[Any]
+    policies: ClassVar[tuple[str, str]] = "MlpPolicy", "MultiInputPolicy"
+    policy_arguments: ClassVar[tuple[str, ...]] = ()
+    """Fields of the configuration that the policy takes, not the algorithm."""
+
+    def __init__(
+        self, problem: Problem, config: Any, state: Mapping[str, Tensor] | None = None
+    ) -> None:
+        """Make the model, anew or as it was, without an environment to train in.
+
+        Raises:
+            TypeError: spaces that the algorithm does not handle; says which it does.
+        """
+        self.problem, self.config = problem, config
+        self._check_spaces()
+        chosen = {f.name: getattr(config, f.name) for f in fields(config)}
+        policy = {name: chosen[name] for name in self.policy_arguments} | {
+            "net_arch": list(config.hidden),
+            "features_extractor_class": Features,
+            "features_extractor_kwargs": {"config": config},
+        }
+        several = isinstance(problem.spaces[0], spaces.Dict)
+        rate = config.learning_rate
+        self.model = self.algorithm(
+            self.policies[several],
+            DummyVecEnv([lambda: Spaces(problem)] * config.num_envs),
+            learning_rate=(lambda remaining: rate * remaining) if config.anneal else rate,
+            policy_kwargs=policy,
+            device=problem.device,
+            **self.settings({
+                name: value for name, value in chosen.items()
+                if name not in NOT_ARGUMENTS | NETWORK | set(self.policy_arguments)
+            }),
+        )  # fmt: skip
+        self.model.set_logger(Logger(None, []))
+        if state is not None:
+            self._take_over(state)
+
+    def settings(self, chosen: dict[str, Any]) -> dict[str, Any]:
+        """The algorithm's arguments for these fields of the configuration."""
+        return chosen
+
+    def _check_spaces(self) -> None:
+        observation, action = self.problem.spaces
+        kinds = {kind.__name__ for kind in type(action).__mro__}
+        bounded = not isinstance(action, spaces.Box) or action.is_bounded()
+        if not (kinds & set(self.spaces.split(", ")) and bounded and _plain(action)):
+            raise TypeError(
+                f"{type(self).__name__} handles {self.spaces} actions, {LIMITS};"
+                f" {self.problem.env} has {action}"
+            )
+        parts = observation.values() if isinstance(observation, spaces.Dict) else [observation]
+        if not all(_plain(part) for part in parts):
+            raise TypeError(
+                f"Stable-Baselines3 reads {OBSERVATIONS}; {self.problem.env} has {observation}"
+            )
+
+    def learn(self, run: Run) -> None:
+        """Hand over to the algorithm; the run hears of it between updates."""
+        envs = make_envs(self.problem, self.config.num_envs)
+        try:
+            rows = Rows(envs, self.problem, self.model, self.config.reward_scale)
+            self.model.set_env(rows)
+            run.attach(rows)
+            self.model.num_timesteps = run.steps  # schedules are those of the whole budget
+            self.model.learn(
+                run.total - run.steps,
+                callback=Report(run),
+                log_interval=None,
+                reset_num_timesteps=False,
+            )
+        finally:
+            envs.close()
+
+    def act(self, observation: Any, info: dict[str, Any]) -> Tensor:
+        """The best actions."""
+        return self._to_env(self.model.policy.predict(_numpy(observation), deterministic=True)[0])
+
+    def _to_env(self, actions: np.ndarray) -> Tensor:
+        dtype = self.problem.spaces[1].dtype  # those of MultiBinary come as floats
+        return torch.as_tensor(actions.astype(dtype), device=self.problem.device)
+
+    def state(self) -> dict[str, Tensor]:
+        """Weights, target networks, optimisers, counters, the filled part of a replay buffer."""
+        model, kept = self.model, {}
+        parts, variables = model._get_torch_save_params()
+        for name in parts:
+            part = attrgetter(name)(model)
+            optimizer = isinstance(part, torch.optim.Optimizer)
+            tensors = checkpoint.optimizer_tensors(part) if optimizer else part.state_dict()
+            kept |= checkpoint.under(_flat(name), tensors)
+        kept |= {f"variable.{name}": attrgetter(name)(model) for name in variables}
+        for name in COUNTERS:
+            if hasattr(model, name):
+                kept[f"counter.{name}"] = torch.as_tensor(np.asarray(getattr(model, name)))
+        if self._buffer is not None:
+            kept |= checkpoint.under("replay", buffer_tensors(self._buffer))
+        return kept
+
+    def _take_over(self, kept: Mapping[str, Tensor]) -> None:
+        model = self.model
+        parts, variables = model._get_torch_save_params()
+        for name in parts:
+            part, tensors = attrgetter(name)(model), checkpoint.part(kept, _flat(name))
+            if isinstance(part, torch.optim.Optimizer):
+                checkpoint.load_optimizer(part, tensors)
+            else:
+                part.load_state_dict(tensors)
+        for name in variables:
+            attrgetter(name)(model).data.copy_(kept[f"variable.{name}"])
+        for name in COUNTERS:
+            if hasattr(model, name):
+                setattr(model, name, kept[f"counter.{name}"].item())
+        if self._buffer is not None:
+            fill_buffer(self._buffer, checkpoint.part(kept, "replay"))
+
+    @property
+    def _buffer(self) -> ReplayBuffer | None:
+        return getattr(self.model, "replay_buffer", None)
+
+
+class Report(BaseCallback):
+    """Tells a run of steps and losses, and lets it save between an update and the next rollout."""
+
+    def __init__(self, run: Run) -> None:
+        super().__init__()
+        self.run = run
+
+    def _on_rollout_start(self) -> None:
+        self._tell()
+
+    def _on_step(self) -> bool:
+        return self.going
+
+    def _on_rollout_end(self) -> None:
+        self.run.advance(self.num_timesteps - self.run.steps)
+
+    def _on_training_end(self) -> None:
+        self._tell()
+
+    def _tell(self) -> None:
+        values = {k.partition("/")[2]: v for k, v in self.logger.name_to_value.items()}
+        self.logger.dump()  # into no output: forgets them
+        for name in NOT_LOSSES:
+            values.pop(name, None)
+        if np.isnan(values.get("explained_variance", 0.0)):
+            del values["explained_variance"]  # of returns that are all equal
+        if values:
+            self.run.log(**values)
+        self.going = self.run.going()
+
+
+class Features(BaseFeaturesExtractor):
+    """The encoder of all agents here, on observations that Stable-Baselines3 has prepared.
+
+    Without pictures it has no weights and gives what Stable-Baselines3's own extractors give.
+    """
+
+    def __init__(self, observation_space: gym.Space[Any], config: NetworkConfig) -> None:
+        encoder = make_encoder(observation_space, config)
+        super().__init__(observation_space, features_dim=encoder.features)
+        self.encoder = encoder
+
+    def forward(self, observations: Any) -> Tensor:
+        if isinstance(observations, dict):  # in the order of the space, whatever theirs is
+            observations = {name: observations[name] for name in self._observation_space.keys()}
+        return self.encoder(observations)
+
+
+# --- replay buffers ---
+
+
+def buffer_tensors(buffer: ReplayBuffer) -> dict[str, Tensor]:
+    """The filled part of a replay buffer, sharing its storage, and where it is written next."""
+    arrays = {k: torch.from_numpy(v[: buffer.size()]) for k, v in _arrays(buffer)}
+    return arrays | {"position": torch.tensor(buffer.pos)}
+
+
+def fill_buffer(buffer: ReplayBuffer, tensors: Mapping[str, Tensor]) -> None:
+    """Take over what `buffer_tensors` gave."""
+    filled = len(tensors["rewards"])
+    for name, array in _arrays(buffer):
+        array[:filled] = tensors[name].numpy()
+    buffer.pos, buffer.full = int(tensors["position"]), filled == buffer.buffer_size
+
+
+def _arrays(buffer: ReplayBuffer) -> Iterable[tuple[str, np.ndarray]]:
+    for name in BUFFER:
+        value = getattr(buffer, name)
+        if isinstance(value, dict):
+            yield from ((f"{name}.{key}", array) for key, array in value.items())
+        else:
+            yield name, value
+
+
+# --- small things ---
+
+
+def _plain(space: gym.Space[Any]) -> bool:
+    """Whether Stable-Baselines3 can handle a space that is no `Dict`."""
+    if isinstance(space, spaces.MultiDiscrete | spaces.MultiBinary) and len(space.shape) != 1:
+        return False
+    if is_image(space) and not is_image_space(space):
+        return False
+    known = spaces.Box | spaces.Discrete | spaces.MultiDiscrete | spaces.MultiBinary
+    return isinstance(space, known) and not np.any(getattr(space, "start", 0))
+
+
+def _numpy(observation: Any) -> Any:
+    if isinstance(observation, Mapping):
+        return {name: _numpy(value) for name, value in observation.items()}
+    return observation.cpu().numpy() if isinstance(observation, Tensor) else observation
+
+
+def _flat(name: str) -> str:
+    """Of a part, so that no part's name begins another's."""
+    return name.replace(".", "_")
+
+
+# --- the agents ---
+
+
+class PPO(SB3Agent):
+    """Proximal policy optimisation (Schulman et al. 2017)."""
+
+    Config = sb3_configs.PPOConfig
+    algorithm = sb3.PPO
+
+
+class A2C(SB3Agent):
+    """Synchronous advantage actor-critic (Mnih et al. 2016, played synchronously)."""
+
+    Config = sb3_configs.A2CConfig
+    algorithm = sb3.A2C
+
+
+class DQN(SB3Agent):
+    """Deep Q-learning (Mnih et al. 2015)."""
+
+    Config = sb3_configs.DQNConfig
+    spaces = "Discrete"
+    algorithm = sb3.DQN
+
+
+class DDPG(SB3Agent):
+    """Deep deterministic policy gradient (Lillicrap et al. 2016)."""
+
+    Config = sb3_configs.DDPGConfig
+    spaces = "Box"
+    algorithm = sb3.DDPG
+
+    def settings(self, chosen: dict[str, Any]) -> dict[str, Any]:
+        """Gaussian noise on actions: it keeps no state that a checkpoint would have to hold."""
+        from stable_baselines3.common.noise import NormalActionNoise, VectorizedActionNoise
+
+        scale = chosen.pop("action_noise")
+        if not scale:
+            return chosen
+        shape = self.problem.spaces[1].shape
+        noise = NormalActionNoise(np.zeros(shape), np.full(shape, scale))
+        return chosen | {"action_noise": VectorizedActionNoise(noise, self.config.num_envs)}
+
+
+class TD3(DDPG):
+    """Twin delayed DDPG (Fujimoto et al. 2018)."""
+
+    Config = sb3_configs.TD3Config
+    algorithm = sb3.TD3
+
+
+class SAC(SB3Agent):
+    """Soft actor-critic (Haarnoja et al. 2018)."""
+
+    Config = sb3_configs.SACConfig
+    spaces = "Box"
+    algorithm = sb3.SAC
+
+
+class MaskablePPO(SB3Agent):
+    """PPO over the actions that are legal (Huang and Ontañón 2022)."""
+
+    Config = sb3_configs.PPOConfig
+    spaces = "Discrete, MultiDiscrete, MultiBinary"
+    algorithm = sb3_contrib.MaskablePPO
+
+    def act(self, observation: Any, info: dict[str, Any]) -> Tensor:
+        """The best of the legal actions."""
+        mask = info.get("action_mask")
+        return self._to_env(
+            self.model.policy.predict(
+                _numpy(observation),
+                deterministic=True,
+                action_masks=None if mask is None else _numpy(mask),
+            )[0]
+        )
+
+
+class RecurrentPPO(SB3Agent):
+    """PPO with an LSTM between encoder and heads."""
+
+    Config = sb3_configs.RecurrentPPOConfig
+    algorithm = sb3_contrib.RecurrentPPO
+    policies = "MlpLstmPolicy", "MultiInputLstmPolicy"
+    policy_arguments = "lstm_hidden_size", "n_lstm_layers", "enable_critic_lstm"
+    _memory: Any = None
+
+    def reset(self, num_envs: int) -> None:
+        """Forget: new episodes begin in all rows."""
+        self._memory = None
+
+    def act(self, observation: Any, info: dict[str, Any]) -> Tensor:
+        """The best actions, given all observations since `reset`."""
+        actions, self._memory = self.model.policy.predict(
+            _numpy(observation), state=self._memory, deterministic=True
+        )
+        return self._to_env(actions)
