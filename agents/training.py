@@ -287,7 +287,8 @@ def draw(curve: list[dict[str, float]], env: str, agent: str, path: Path) -> Non
     axes.set(xlabel="environment steps", ylabel="mean return of the episodes that ended")
     axes.set_title(env, fontsize=10)
     axes.grid(alpha=0.25)
-    axes.legend(frameon=False, fontsize=8)
+    if rows:
+        axes.legend(frameon=False, fontsize=8)
     with replacing(path) as temporary:
         figure.savefig(temporary, dpi=120)
 
