@@ -107,8 +107,9 @@ def test_float_images_are_scaled_and_nothing_else_is():
 
 
 @pytest.mark.parametrize(
-    "space", [spaces.Text(4), spaces.Tuple([spaces.Discrete(2)]), spaces.OneOf([spaces.Discrete(2)])]
-)  # fmt: skip
+    "space",
+    [spaces.Text(4), spaces.Tuple([spaces.Discrete(2)]), spaces.OneOf([spaces.Discrete(2)])],
+)
 def test_other_observations_are_refused_in_words(space):
     with pytest.raises(TypeError, match="agents read Box, Discrete, MultiDiscrete, MultiBinary"):
         prepare(None, space)
