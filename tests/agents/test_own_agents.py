@@ -1,0 +1,193 @@
+"""What the agents of ours learn, on every kind of space, and how GRPO's groups are made."""
+
+import pytest
+import torch
+
+import agents
+import genenvs
+from agents import training
+from agents.evaluation import Policy
+from agents.grpo import GRPO, Config, GroupPlayer, Groups, clipped, group_advantage
+from agents.problem import Problem
+from agents.run import Run
+from tests.agents.problems import KINDS, env_id, single
+
+OWN = ("actor_critic", "reinforce", "grpo")
+QUICK = {
+    "actor_critic": {"num_envs": 16, "learning_rate": 0.01, "optimizer": "adam"},
+    "reinforce": {"num_envs": 16, "n_steps": 16, "learning_rate": 0.02},
+    "grpo": {"num_groups": 4, "group_size": 8, "learning_rate": 0.01},
+}
+
+
+def mean_return(trained, episodes=64):
+    envs = trained.problem.make(episodes)
+    return genenvs.evaluate(envs, Policy(trained.agent), episodes=episodes).interval("return").mean
+
+
+@pytest.mark.parametrize("agent", OWN)
+@pytest.mark.parametrize("name", KINDS)
+def test_every_agent_trains_on_every_kind_of_space(agent, name):
+    found = agents.train(agent, env_id(name), steps=600, config=QUICK[agent])
+    assert found.steps >= 600 and any("return" in row for row in found.curve)
+    assert all(torch.isfinite(v).all() for v in found.agent.state().values())
+    mean_return(found, 8)
+
+
+@pytest.mark.parametrize("agent", OWN)
+@pytest.mark.parametrize(
+    ("name", "random", "steps"), [("Picture", 2.0, 2_000), ("Grid", None, 25_000)]
+)
+def test_every_agent_learns(agent, name, random, steps):
+    found = agents.train(agent, env_id(name), steps=steps, config=QUICK[agent])
+    if random is None:
+        envs = found.problem.make(64)
+        random = genenvs.evaluate(envs, "random", episodes=64).interval("return").mean
+        best = genenvs.evaluate(envs, "reference", episodes=64).interval("return").mean
+    else:
+        best = 2 * random
+    share = (mean_return(found) - random) / (best - random)
+    assert share > 0.6, f"{agent} reached {share:.2f} of the way from random to the best"
+
+
+@pytest.mark.parametrize("agent", OWN)
+def test_every_agent_trains_on_other_peoples_environments(agent):
+    found = agents.train(agent, single(), steps=1_500, config=QUICK[agent])
+    assert mean_return(found) > 1.5  # 2 at best, 1 at random
+
+
+@pytest.mark.parametrize("agent", OWN)
+def test_a_loaded_agent_acts_as_the_one_that_was_saved(agent, tmp_path, monkeypatch):
+    monkeypatch.setattr(training, "draw", lambda *arguments: None)
+    found = agents.train(agent, env_id("Network"), steps=400, config=QUICK[agent], out=tmp_path)
+    loaded = agents.load(tmp_path)
+    observation, info = found.problem.make(32).reset(seed=0)
+    assert torch.equal(loaded.agent.act(observation, info), found.agent.act(observation, info))
+    assert loaded.name == agent and loaded.curve == found.curve
+
+
+@pytest.mark.parametrize("agent", OWN)
+def test_only_legal_actions_are_taken(agent):
+    found = agents.train(agent, env_id("Grid"), steps=300, config=QUICK[agent])
+    envs = found.problem.make(64)
+    observation, info = envs.reset(seed=0)
+    for _ in range(20):
+        action = found.agent.act(observation, info)
+        assert info["action_mask"].gather(1, action[:, None]).all()
+        observation, _, _, _, info = envs.step(action)
+
+
+# --- groups ---
+
+
+def test_advantages_are_relative_to_the_group():
+    returns = torch.tensor([1.0, 3.0, 10.0, 10.0, 0.0, 4.0])
+    centred, alike = group_advantage(returns, 2, divide_by_std=False)
+    assert centred.tolist() == [-1, 1, 0, 0, -2, 2]
+    assert alike.item() == pytest.approx(1 / 3)
+    scaled, _ = group_advantage(returns, 2, divide_by_std=True)
+    assert scaled.tolist() == pytest.approx([-1, 1, 0, 0, -1, 1], abs=1e-5)
+
+
+def test_a_group_of_float_noise_teaches_nothing():
+    returns = torch.full((4,), 0.1) * 3
+    assert group_advantage(returns, 4, True)[0].tolist() == [0, 0, 0, 0]
+
+
+def test_the_clipped_surrogate_by_hand():
+    ratio, advantage = torch.tensor([1.5, 0.5, 1.5, 0.5]), torch.tensor([1.0, 1.0, -1.0, -1.0])
+    # What would gain is bounded by the clip, what loses is not.
+    assert clipped(ratio, advantage, 0.2).item() == pytest.approx(-(1.2 + 0.5 - 1.5 - 0.8) / 4)
+
+
+def test_groups_of_one_are_an_error():
+    with pytest.raises(ValueError, match=r"group_size must be at least 2, .*; got 1"):
+        agents.train("grpo", env_id("Grid"), steps=10, config={"group_size": 1})
+
+
+def collected(name, **config):
+    problem = Problem(name)
+    player = GroupPlayer(problem, Config(**({"num_groups": 3, "group_size": 4} | config)))
+    player.begin(0)
+    torch.manual_seed(0)
+    return problem, player, GRPO(problem, Config(hidden=(8,))).model
+
+
+def first_rows(groups):
+    """What is seen at the first step, [groups, members, numbers]."""
+    observation = groups.observation
+    parts = observation.values() if isinstance(observation, dict) else [observation]
+    return torch.cat([part[0].reshape(12, -1).float() for part in parts], 1).reshape(3, 4, -1)
+
+
+@pytest.mark.parametrize("name", [env_id("Grid"), env_id("Network"), "CartPole-v1"])
+def test_members_of_a_group_start_from_one_state_and_groups_do_not(name):
+    _, player, model = collected(name)
+    first, again = first_rows(player.collect(model)), first_rows(player.collect(model))
+    assert (first == first[:, :1]).all()
+    assert len({tuple(row.tolist()) for row in first[:, 0]}) > 1
+    assert not torch.equal(again, first), "the next batch has other states"
+
+
+def test_groups_are_whole_episodes_and_their_returns_add_up():
+    problem, player, model = collected(env_id("Grid"), gamma=0.5)
+    groups = player.collect(model)
+    lengths = groups.alive.sum(0)
+    assert groups.alive[0].all() and (lengths <= 8).all() and lengths.max() == len(groups.alive)
+    # An episode does not come back to life.
+    assert (groups.alive[1:] <= groups.alive[:-1]).all()
+    # Replayed by hand, in a branch of the same groups.
+    envs = problem.make(3)
+    envs.reset(seed=problem.env_seed())
+    branch = envs.branch(4)
+    returns, alive = torch.zeros(12), torch.ones(12, dtype=torch.bool)
+    for t, action in enumerate(groups.action):
+        assert torch.equal(groups.alive[t], alive)
+        _, reward, terminated, truncated, _ = branch.step(action[:, 0])
+        returns += 0.5**t * reward * alive
+        ended = terminated | truncated
+        alive = alive & ~ended
+        if ended.any() and alive.any():
+            branch.reset(options={"reset_mask": ended})
+    assert torch.allclose(groups.returns, returns)
+    assert player.episodes().count == 12
+
+
+def test_the_ratio_is_exactly_one_at_the_first_update():
+    problem, player, _ = collected(env_id("Network"))
+    agent = GRPO(problem, Config(hidden=(8,), group_size=4, epochs=3, learning_rate=0.1))
+    losses = []
+
+    class Look(Run):
+        def log(self, **values):
+            losses.append(values)
+
+    groups = player.collect(agent.model)
+    agent.improve(Look(0, 100), groups)
+    # With every ratio 1, the loss is minus the mean of the advantages, to the bit.
+    advantage, _ = group_advantage(groups.returns, 4, divide_by_std=True)
+    expected = -advantage.expand_as(groups.alive).flatten()[groups.alive.flatten()].mean()
+    assert torch.equal(losses[0]["policy_loss"], expected)
+    assert losses[0]["clipped"] == 0.0 and losses[0]["kl"] == 0.0
+    assert losses[1]["policy_loss"] < losses[0]["policy_loss"] and losses[1]["kl"] > 0.0
+
+
+def test_kl_to_the_reference_is_zero_at_first_and_holds_the_policy_back():
+    runs = {}
+    for coefficient in (0.0, 3.0):
+        config = QUICK["grpo"] | {"kl_coef": coefficient}
+        found = agents.train("grpo", env_id("Picture"), steps=1_500, config=config)
+        runs[coefficient] = [row["kl"] for row in found.curve]
+    assert runs[0.0][0] < 0.05
+    assert runs[3.0][-1] < 0.5 * runs[0.0][-1]
+
+
+def test_a_flat_batch_changes_no_weight():
+    problem, player, _ = collected(env_id("Endless"))
+    agent = GRPO(problem, Config(hidden=(8,), group_size=4, epochs=3))
+    before = {k: v.clone() for k, v in agent.model.state_dict().items()}
+    groups = player.collect(agent.model)
+    assert isinstance(groups, Groups) and (groups.returns == 4.0).all()
+    agent.improve(Run(0, 100), groups)
+    for name, value in agent.model.state_dict().items():
+        assert torch.equal(value, before[name]), name
