@@ -3,6 +3,7 @@
 import argparse
 import dataclasses
 import difflib
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any, Literal
 from rich.console import Console
 from rich.table import Table
 
+from genenvs.cli.problems import Problem
 from genenvs.cli.rollout import read_arguments
 from genenvs.core.optional import require
 
@@ -336,10 +338,6 @@ def report(error: BaseException) -> str:
 
 def guarded(arguments: Sequence[str]) -> int:
     """`main`, with errors as one sentence on stderr; GENENVS_DEBUG=1 shows where they arose."""
-    import os
-
-    from .run import Diverged
-
     try:
         return main(arguments)
     except KeyboardInterrupt:
@@ -353,8 +351,8 @@ def guarded(arguments: Sequence[str]) -> int:
             file=sys.stderr,
         )
         return 1
-    except (ValueError, TypeError, KeyError, ImportError, RuntimeError, Diverged) as error:
+    except (ValueError, TypeError, KeyError, ImportError, RuntimeError, Problem) as error:
         if os.environ.get("GENENVS_DEBUG"):
             raise
         print(f"agents: {report(error)}", file=sys.stderr)
-        return 2 if isinstance(error, ValueError | TypeError | KeyError) else 1
+        return 2 if isinstance(error, ValueError | TypeError | KeyError | Problem) else 1

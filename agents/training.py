@@ -94,7 +94,7 @@ def train(
         raise ValueError(f"steps must be at least 1; got {steps}")
     kind = find(agent)
     problem = Problem(env, dict(arguments or {}), seed, device)
-    problem.spec  # noqa: B018  an unknown id is told before anything is made
+    problem.spaces  # noqa: B018  a wrong id or argument is told before anything is written
     if not isinstance(config, kind.Config):
         config = configs.make(kind.Config, configs.tuned(agent, env) | dict(config or {}))
     record = {
@@ -120,6 +120,7 @@ def train(
     seed_everything(seed, MAKING)
     made = kind(problem, config, state)
     if folder is not None and kept is None:
+        folder.mkdir(parents=True, exist_ok=True)
         environment = {"environment_seed": problem.env_seed()}  # of the first worker's first row
         write_json(folder / RECORD, record | environment | _circumstances())
         _keep_code(folder, [agent, getattr(config, "network", "")])
@@ -202,7 +203,6 @@ def _take(folder: Path, record: dict[str, Any], resume: bool) -> Any:
     if not path.exists():
         if not resume and (folder / checkpoint.NAME).exists():
             raise ValueError(f"{folder} holds a checkpoint without {RECORD}; move it away")
-        folder.mkdir(parents=True, exist_ok=True)
         return None
     if not resume:
         raise ValueError(f"{folder} holds a run; --resume goes on with it, or name another folder")

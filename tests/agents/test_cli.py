@@ -1,0 +1,262 @@
+"""`python -m agents`, as a user types it."""
+
+import csv
+import json
+import subprocess
+import sys
+
+import pytest
+
+from agents import cli, configs, evaluation, training
+from agents.cli import guarded
+from agents.registry import BUILT_IN, find
+from tests.agents.problems import env_id
+from tests.repository.project import ROOT
+
+GRID = env_id("Grid")
+QUICK = ["--steps", "400", "--num-envs", "4", "--episodes", "16", "--quiet", "--no-tensorboard"]
+
+
+@pytest.fixture(autouse=True)
+def no_pictures(monkeypatch):
+    monkeypatch.setattr(training, "draw", lambda *arguments: None)
+
+
+def train(out, *more, env=GRID, agent="actor_critic"):
+    return guarded(["train", "--agent", agent, "--env", env, "--out", str(out), *QUICK, *more])
+
+
+def test_train_evaluates_and_shows_a_table(tmp_path, capsys):
+    assert train(tmp_path / "run") == 0
+    said = capsys.readouterr().out
+    assert "actor_critic on" in said and "16 episodes of the validation split" in said
+    record = json.loads((tmp_path / "run/evaluation.json").read_text())
+    assert record["count"] == 16 and record["split"] == "validation" and len(record["sha256"]) == 64
+
+
+def test_evaluate_plays_the_episodes_that_were_asked_for(tmp_path, capsys):
+    train(tmp_path / "run")
+    seeds = tmp_path / "seeds.txt"
+    seeds.write_text("7  # lucky\n\n8\n")
+    path = tmp_path / "found.json"
+    words = ["--episodes", "5", "--seeds", str(seeds), "--json", str(path), "--split", "train"]
+    assert guarded(["evaluate", str(tmp_path / "run"), *words]) == 0
+    found = json.loads(path.read_text())
+    assert found["count"] == 10 and found["split"] == "train"
+    # A list of seeds is those seeds one after the other.
+    trained = training.load(tmp_path / "run")
+    both = evaluation.score(trained, episodes=5, split="train", seeds=[7, 8]).evaluation
+    parts = [evaluation.score(trained, episodes=5, split="train", seeds=[s]).evaluation
+             for s in (7, 8)]  # fmt: skip
+    assert both.episodes["return"].tolist() == [
+        value for part in parts for value in part.episodes["return"]
+    ]
+    assert both.episodes["seed"].tolist() == [7] * 5 + [8] * 5
+
+
+def test_a_film_is_of_the_episodes_that_were_scored(tmp_path):
+    from PIL import Image
+
+    assert train(tmp_path / "run", "--video") == 0
+    trained = training.load(tmp_path / "run")
+    found = evaluation.score(trained, episodes=16, split="validation").evaluation
+    order = found.episodes["return"].argsort(kind="stable")
+    for name, place in (("best", order[-1]), ("median", order[8]), ("worst", order[0])):
+        with Image.open(tmp_path / f"run/episodes/{name}.gif") as film:
+            frames = evaluation._frames(
+                trained, int(found.episodes["seed"][place]),
+                int(found.episodes["episode_index"][place]), "validation",
+            )  # fmt: skip
+            assert len(frames) == found.episodes["length"][place] + 1
+            assert film.n_frames <= len(frames)  # equal frames are merged
+
+
+def test_a_yaml_file_goes_before_defaults_and_flags_before_it(tmp_path):
+    path = tmp_path / "mine.yaml"
+    path.write_text("gamma: 0.5\nlearning_rate: 1e-3\nhidden: [32, 16]\n")
+    arguments = ["--agent", "actor_critic", "--env", GRID, "--out", "x", "--config", str(path)]
+    _, config, _ = cli.parse_train([*arguments, "--gamma", "0.25"])
+    assert config.gamma == 0.25 and config.learning_rate == 0.001 and config.hidden == (32, 16)
+    assert config.gae_lambda == 1.0
+
+
+def test_arguments_of_the_environment_reach_it(tmp_path):
+    assert train(tmp_path / "run", "--arg", "horizon=3") == 0
+    record = json.loads((tmp_path / "run/run.json").read_text())
+    assert record["arguments"] == {"horizon": 3}
+    found = evaluation.score(training.load(tmp_path / "run"), episodes=32).evaluation
+    assert found.episodes["length"].max() <= 3
+
+
+def test_resume_takes_from_the_run_what_the_command_leaves_out(tmp_path, capsys):
+    train(tmp_path / "run", "--seed", "5", "--gamma", "0.5", "--arg", "horizon=3")
+    before = (tmp_path / "run/curve.csv").read_text()
+    words = ["--out", str(tmp_path / "run"), "--resume", "--quiet", "--episodes", "0"]
+    assert guarded(["train", *words]) == 0
+    assert (tmp_path / "run/curve.csv").read_text() == before
+    assert guarded(["train", *words, "--gamma", "0.75", "--seed", "6"]) == 2
+    said = capsys.readouterr().err
+    assert "config.gamma: 0.5 -> 0.75" in said and "seed: 5 -> 6" in said
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "message"),
+    [
+        (["trian"], 2, "did you mean train?"),
+        (["train", "--agent", "pppo", "--env", GRID, "--out", "x"], 2, "nearest: ppo"),
+        (["train", "--agent", "grpo", "--env", "CartPole-v9", "--out", "x"], 2, "CartPole-v1"),
+        (["train", "--agent", "grpo", "--env", GRID, "--out", "x", "--gama", "1"], 2, "--gamma"),
+        (["train", "--env", GRID, "--out", "x"], 2, "--agent"),
+        (["train", "--agent", "grpo", "--env", GRID, "--out", "x", "--gamma", "2"], 2, "got 2.0"),
+        (
+            ["train", "--agent", "grpo", "--env", GRID, "--out", "x", "--arg", "size"],
+            2,
+            "key=value",
+        ),
+        (["train", "--agent", "grpo", "--env", GRID, "--out", "x", "--arg", "sise=3"], 2, "'sise'"),
+        (["train", "--agent", "grpo", "--env", GRID, "--out", "x", "--config", "no"], 2, "YAML"),
+        (["evaluate"], 2, "name at least one folder"),
+        (["evaluate", "nowhere"], 2, "nowhere holds no run"),
+        (["list", "more"], 2, "unrecognized arguments: more"),
+    ],
+)
+def test_mistakes_are_told_in_words(words, code, message, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    try:
+        found = guarded(words)
+    except SystemExit as stop:  # tyro and argparse end the program themselves
+        found = stop.code
+    said = capsys.readouterr()
+    assert found == code and message in said.err + said.out
+    assert not (tmp_path / "x").exists()
+
+
+def test_help_shows_the_flags_of_the_agent(capsys):
+    with pytest.raises(SystemExit) as stop:
+        guarded(["train", "--agent", "grpo", "--help"])
+    assert stop.value.code == 0
+    said = capsys.readouterr().out
+    assert "--group-size" in said and "--kl-coef" in said and "--steps" in said
+
+
+def test_list_names_every_agent_and_what_it_handles(capsys):
+    assert guarded(["list"]) == 0
+    said = capsys.readouterr().out
+    for name in BUILT_IN:
+        assert name in said and find(name).spaces in said
+
+
+@pytest.mark.parametrize("name", BUILT_IN)
+def test_every_tuned_entry_is_a_configuration(name):
+    path = configs.TUNED / f"{name}.yaml"
+    table = configs.read_yaml(path) if path.exists() else {}
+    for env in table:
+        made = configs.make(find(name).Config, configs.tuned(name, env), f"{path}: {env}")
+        assert isinstance(made, find(name).Config)
+
+
+def test_the_module_runs_and_stops_at_ctrl_c_without_a_traceback(tmp_path):
+    import signal
+    import time
+
+    from tests.needs import hear_ctrl_c
+
+    command = [sys.executable, "-m", "agents", "train", "--agent", "actor_critic", "--env",
+               "CartPole-v1", "--steps", "10000000", "--out", str(tmp_path / "run")]  # fmt: skip
+    process = subprocess.Popen(
+        command, cwd=ROOT, stderr=subprocess.PIPE, text=True, preexec_fn=hear_ctrl_c
+    )
+    while not (tmp_path / "run/run.json").exists():
+        assert process.poll() is None
+        time.sleep(0.05)
+    time.sleep(0.5)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "agents: stopped" in said and "Traceback" not in said
+
+
+def test_python_agents_without_m_says_how(tmp_path):
+    done = subprocess.run([sys.executable, ROOT / "agents"], capture_output=True, text=True)
+    assert done.returncode == 1 and "python -m agents" in done.stderr
+
+
+# --- grading ---
+
+
+def test_many_folders_are_graded_one_process_each(tmp_path, capsys):
+    for name, seed in (("good", "0"), ("also good", "1")):
+        guarded(["train", "--agent", "actor_critic", "--env", "CartPole-v1", "--seed", seed,
+                 "--out", str(tmp_path / name), *QUICK])  # fmt: skip
+    for name in ("empty", "broken", "code", "=danger"):
+        (tmp_path / name).mkdir()
+    record = json.loads((tmp_path / "good/run.json").read_text())
+    (tmp_path / "broken/run.json").write_text("{")
+    (tmp_path / "code/run.json").write_text(json.dumps(record | {"agent": "evil:Agent"}))
+    (tmp_path / "code/evil.py").write_text("open('/tmp/evil', 'w')")
+    names = ["good", "also good", "empty", "broken", "code", "=danger", "missing"]
+    table = tmp_path / "grades.csv"
+    code = guarded(
+        ["evaluate", *(str(tmp_path / name) for name in names), "--csv", str(table),
+         "--episodes", "4", "--timeout", "120", "--jobs", "2", "--quiet"]
+    )  # fmt: skip
+    assert code == 1, "some failed"
+    rows = list(csv.DictReader(table.open()))
+    assert [row["status"] for row in rows] == ["graded"] * 2 + ["failed"] * 5
+    assert rows[0]["episodes"] == "4" and float(rows[0]["low"]) <= float(rows[0]["mean"])
+    reasons = [row["reason"] for row in rows]
+    assert "holds no run" in reasons[2] and "is no JSON" in reasons[3]
+    assert "brings code of its own (evil:Agent); --trust-code runs it" in reasons[4]
+
+
+def test_a_folder_that_takes_too_long_has_failed(tmp_path):
+    guarded(["train", "--agent", "actor_critic", "--env", "CartPole-v1",
+             "--out", str(tmp_path / "run"), *QUICK])  # fmt: skip
+    table = tmp_path / "grades.csv"
+    words = ["--csv", str(table), "--timeout", "0.2", "--quiet"]
+    assert guarded(["evaluate", str(tmp_path / "run"), *words]) == 1
+    (row,) = csv.DictReader(table.open())
+    assert row["status"] == "failed" and row["reason"] == "took longer than 0.2 s"
+
+
+@pytest.mark.parametrize(
+    ("where", "value"),
+    [
+        ("agent", "mine:Agent"),
+        ("env", "mine:Env-v0"),
+        ("config", {"network": "mine:Net"}),
+        ("arguments", {"reward_weights": {"x": "mine:reward"}}),
+        ("arguments", {"rewards": ["mine:reward"]}),
+    ],
+)
+def test_whatever_names_code_needs_trust(where, value, tmp_path):
+    train(tmp_path / "run")
+    path = tmp_path / "run/run.json"
+    record = json.loads(path.read_text())
+    record[where] = record[where] | value if isinstance(value, dict) else value
+    path.write_text(json.dumps(record))
+    with pytest.raises(ValueError, match="brings code of its own"):
+        training.load(tmp_path / "run")
+
+
+def test_a_text_that_a_spreadsheet_would_run_is_disarmed(tmp_path):
+    from agents import grading
+
+    grading.write_csv(tmp_path / "x.csv", [{"folder": "=cmd()", "status": "failed"}])
+    assert "'=cmd()" in (tmp_path / "x.csv").read_text()
+
+
+def test_a_folder_can_be_scored_on_another_id(tmp_path):
+    train(tmp_path / "run", "--arg", "horizon=3")
+    loaded = training.load(tmp_path / "run", env=GRID)
+    assert loaded.problem.arguments == {}
+    with pytest.raises(ValueError, match="the checkpoint does not fit"):
+        training.load(tmp_path / "run", env=env_id("Walk"))
+
+
+def test_seeds_are_read_or_refused(tmp_path):
+    path = tmp_path / "seeds"
+    for text, message in (("1\nx\n", ":2 must be a whole number"), ("# none\n", "holds no seed")):
+        path.write_text(text)
+        with pytest.raises(ValueError, match=message):
+            evaluation.read_seeds(path)
