@@ -61,6 +61,7 @@ class Problem:
     @cached_property
     def spaces(self) -> tuple[gym.Space[Any], gym.Space[Any]]:
         """Observation and action space of one environment."""
+        self.spec  # noqa: B018  an unknown id is told in words
         env = gym.make(self.env, **self.arguments)
         try:
             return env.observation_space, env.action_space
