@@ -5,6 +5,8 @@
     lint       the first part of `test` alone
     bench      measure speed and memory
     ci-wheel   build the wheel, look inside, and play every environment from it elsewhere
+    ci-rllib   laws and core with RLlib and the old Gymnasium that it pins, elsewhere
+    ci-zoo     test rl-baselines3-zoo, elsewhere
 
 Everything after the target goes to the program that it runs: `python dev.py test -k random`.
 The first run makes `.venv` beside this file and installs into it what constraints.txt pins.
@@ -35,6 +37,20 @@ STAMP = VENV / "genenvs-installed.json"
 
 FOR_AGENTS = frozenset({"agents", "benchmarks"})
 FOR_TESTS = frozenset({"all"})
+# Extras outside `all`, each with a constraints file: what is installed, and what is then tested.
+APART = {
+    "rllib": (
+        ("dev", "rllib", "sb3"),
+        (
+            "tests/core",
+            "tests/interop",
+            "tests/tasks",
+            "tests/test_laws.py",
+            "tests/test_wrappers.py",
+        ),
+    ),
+    "zoo": (("dev", "zoo"), ("tests/interop/test_zoo.py",)),
+}
 MOST_WORKERS = 8  # each test process holds its own PyTorch, some 0.5 GB
 
 
@@ -153,9 +169,9 @@ def advise_about_torch() -> None:
         )
 
 
-def pip_install(python: Path, *wanted: object) -> None:
+def pip_install(python: Path, *wanted: object, constraints: str = "constraints.txt") -> None:
     """Install within the constraints: PyTorch first, alone, from its own index if one is named."""
-    pip = [python, "-m", "pip", "install", "--constraint", ROOT / "constraints.txt"]
+    pip = [python, "-m", "pip", "install", "--constraint", ROOT / constraints]
     index = os.environ.get("TORCH_INDEX")
     source = ["--index-url", index] if index else []
     failed = "the installation failed, pip says why above; the next run tries again."
@@ -225,10 +241,13 @@ def lint(arguments: list) -> int:
     return run_checks(lint_checks())
 
 
+def workers() -> int:
+    return min(os.cpu_count() or 1, MOST_WORKERS)
+
+
 def test(arguments: list) -> int:
     ensure_installed(FOR_TESTS)
-    workers = min(os.cpu_count() or 1, MOST_WORKERS)
-    tests = ("tests", in_venv("pytest", "-n", workers, *arguments))
+    tests = ("tests", in_venv("pytest", "-n", workers(), *arguments))
     return run_checks([*lint_checks(), tests])
 
 
@@ -264,7 +283,43 @@ def ci_wheel(arguments: list) -> int:
     return 0
 
 
-TARGETS = {"demo": demo, "test": test, "lint": lint, "bench": bench, "ci-wheel": ci_wheel}
+def test_apart(extra: str, arguments: list) -> int:
+    """Install an extra that `all` leaves out into an environment of its own, and run its tests."""
+    extras, tests = APART[extra]
+    # Whatever else may be skipped there, these may not.
+    os.environ["GENENVS_REQUIRE"] = ",".join(extras)
+    with tempfile.TemporaryDirectory(prefix=f"genenvs-{extra}-") as name:
+        make_venv(Path(name))
+        python = python_in(Path(name))
+        wanted = f"{ROOT}[{','.join(extras)}]"
+        pip_install(python, "--editable", wanted, constraints=f"constraints-{extra}.txt")
+        # A file stays with one worker: its tests may share a cluster.
+        pytest = [python, "-m", "pytest", "-n", workers(), "--dist", "loadfile"]
+        return run_checks(
+            [
+                ("check", [python, "-m", "pip", "check"]),
+                ("tests", [*pytest, *tests, *arguments]),
+            ]
+        )
+
+
+def ci_rllib(arguments: list) -> int:
+    return test_apart("rllib", arguments)
+
+
+def ci_zoo(arguments: list) -> int:
+    return test_apart("zoo", arguments)
+
+
+TARGETS = {
+    "demo": demo,
+    "test": test,
+    "lint": lint,
+    "bench": bench,
+    "ci-wheel": ci_wheel,
+    "ci-rllib": ci_rllib,
+    "ci-zoo": ci_zoo,
+}
 
 
 def main(arguments: list) -> int:

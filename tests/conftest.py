@@ -16,7 +16,7 @@ os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
 import pytest
 from hypothesis import settings
 
-from tests.needs import MACHINE, SLOW, reason, why_missing
+from tests.needs import APART, MACHINE, SLOW, install, reason, why_missing
 
 # A fixed set of examples: a run that fails here fails everywhere, and a slow machine is no failure.
 settings.register_profile("genenvs", deadline=None, derandomize=True, max_examples=50)
@@ -40,12 +40,14 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 def must_not_skip(why: str) -> bool:
     """Whether GENENVS_REQUIRE asks for what this skip says is missing.
 
-    With `all`, only what no installation adds may be missing: a device, or time for slow tests.
+    With `all`, only what the extra `all` does not add may be missing: a library that has a job of
+    its own, a device, or time for slow tests.
     """
     required = os.environ.get("GENENVS_REQUIRE", "")
     if required == "all":
-        return not why.startswith((MACHINE, SLOW))
-    return any(f'"genenvs[{extra}]"' in why for extra in required.split(",") if extra)
+        apart = any(install(extra) in why for extra in APART)
+        return not apart and not why.startswith((MACHINE, SLOW))
+    return any(install(extra) in why for extra in required.split(",") if extra)
 
 
 def skip_reason(report: pytest.TestReport | pytest.CollectReport) -> str:

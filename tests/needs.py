@@ -9,6 +9,9 @@ from types import ModuleType
 
 import pytest
 
+# Extras that `all` leaves out; a target of dev.py alone, ci-rllib or ci-zoo, runs their tests.
+APART = frozenset({"rllib", "zoo"})
+
 MACHINE = "this machine has no "
 SLOW = "slow: run with --slow"
 
@@ -16,8 +19,9 @@ SLOW = "slow: run with --slow"
 def needs(module: str, *, extra: str) -> pytest.MarkDecorator:
     """Skip a test, by name, where `module` of the optional `extra` cannot be imported.
 
-    Use it as a decorator or as a module's `pytestmark`. With `GENENVS_REQUIRE=all`, or a comma
-    separated list that names the extra, the test fails instead.
+    Use it as a decorator or as a module's `pytestmark`. With a comma separated list in
+    `GENENVS_REQUIRE` that names the extra the test fails instead, and with `GENENVS_REQUIRE=all` if
+    the extra `all` brings it.
     """
     return pytest.mark.needs(module, extra=extra)
 
@@ -49,7 +53,12 @@ def why_missing(module: str) -> str | None:
 
 
 def reason(module: str, extra: str, problem: str) -> str:
-    return f'needs {module}, pip install "genenvs[{extra}]" ({problem})'
+    return f"needs {module}, {install(extra)} ({problem})"
+
+
+def install(extra: str) -> str:
+    """How to come by an extra, by which a skip's reason names it."""
+    return f'pip install "genenvs[{extra}]"'
 
 
 def hear_ctrl_c() -> None:

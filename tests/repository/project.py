@@ -43,10 +43,17 @@ def environments() -> list[dict[str, str]]:
     ]
 
 
-def requirements() -> list[Requirement]:
-    """What genenvs and all its extras ask for, references to its own extras apart."""
-    texts = [*PROJECT["dependencies"], *(text for texts in EXTRAS.values() for text in texts)]
-    return [r for r in map(Requirement, texts) if r.name != PROJECT["name"]]
+def requirements(*texts: str) -> list[Requirement]:
+    """What these ask for, `genenvs[...]` resolved into the requirements of its extras."""
+    found = []
+    todo = [Requirement(text) for text in texts]
+    while todo:
+        requirement = todo.pop()
+        if requirement.name == PROJECT["name"]:
+            todo += [Requirement(text) for extra in requirement.extras for text in EXTRAS[extra]]
+        else:
+            found.append(requirement)
+    return found
 
 
 def load_dev() -> ModuleType:

@@ -257,6 +257,25 @@ def test_arguments_reach_the_program(machine: Machine) -> None:
     assert machine.commands[-1][-2:] == ["-k", "random"]
 
 
+@pytest.mark.parametrize("extra", load_dev().APART)
+def test_an_extra_apart_is_installed_elsewhere_and_its_tests_are_required(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch, extra: str
+) -> None:
+    monkeypatch.setenv("GENENVS_REQUIRE", "all")  # as .ci/run sets it
+    machine.dev.main([f"ci-{extra}", "-k", "random"])
+    make, torch, genenvs, check, tests = machine.commands
+    elsewhere = str(machine.dev.python_in(Path(make[-1])))
+    assert str(machine.dev.VENV) not in make
+    assert {command[0] for command in (torch, genenvs, check, tests)} == {elsewhere}
+    for pip in (torch, genenvs):
+        assert pip[pip.index("--constraint") + 1].endswith(f"constraints-{extra}.txt")
+    extras, paths = machine.dev.APART[extra]
+    assert extra in extras and genenvs[-1].endswith(f"[{','.join(extras)}]")
+    assert os.environ["GENENVS_REQUIRE"] == ",".join(extras)
+    assert tests[-2:] == ["-k", "random"]
+    assert all((ROOT / path).exists() and path in tests for path in paths)
+
+
 @pytest.mark.skipif(os.name == "nt", reason="this machine has no POSIX signals")
 def test_ctrl_c_lets_the_program_write_down_what_it_has(tmp_path: Path) -> None:
     program = tmp_path / "program.py"

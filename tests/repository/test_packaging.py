@@ -20,8 +20,17 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from tests.needs import APART
 from tests.repository import dist
-from tests.repository.project import EXTRAS, PROJECT, PYPROJECT, PYTHONS, ROOT
+from tests.repository.project import (
+    EXTRAS,
+    PROJECT,
+    PYPROJECT,
+    PYTHONS,
+    ROOT,
+    load_dev,
+    requirements,
+)
 
 WEIGHTS = b"weights"
 GOOD = {
@@ -121,9 +130,10 @@ def test_weights_are_not_lost_to_gitignore() -> None:
     assert ignored.stdout.split() == ["runs/agent.safetensors", partial]
 
 
-def test_all_holds_every_other_extra() -> None:
+def test_all_holds_every_other_extra_but_those_with_a_job_of_their_own() -> None:
     (everything,) = map(Requirement, EXTRAS["all"])
-    assert everything.extras == set(EXTRAS) - {"all"}
+    assert everything.extras == set(EXTRAS) - {"all"} - APART
+    assert set(APART) == set(load_dev().APART)
 
 
 def test_versions_agree() -> None:
@@ -158,30 +168,27 @@ def imported(folder: str) -> dict[str, set[str]]:
 
 
 def modules_of(texts: list[str]) -> set[str]:
-    """The top-level modules that requirements bring, by what is installed here."""
-    wanted: set[str] = set()
-    todo = [Requirement(text) for text in texts]
-    while todo:
-        requirement = todo.pop()
-        if requirement.name == PROJECT["name"]:
-            todo += [Requirement(text) for extra in requirement.extras for text in EXTRAS[extra]]
-        else:
-            wanted.add(canonicalize_name(requirement.name))
-    return {
-        module
+    """The top-level modules that requirements bring, by what is installed here.
+
+    One that is not, as of the extras apart, is taken to bring the module of its own name.
+    """
+    wanted = {canonicalize_name(requirement.name) for requirement in requirements(*texts)}
+    brings = {
+        module: wanted & {canonicalize_name(name) for name in names}
         for module, names in importlib.metadata.packages_distributions().items()
-        if wanted & {canonicalize_name(name) for name in names}
     }
+    absent = wanted.difference(*brings.values())
+    return {module for module in brings if brings[module]} | {n.replace("-", "_") for n in absent}
 
 
 @pytest.mark.parametrize(
     ("folder", "texts"),
     [
-        ("genenvs", [*PROJECT["dependencies"], "genenvs[all]"]),
+        ("genenvs", [*PROJECT["dependencies"], "genenvs[all,rllib]"]),
         ("agents", [*PROJECT["dependencies"], *EXTRAS["agents"]]),
         ("benchmarks", [*PROJECT["dependencies"], *EXTRAS["agents"], *EXTRAS["benchmarks"]]),
-        ("docs", PROJECT["dependencies"]),
-        ("tests", [*PROJECT["dependencies"], "genenvs[all]"]),
+        ("docs", [*PROJECT["dependencies"], "genenvs[torchrl,rllib]"]),
+        ("tests", [*PROJECT["dependencies"], "genenvs[all,rllib,zoo]"]),
     ],
 )
 def test_whatever_is_imported_is_declared(folder: str, texts: list[str]) -> None:

@@ -23,6 +23,10 @@ def test_of_a_missing_library():
 def test_of_another():
     import_or_skip("no_such_module_either", extra="text")
 
+@needs("no_such_library", extra="rllib")
+def test_that_has_a_job_of_its_own():
+    raise AssertionError("ran without its library")
+
 @pytest.mark.slow
 def test_that_takes_long():
     raise AssertionError("ran without --slow")
@@ -63,23 +67,32 @@ def run(folder: Path, require: str) -> tuple[int, str]:
 def test_the_last_lines_name_what_was_not_tested(folder: Path) -> None:
     code, output = run(folder, "")
     assert code == 0
-    *_, header, video, text, slow, device, summary = filter(None, output.splitlines())
+    *_, header, apart, video, text, slow, device, summary = filter(None, output.splitlines())
     assert "not tested here" in header
+    assert apart.startswith('1 test: needs no_such_library, pip install "genenvs[rllib]"')
     assert video.startswith('1 test: needs no_such_module, pip install "genenvs[video]"')
     assert text.startswith('1 test: needs no_such_module_either, pip install "genenvs[text]"')
     assert slow == "1 test: slow: run with --slow"
     assert device == "1 test: this machine has no cuda device"
-    assert "1 passed, 4 skipped" in summary
+    assert "1 passed, 5 skipped" in summary
 
 
-def test_required_libraries_may_not_be_missing_but_a_device_may(folder: Path) -> None:
+def test_all_that_all_brings_is_required_and_neither_a_device_nor_an_extra_apart(
+    folder: Path,
+) -> None:
     code, output = run(folder, "all")
     assert code == 1
-    assert "1 failed, 1 passed, 2 skipped, 1 error" in output
+    assert "1 failed, 1 passed, 3 skipped, 1 error" in output
     assert 'GENENVS_REQUIRE forbids this skip: needs no_such_module, pip install "genenvs' in output
 
 
 def test_single_extras_may_be_required(folder: Path) -> None:
     code, output = run(folder, "sb3,text")
     assert code == 1
-    assert "1 failed, 1 passed, 3 skipped" in output
+    assert "1 failed, 1 passed, 4 skipped" in output
+
+
+def test_an_extra_apart_is_required_where_it_is_named(folder: Path) -> None:
+    code, output = run(folder, "rllib")
+    assert code == 1
+    assert 'forbids this skip: needs no_such_library, pip install "genenvs[rllib]"' in output
