@@ -77,7 +77,7 @@ class Moments:
         return {"mean": self.mean, "var": self.var, "count": self.count}
 
 
-class _DeviceWrapper(VectorWrapper):  # Gymnasium below 1.3 has it without type parameters
+class _DeviceWrapper(VectorWrapper):  # Gymnasium 1.2 has no type parameters here
     """What the three share: the device, the autoreset mode, and which rows a reset resets."""
 
     def __init__(self, env: VectorEnv[Any, Any, Any]) -> None:
