@@ -71,6 +71,7 @@ def _speed(device: str, found: dict[str, Any]) -> list[str]:
             f"{row['forward_ms']:g}" if "forward_ms" in row else "",
         )
         for row in found["rows"]
+        if "steps_per_s" not in row
     ]
     machine = ", ".join(f"{k} {v}" for k, v in found["machine"].items() if v is not None)
     header = ("measured", "environments", "median", "range", "target", "forward, ms")
@@ -79,7 +80,31 @@ def _speed(device: str, found: dict[str, Any]) -> list[str]:
         table(header, rows),
         f"`{found['rows'][0]['env']}`, random actions, ragged ends; ten interleaved repeats in one "
         f"run. {machine}.",
+        *_training([row for row in found["rows"] if "steps_per_s" in row]),
         f"`{found['command']}`",
+    ]
+
+
+def _training(found: list[dict[str, Any]]) -> list[str]:
+    if not found:
+        return []
+    rows = [
+        (
+            row["what"],
+            str(row["num_envs"]),
+            f"{row['median']:.2f}",
+            f"{row['low']:.2f} .. {row['high']:.2f}",
+            row["target"],
+            ", ".join(f"{name} {rate:.0f}" for name, rate in row["steps_per_s"].items()),
+        )
+        for row in found
+    ]
+    header = ("training", "environments", "median", "range", "target", "steps a second")
+    return [
+        table(header, rows),
+        f"Environment steps a second while an agent learns in `{found[0]['env']}`, its updates "
+        "among them: windows of some seconds after a warm-up, measured in turns; the same network, "
+        "rollout length and number of environments on both sides of a ratio.",
     ]
 
 

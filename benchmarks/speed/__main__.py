@@ -5,6 +5,7 @@ python -m benchmarks.speed [--device cuda] [--threads 1] [--out benchmarks/resul
 
 import argparse
 import json
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.speed import denoise
+from benchmarks.speed import agents, denoise
 from benchmarks.speed.measure import machine
 from genenvs.core.files import replacing
 
@@ -29,7 +30,8 @@ def main() -> None:
     device = torch.device(arguments.device)
     table = Table("what", "envs", "median", "range", "target", title=f"speed on {device.type}")
     found = []
-    for row in denoise.rows(arguments.device):
+    training = agents.rows() if device.type == "cpu" else ()
+    for row in chain(denoise.rows(arguments.device), training):
         found.append(row)
         span = f"{row['low']:g} .. {row['high']:g}"
         table.add_row(row["what"], str(row["num_envs"]), f"{row['median']:g}", span, row["target"])
