@@ -1,0 +1,104 @@
+"""The learning matrix: every agent below on every id, three run seeds, a small budget each.
+
+    python -m benchmarks.learning [ID ...] [--agents ppo ...] [--jobs 2]
+
+Cells that are known are not played again. Writes benchmarks/results/learning.json, which
+docs/results.md shows; a cell whose interval does not lie above random's is listed and ends the
+command with an error.
+"""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import genenvs
+from benchmarks import cells
+from benchmarks.cells import Cell
+from genenvs.core.files import replacing
+from genenvs.core.registry import scores
+
+AGENTS = ("ppo", "actor_critic", "a3c")
+SEEDS = (0, 1, 2)
+EPISODES = 1_024  # of the test split
+# By the beginning of the name; a step of DenoiseBudget is a whole episode.
+STEPS = {"DenoiseBudget": 8_192}
+USUAL_STEPS = 65_536
+CPU_LIMIT = 300.0  # seconds of CPU time that a cell may take
+RESULT = Path("benchmarks/results/learning.json")
+
+
+def steps_of(env: str) -> int:
+    """The budget of an id."""
+    name = env.rpartition("/")[2]
+    return next((steps for head, steps in STEPS.items() if name.startswith(head)), USUAL_STEPS)
+
+
+def grid(ids: list[str], names: list[str]) -> list[Cell]:
+    """Every run, with the tuned configuration of its agent."""
+    from agents import configs
+
+    return [
+        Cell(agent, env, seed, steps_of(env), EPISODES, configs.tuned(agent, env))
+        for env in ids
+        for agent in names
+        for seed in SEEDS
+    ]
+
+
+def summarise(results: list[dict[str, Any]]) -> dict[str, Any]:
+    """Normalised scores across seeds, and whether they lie above random's interval."""
+    table: dict[str, Any] = {}
+    for env in dict.fromkeys(result["env"] for result in results):
+        measured = scores(env)
+        if measured is None:
+            raise SystemExit(f"{env} has no scores: python -m benchmarks.scores {env}")
+        low, high = measured["random"]["mean"], measured["reference"]["mean"]
+        random_high = (measured["random"]["high"] - low) / (high - low)
+        rows: dict[str, Any] = {}
+        for agent in dict.fromkeys(r["agent"] for r in results if r["env"] == env):
+            own = [r for r in results if r["env"] == env and r["agent"] == agent]
+            played = [r for r in own if "mean" in r]
+            found = cells.across_seeds([(r["mean"] - low) / (high - low) for r in played])
+            rows[agent] = {
+                **vars(found),
+                "seeds": [round((r["mean"] - low) / (high - low), 4) for r in played],
+                "failed": [r["failed"] for r in own if "failed" in r],
+                "above_random": bool(played) and found.low > random_high,
+                "cpu_seconds": round(max((r["cpu_seconds"] for r in played), default=0.0), 1),
+            }
+        table[env] = {"steps": steps_of(env), "random_high": random_high, "agents": rows}
+    return table
+
+
+def main() -> int:
+    """Play what is missing, write the table, say what does not learn."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("ids", nargs="*", default=genenvs.ids())
+    parser.add_argument("--agents", nargs="+", default=list(AGENTS))
+    parser.add_argument("--jobs", type=int, default=2, help="runs at a time")
+    arguments = parser.parse_args()
+    results = cells.run(grid(arguments.ids, arguments.agents), arguments.jobs, 4 * CPU_LIMIT)
+    table = summarise(results)
+    if arguments.agents == list(AGENTS):
+        known = json.loads(RESULT.read_text()) if RESULT.exists() else {}
+        table_of_all = {env: (known | table)[env] for env in genenvs.ids() if env in known | table}
+        with replacing(RESULT) as temporary:
+            temporary.write_text(json.dumps(table_of_all, indent=1) + "\n")
+    wrong = 0
+    for env, entry in table.items():
+        for agent, row in entry["agents"].items():
+            print(f"{env} {agent}: {row['mean']:.3f} [{row['low']:.3f}, {row['high']:.3f}]"
+                  f" in {row['cpu_seconds']:.0f} CPU s")  # fmt: skip
+            problems = [*row["failed"]]
+            problems += [] if row["above_random"] else ["not above random"]
+            problems += ["too slow"] if row["cpu_seconds"] > CPU_LIMIT else []
+            for problem in problems:
+                print(f"  {problem}")
+            wrong += bool(problems)
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
