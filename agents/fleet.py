@@ -23,7 +23,7 @@ from torch import Tensor, multiprocessing
 # Spawned, as everywhere on Windows: a fork inherits neither CUDA nor the threads that hold locks.
 CONTEXT = multiprocessing.get_context("spawn")
 LISTEN = 0.1  # seconds that the parent waits for messages
-PATIENCE = 1.0  # seconds that workers have to stop of themselves, then to be terminated
+PATIENCE = 1.0  # seconds that workers have to stop by themselves, then to be terminated
 
 
 class WorkerError(RuntimeError):
