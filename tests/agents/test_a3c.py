@@ -26,8 +26,8 @@ from tests.repository.project import ROOT
 
 CUE = "tests.agents.unruly:Cue-v0"
 FAST = {"learning_rate": 3e-3, "hidden": (32,)}
-posix = pytest.mark.skipif(os.name == "nt", reason=f"{MACHINE}POSIX signals")
 ALONE = FAST | {"workers": 1}
+posix = pytest.mark.skipif(os.name == "nt", reason=f"{MACHINE}POSIX signals")
 
 
 class Told:
