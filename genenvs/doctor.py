@@ -4,6 +4,7 @@ Nothing here assumes that what it looks for works; only the standard library is 
 """
 
 import importlib
+import importlib.machinery
 import importlib.metadata as metadata
 import os
 import platform
@@ -37,6 +38,7 @@ def examine() -> dict[str, list[Line]]:
         "required": lambda: requirements(""),
         "devices": devices,
         "extras": extras,
+        "agents": agents,
         "weights": weights,
         "cache": cache,
     }
@@ -101,6 +103,27 @@ def extras() -> list[Line]:
         shown = ", ".join(f"{part.name} {part.text}".rstrip() for part in lacks or parts)
         lines.append(Line(name, f"lacks {shown}" if lacks else shown))
     return lines
+
+
+def agents() -> list[Line]:
+    """What `python -m agents` runs from here: ours, of a checkout, or a package of that name."""
+    return [Line("python -m agents", says_agents())]
+
+
+def says_agents() -> str:
+    """In one sentence; other packages are called `agents` too (openai-agents, for one)."""
+    checkout = Path(__file__).resolve().parents[1]
+    ours = checkout / "agents" / "__main__.py"
+    # `python -m` looks into the folder it is called from before all others.
+    found = importlib.machinery.PathFinder.find_spec("agents", [os.getcwd(), *sys.path])
+    where = None if found is None or found.origin is None else Path(found.origin).resolve()
+    if where is not None and (where.parent / "grpo.py").exists():
+        return f"genenvs' reference agents, in {where.parent}"
+    go = f"`cd {checkout}` first" if ours.exists() else "they run from a checkout (docs/install.md)"
+    if where is None:
+        return f"nothing of that name here: {go}"
+    names = metadata.packages_distributions().get("agents", ["somebody"])
+    return f"another package, {' and '.join(names)} in {where.parent}, not genenvs' agents: {go}"
 
 
 def requirements(extra: str) -> list[Line]:

@@ -154,7 +154,17 @@ def test_a_space_with_an_array_of_bounds_takes_one_line():
 
 
 def test_train_says_where_the_agents_are():
-    assert "python -m agents" in run("train").stdout
+    assert "`python -m agents` is genenvs' reference agents, in" in run("train").stdout
+
+
+def test_another_package_called_agents_is_recognised(tmp_path, monkeypatch):
+    # As openai-agents installs one; a folder of that name does the same.
+    (tmp_path / "agents").mkdir()
+    (tmp_path / "agents/__init__.py").touch()
+    monkeypatch.chdir(tmp_path)
+    said = " ".join(run("train").stdout.split())
+    assert f"is another package, somebody in {tmp_path}/agents, not genenvs' agents: `cd " in said
+    assert "another package" in " ".join(run("doctor").stdout.split())
 
 
 @pytest.mark.parametrize("command", ["info", "rollout", "check"])

@@ -256,10 +256,13 @@ def doctor() -> None:
 @guarded
 def train() -> None:
     """Say where the agents are: they run from a checkout, not from the installed package."""
+    from genenvs.doctor import says_agents
+
     typer.echo(
         "Agents are read and run from a checkout of the repository, not from the wheel:\n\n"
-        "    make demo            trains the first one, Stable-Baselines3's PPO\n"
-        "    python -m agents     the reference agents, in checkouts that have them\n\n"
+        "    make demo                  trains a first one and draws what it makes\n"
+        "    python -m agents           every reference agent, on any environment\n\n"
+        f"From this folder, `python -m agents` is {says_agents()}.\n\n"
         "Any library that takes Gymnasium environments trains on these too, with\n"
         'gym.make or gym.make_vec("genenvs/..."); `genenvs list` shows the ids.'
     )
