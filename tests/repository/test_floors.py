@@ -37,6 +37,11 @@ def module_of(path: Path) -> str:
     return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
 
 
+def outside(node: ast.ImportFrom) -> bool:
+    """Whether an import in `agents` leaves it."""
+    return node.level == 0 and (node.module or "").partition(".")[0] != "agents"
+
+
 def imports(tree: ast.AST, module: str) -> set[str]:
     """Modules of this repository that a file imports, wherever in the file."""
     found = set()
@@ -44,10 +49,15 @@ def imports(tree: ast.AST, module: str) -> set[str]:
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{module} has a relative import"
-            assert node.module is not None
+            # Others have packages called `agents` too: inside ours the name is not spelled out.
+            assert (node.level == 1) == (module.startswith("agents") and not outside(node)), (
+                f"{module} imports {node.module} {'relatively' if node.level else 'by its name'}"
+            )
+            source = (
+                node.module if node.level == 0 else ".".join(filter(None, ("agents", node.module)))
+            )
             # `from genenvs.tasks import stencil` imports the folder; `from x import f` the module.
-            found |= {f"{node.module}.{alias.name}" for alias in node.names}
+            found |= {f"{source}.{alias.name}" for alias in node.names}
     return {name for name in found if name.split(".")[0] in {"genenvs", "agents", "benchmarks"}}
 
 
