@@ -10,38 +10,29 @@ from typing import Any
 
 import numpy as np
 
+import agents
 import genenvs
-from benchmarks import pictures, train_ppo
+from benchmarks import pictures
 from genenvs.core.files import replacing
 from genenvs.core.registry import declaration, scores
 
 SEEDS = (0, 1, 2)
-# By the beginning of the name: steps, and settings that differ from `train_ppo.SETTINGS`. A step of
-# DenoiseBudget is a whole episode.
-SPECIAL: dict[str, tuple[int, dict[str, Any]]] = {
-    "DenoiseBudget": (8_192, {"n_steps": 4, "batch_size": 128})
-}
-USUAL: tuple[int, dict[str, Any]] = (65_536, {})
+# By the beginning of the name. A step of DenoiseBudget is a whole episode.
+SPECIAL_STEPS = {"DenoiseBudget": 8_192}
+USUAL_STEPS = 65_536
 CSV_FOLDER, PICTURE_FOLDER = Path("benchmarks/results/curves"), Path("docs/environments")
 
-Curve = list[tuple[int, float]]  # steps so far, mean return of the last hundred episodes
+Curve = list[tuple[int, float]]  # steps so far, mean return of the episodes that ended since before
 
 
-def train(env_id: str, steps: int, settings: dict[str, Any]) -> dict[int, Curve]:
+def train(env_id: str, steps: int) -> dict[int, Curve]:
     """One curve for each seed."""
     curves: dict[int, Curve] = {}
     for seed in SEEDS:
-        curve: Curve = []
-        train_ppo.train(
-            env_id,
-            steps=steps,
-            seed=seed,
-            name=f"{env_id} seed {seed}",
-            progress=True,
-            on_rollout=lambda at, mean, curve=curve: curve.append((at, mean)),
-            **settings,
-        )
-        curves[seed] = curve
+        found = agents.train("ppo", env_id, steps=steps, seed=seed, progress=True)
+        curves[seed] = [
+            (int(row["steps"]), row["return"]) for row in found.curve if "return" in row
+        ]
     return curves
 
 
@@ -74,8 +65,8 @@ def main() -> None:
     PICTURE_FOLDER.mkdir(parents=True, exist_ok=True)
     for env_id in arguments.ids:
         name = env_id.partition("/")[2]
-        steps, settings = next((v for k, v in SPECIAL.items() if name.startswith(k)), USUAL)
-        curves = train(env_id, arguments.steps or steps, settings)
+        steps = next((v for k, v in SPECIAL_STEPS.items() if name.startswith(k)), USUAL_STEPS)
+        curves = train(env_id, arguments.steps or steps)
         rows = [(seed, at, round(mean, 6)) for seed, curve in curves.items() for at, mean in curve]
         with (
             replacing(CSV_FOLDER / f"{name}.csv") as temporary,

@@ -3,7 +3,8 @@
     python -m benchmarks.demo [--short] [--out runs/demo]
 
 Three agents, one for each price of an evaluation, are trained with Stable-Baselines3's PPO and
-evaluated once over the whole test split. Writes `samples.png`, `pareto.png` and `report.json`.
+evaluated once over the whole test split. Writes `samples.png`, `pareto.png`, `report.json`, and
+`agents/`, where each agent's checkpoint, learning curve and TensorBoard events are.
 """
 
 import argparse
@@ -60,7 +61,8 @@ def run(folder: Path, steps: int, instances: int | None, report: Report) -> None
     with report.stage("load"):
         import torch
 
-        from benchmarks import frontier, pictures, train_ppo
+        import agents
+        from benchmarks import frontier, pictures
         from genenvs.generators.bank import Bank
         from genenvs.generators.denoiser import load
         from genenvs.tasks.denoise_schedule import plans
@@ -72,29 +74,33 @@ def run(folder: Path, steps: int, instances: int | None, report: Report) -> None
         rows = pictures.scripted_rows(denoiser, bank, shown, plans.DEFAULT_BUDGET)
         pictures.save(pictures.samples(rows, "before training"), folder / "samples.png")
         print(f"a first picture: {folder / 'samples.png'}")
-    agents = {}
+    evaluations = {}
     for price in PRICES:
         with report.stage(f"train, price {price}"):
-            model = train_ppo.train(
+            kept = folder / "agents" / f"price-{price}"
+            shutil.rmtree(kept, ignore_errors=True)  # of an earlier demo
+            trained = agents.train(
+                "ppo",
                 frontier.ENV,
                 steps=steps,
-                seed=0,
-                reward_weights={"evaluations": price},
-                tensorboard=folder / "tensorboard",
-                name=f"price-{price}",
+                arguments={"reward_weights": {"evaluations": price}},
+                out=kept,
                 progress=True,
+                tensorboard=True,
+                threads=None,  # the evaluations between trainings gain from them
             )
         with report.stage(f"evaluate, price {price}"):
-            agents[price] = frontier.evaluate_agent(train_ppo.greedy(model), instances=instances)
-        report.save(agents={str(p): e.summary() for p, e in agents.items()})
+            found = frontier.evaluate_agent(trained.agent.act, instances=instances)
+        evaluations[price] = found
+        report.save(agents={str(p): e.summary() for p, e in evaluations.items()})
         if price == PRICES[0]:
-            _samples(folder, denoiser, bank, shown, agents[price])
-    middle = agents[PRICES[1]]
+            _samples(folder, denoiser, bank, shown, found)
+    middle = evaluations[PRICES[1]]
     _samples(folder, denoiser, bank, shown, middle)
     with report.stage("references"):
         compared = frontier.first(bank, instances or COMPARED)
         points = frontier.references(denoiser, compared, BUDGETS, LIBRARY_BUDGETS)
-        points += [frontier.learned(each, len(compared)) for each in agents.values()]
+        points += [frontier.learned(each, len(compared)) for each in evaluations.values()]
     words = [_sentence(points, point) for point in points if point.family == "learned"]
     with report.stage("pareto"):
         caption = f"{len(compared)} test instances, 95 % intervals. " + " ".join(words)

@@ -9,6 +9,7 @@ the picture are committed under `benchmarks/results/`.
 """
 
 import argparse
+import dataclasses
 import hashlib
 import json
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -20,7 +21,9 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from benchmarks import frontier, pictures, train_ppo
+import agents
+from agents import configs, registry
+from benchmarks import frontier, pictures
 from benchmarks.demo import PRICES
 from benchmarks.frontier import Point
 from genenvs.core.evaluate import mean_interval
@@ -42,14 +45,14 @@ def cell(folder: Path, price: float, seed: int, steps: int) -> dict[str, Any]:
     """Train and evaluate one agent, or read what an earlier run of the same settings found."""
     path = folder / f"price-{price}-seed-{seed}-steps-{steps}-{fingerprint()}.json"
     if not path.exists():
-        model = train_ppo.train(
+        trained = agents.train(
+            "ppo",
             frontier.ENV,
             steps=steps,
             seed=seed,
-            reward_weights={"evaluations": price},
-            name=f"price-{price}-seed-{seed}",
+            arguments={"reward_weights": {"evaluations": price}},
         )
-        found = frontier.evaluate_agent(train_ppo.greedy(model))
+        found = frontier.evaluate_agent(trained.agent.act)
         evaluations, error = frontier.by_instance(found)
         content = {
             "error": np.round(error, 6).tolist(),
@@ -61,6 +64,12 @@ def cell(folder: Path, price: float, seed: int, steps: int) -> dict[str, Any]:
     return json.loads(path.read_text())
 
 
+def settings() -> dict[str, Any]:
+    """Every setting of an agent."""
+    tuned = configs.make(registry.find("ppo").Config, configs.tuned("ppo", frontier.ENV))
+    return dataclasses.asdict(tuned)
+
+
 def fingerprint() -> str:
     """What an agent depends on beside price, seed and steps: model, environment, settings."""
     from genenvs.tasks.denoise_schedule.task import TIME_FEATURES, ladder
@@ -70,7 +79,7 @@ def fingerprint() -> str:
         arguments_hash(frontier.ENV),
         str(ladder(1000)),
         str(TIME_FEATURES),
-        str(train_ppo.describe()),
+        str(settings()),
     ]
     return hashlib.sha256("|".join(parts).encode()).hexdigest()[:10]
 
@@ -148,7 +157,7 @@ def main() -> None:
         "mean": {
             name: average(table, name) for name in ("saved_against_uniform", "error_over_open_loop")
         },
-        "settings": train_ppo.describe(),
+        "settings": settings(),
         "gold_of_200_steps": _gold_floor(bank),
         "points": [p.record() for p in points],
     }

@@ -53,7 +53,7 @@ def learning(env_id: str, root: Path) -> str:
     if not (root / FOLDER / picture).exists():
         return ""
     command = f"`python -m benchmarks.curves {env_id}`"
-    words = f"PPO of Stable-Baselines3 with its settings in `benchmarks/train_ppo.py`; {command}"
+    words = f"PPO of Stable-Baselines3 with its settings in `agents/defaults/ppo.yaml`; {command}"
     return f"\n## Learning curve\n\n![Return against steps, three seeds]({picture})\n\n{words}.\n"
 
 
