@@ -20,7 +20,7 @@ from .torch_agent import TorchAgent, TorchConfig
 
 
 @dataclass
-class Config(TorchConfig):
+class ActorCriticConfig(TorchConfig):
     """Defaults are those of Stable-Baselines3's A2C."""
 
     num_envs: Annotated[int, Ge(1)] = 8
@@ -38,7 +38,7 @@ class Config(TorchConfig):
 class ActorCriticAgent(TorchAgent):
     """Synchronous advantage actor-critic (Mnih et al. 2016, played synchronously)."""
 
-    Config = Config
+    Config = ActorCriticConfig
 
     def learn(self, run: Run) -> None:
         """Alternate: play a rollout, take one step on it."""

@@ -15,6 +15,7 @@ from rich.table import Table
 from genenvs.cli.problems import Problem
 from genenvs.cli.rollout import read_arguments
 from genenvs.core.optional import require
+from genenvs.core.registry import scores
 
 from . import configs, evaluation, grading
 from .registry import BUILT_IN, find
@@ -168,14 +169,15 @@ def parse_train(arguments: list[str]) -> tuple[Train, Any, dict[str, Any]]:
     """
     tyro = require("tyro", "agents")
     peek = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    for name in ("--agent", "--env", "--config", "--out"):
-        peek.add_argument(name)
+    for flag in ("--agent", "--env", "--config", "--out"):
+        peek.add_argument(flag)
     peek.add_argument("--resume", action="store_true")
     first, _ = peek.parse_known_args(arguments)
     kept: dict[str, Any] = {}
     if first.resume and first.out and (Path(first.out) / RECORD).exists():
         kept = read_json(Path(first.out) / RECORD)
-    name, env = first.agent or kept.get("agent"), first.env or kept.get("env")
+    name: str | None = first.agent or kept.get("agent")
+    env: str | None = first.env or kept.get("env")
     append = tyro.conf.UseAppendAction
     settings = _command(Train, {"arg": append}, {k: kept[k] for k in KEPT if k in kept})
     parts: list[Any] = [("settings", tyro.conf.OmitArgPrefixes[settings])]
@@ -226,9 +228,7 @@ def _summary(trained: Any, found: evaluation.Scored | None) -> Table:
         count, split = found.score.count, found.evaluation.split
         played = f"{count} episodes" + (f" of the {split} split" if split else "")
         table.add_row(f"{found.evaluation.score}, {played}", str(found.score))
-        measured = evaluation.scores(found.env) if found.normalised is not None else None
-        if measured is None and found.evaluation.arguments is not None:
-            measured = evaluation.scores(found.env)
+        measured = scores(found.env) if found.evaluation.arguments is not None else None
         if measured is not None:
             for each in ("random", "reference"):
                 table.add_row(f"{each}, test split", f"{measured[each]['mean']:.4g}")

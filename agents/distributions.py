@@ -43,8 +43,9 @@ class Categoricals:
         """Entropy [B] in nats."""
         return -(self.log_probs.exp() * self.log_probs).sum((-1, -2))
 
-    def kl(self, other: "Categoricals") -> Tensor:
+    def kl(self, other: "Distribution") -> Tensor:
         """KL(self || other) [B] in nats, exact."""
+        assert isinstance(other, Categoricals)
         return (self.log_probs.exp() * (self.log_probs - other.log_probs)).sum((-1, -2))
 
 
@@ -72,8 +73,9 @@ class Gaussians:
         """Differential entropy [B] in nats."""
         return (self.log_std + 0.5 + 0.5 * LOG_2PI).expand_as(self.mean).sum(-1)
 
-    def kl(self, other: "Gaussians") -> Tensor:
+    def kl(self, other: "Distribution") -> Tensor:
         """KL(self || other) [B] in nats, exact."""
+        assert isinstance(other, Gaussians)
         ratio = (2 * (self.log_std - other.log_std)).exp()
         shift = ((self.mean - other.mean) * (-other.log_std).exp()).square()
         return (0.5 * (ratio + shift - 1) - (self.log_std - other.log_std)).sum(-1)

@@ -1,6 +1,6 @@
 """Scoring an agent by `genenvs.evaluate`, and filming its best, median and worst episode."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -83,7 +83,7 @@ def score(
     """
     problem = trained.problem
     rows = ROWS if episodes is None else min(ROWS, episodes)
-    more = {"split": split, "keep_final": True} if problem.native else {}
+    more: dict[str, Any] = {"split": split, "keep_final": True} if problem.native else {}
     envs = problem.make(rows, **more)
     try:
         parts = [
@@ -152,8 +152,8 @@ def film(trained: Trained, found: Evaluation, folder: Path, split: str = "test")
 def _frames(trained: Trained, seed: int, episode: int, split: str) -> list[np.ndarray]:
     """Pictures of one episode, its last state included; thinned out where it is long."""
     problem = trained.problem
-    more = {"split": split} if problem.native else {}
-    envs = problem.make(1, AutoresetMode.DISABLED, render_mode="rgb_array", **more)
+    more: dict[str, Any] = {"split": split} if problem.native else {}
+    envs: Any = problem.make(1, AutoresetMode.DISABLED, render_mode="rgb_array", **more)
     options = {"episode": [episode]} if problem.native else None
     policy = Policy(trained.agent)
     policy.reset(1)
@@ -195,7 +195,7 @@ def read_seeds(path: Path) -> list[int]:
     return seeds
 
 
-def facts(trained: Trained) -> Mapping[str, Any]:
+def facts(trained: Trained) -> dict[str, Any]:
     """What a table says of an agent beside its score."""
     assert trained.folder is not None
     return {

@@ -33,7 +33,7 @@ from .torch_agent import TorchAgent, TorchConfig
 
 
 @dataclass
-class Config(TorchConfig):
+class GRPOConfig(TorchConfig):
     """A batch is `num_groups` x `group_size` whole episodes."""
 
     num_groups: Annotated[int, Ge(1)] = 16
@@ -78,10 +78,10 @@ class Groups:
 class GRPO(TorchAgent):
     """Group-relative policy optimisation (Shao et al. 2024)."""
 
-    Config = Config
+    Config = GRPOConfig
 
     def __init__(
-        self, problem: Problem, config: Config, state: Mapping[str, Tensor] | None = None
+        self, problem: Problem, config: GRPOConfig, state: Mapping[str, Tensor] | None = None
     ) -> None:
         """Make the policy and its reference.
 
@@ -179,10 +179,10 @@ class GroupPlayer:
     follows.
     """
 
-    def __init__(self, problem: Problem, config: Config) -> None:
+    def __init__(self, problem: Problem, config: GRPOConfig) -> None:
         self.problem, self.config = problem, config
         rows = config.num_groups * (1 if problem.native else config.group_size)
-        self.envs = problem.make(rows, AutoresetMode.DISABLED)
+        self.envs: Any = problem.make(rows, AutoresetMode.DISABLED)
         self.actions = Actions(self.envs.single_action_space)
         self._starts = 0
         self._first = True
@@ -226,7 +226,7 @@ class GroupPlayer:
     def collect(self, model: ActorCritic) -> Groups:
         """Play one batch of groups with samples of the policy."""
         envs, observation, info = self._start()
-        device = model.log_std.device if model.log_std is not None else self.envs.device  # type: ignore[attr-defined]
+        device = self.envs.device
         rows = self.config.num_groups * self.config.group_size
         alive = torch.ones(rows, dtype=torch.bool, device=device)
         returns, undiscounted, lengths = (torch.zeros(rows, device=device) for _ in range(3))
@@ -250,11 +250,11 @@ class GroupPlayer:
                 observation, info = envs.reset(options={"reset_mask": ended})
         sums = torch.stack([undiscounted.sum(), lengths.sum()]).tolist()
         self._episodes = self._episodes.plus(Episodes(rows, *sums))
-        observations, masks, action, alives = zip(*columns, strict=True)
+        observations, masks, actions, alives = zip(*columns, strict=True)
         return Groups(
             observation=stack(observations),
             mask=None if masks[0] is None else torch.stack(masks),
-            action=torch.stack(action),
+            action=torch.stack(actions),
             alive=torch.stack(alives),
             returns=returns,
         )

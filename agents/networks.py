@@ -131,7 +131,7 @@ class Encoder(nn.Module):
         return torch.cat(parts, 1)
 
 
-def make_encoder(space: gym.Space[Any], config: NetworkConfig) -> nn.Module:
+def make_encoder(space: gym.Space[Any], config: NetworkConfig) -> Any:
     """The encoder that a configuration names.
 
     Raises:

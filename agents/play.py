@@ -1,7 +1,7 @@
 """Playing a policy in a batch of environments, and handing out rollouts to learn from."""
 
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -13,7 +13,8 @@ from .networks import ActorCritic
 from .problem import Problem
 
 
-class Episodes(NamedTuple):
+@dataclass(frozen=True)
+class Episodes:
     """Episodes that ended: how many, and the sums of their returns and lengths."""
 
     count: int = 0
@@ -22,7 +23,9 @@ class Episodes(NamedTuple):
 
     def plus(self, other: "Episodes") -> "Episodes":
         """Both together."""
-        return Episodes(*(a + b for a, b in zip(self, other, strict=True)))
+        return Episodes(
+            self.count + other.count, self.returns + other.returns, self.lengths + other.lengths
+        )
 
 
 @dataclass(frozen=True)
@@ -61,6 +64,7 @@ class Player:
     ) -> None:
         self.problem, self.worker, self.reward_scale = problem, worker, reward_scale
         self.envs = RecordEpisodeStatistics(problem.make(num_envs))
+        self._inner: Any = self.envs.unwrapped
         self.actions = Actions(self.envs.single_action_space)
         self.observation: Any = None
         self.mask: Tensor | None = None
@@ -122,9 +126,9 @@ class Player:
     @property
     def _may_truncate(self) -> bool:
         """Whether an episode can end without being over: known without looking at a tensor."""
-        inner = self.envs.unwrapped
-        task = getattr(inner, "task", None)
-        return task is None or task.ends == "truncates" or inner.max_episode_steps is not None
+        if not self.problem.native:
+            return True
+        return self._inner.task.ends == "truncates" or self._inner.max_episode_steps is not None
 
     def episodes(self) -> Episodes:
         """Those that ended since the last call; one copy to the host."""
@@ -141,7 +145,7 @@ class Player:
         if not self.problem.native:
             self.begin(start)
             return {}
-        kept = {f"env.{k}": v for k, v in self.envs.unwrapped.get_state().items()}
+        kept = {f"env.{k}": v for k, v in self._inner.get_state().items()}
         kept |= {f"episode.{k}": v for k, v in self.envs.state_dict().items()}
         if self.mask is not None:
             kept["mask"] = self.mask
@@ -157,7 +161,7 @@ class Player:
         part = lambda prefix: {  # noqa: E731
             k.removeprefix(prefix): v.to(device) for k, v in kept.items() if k.startswith(prefix)
         }
-        self.envs.unwrapped.set_state(part("env."))
+        self._inner.set_state(part("env."))
         self.envs.load_state_dict(part("episode."))
         named = part("observation.")
         self.observation = named[""] if set(named) == {""} else named

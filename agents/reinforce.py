@@ -20,7 +20,7 @@ from .torch_agent import TorchAgent, TorchConfig
 
 
 @dataclass
-class Config(TorchConfig):
+class ReinforceConfig(TorchConfig):
     """The length of a rollout, and what all agents share."""
 
     n_steps: Annotated[int, Ge(1)] = 256
@@ -31,7 +31,7 @@ class Config(TorchConfig):
 class Reinforce(TorchAgent):
     """REINFORCE with the mean return as its baseline (Williams 1992)."""
 
-    Config = Config
+    Config = ReinforceConfig
 
     def learn(self, run: Run) -> None:
         """Play, sum up, step."""

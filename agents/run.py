@@ -85,8 +85,10 @@ class Run:
         self._played: Played | None = None
         self._kept: dict[str, Tensor] = {}
         self._on_row = on_row
-        self._title, self._progress, self._bar = title, progress, None
-        self._tensorboard, self._writer = tensorboard, None
+        self._title, self._progress = title, progress
+        self._bar: Any = None
+        self._tensorboard = tensorboard
+        self._writer: Any = None
 
     # --- what agents call ---
 

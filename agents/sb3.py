@@ -136,7 +136,8 @@ class SB3Agent:
 
     def state(self) -> dict[str, Tensor]:
         """Weights, target networks, optimisers, counters, the filled part of a replay buffer."""
-        model, kept = self.model, {}
+        model = self.model
+        kept: dict[str, Tensor] = {}
         parts, variables = model._get_torch_save_params()
         for name in parts:
             part = attrgetter(name)(model)
@@ -217,7 +218,8 @@ class Features(BaseFeaturesExtractor):
 
     def forward(self, observations: Any) -> Tensor:
         if isinstance(observations, dict):  # in the order of the space, whatever theirs is
-            observations = {name: observations[name] for name in self._observation_space.keys()}
+            assert isinstance(self._observation_space, spaces.Dict)
+            observations = {name: observations[name] for name in self._observation_space.spaces}
         return self.encoder(observations)
 
 
@@ -299,9 +301,9 @@ class DQN(SB3Agent):
 class DDPG(SB3Agent):
     """Deep deterministic policy gradient (Lillicrap et al. 2016)."""
 
-    Config = sb3_configs.DDPGConfig
+    Config: ClassVar[type] = sb3_configs.DDPGConfig
     spaces = "Box"
-    algorithm = sb3.DDPG
+    algorithm: ClassVar[Any] = sb3.DDPG
 
     def settings(self, chosen: dict[str, Any]) -> dict[str, Any]:
         """Gaussian noise on actions: it keeps no state that a checkpoint would have to hold."""
@@ -310,7 +312,7 @@ class DDPG(SB3Agent):
         scale = chosen.pop("action_noise")
         if not scale:
             return chosen
-        shape = self.problem.spaces[1].shape
+        shape: Any = self.problem.spaces[1].shape
         noise = NormalActionNoise(np.zeros(shape), np.full(shape, scale))
         return chosen | {"action_noise": VectorizedActionNoise(noise, self.config.num_envs)}
 

@@ -33,6 +33,7 @@ class Rows(VecEnvWrapper):
     def __init__(self, venv: VecEnv, problem: Problem, model: Any, reward_scale: float) -> None:
         super().__init__(venv)
         self.problem, self.model, self.reward_scale = problem, model, reward_scale
+        self._inner: Any = venv
         self._ended = Episodes()
 
     # --- what Stable-Baselines3 calls ---
@@ -72,7 +73,7 @@ class Rows(VecEnvWrapper):
         last = self.model._last_obs
         named = last if isinstance(last, dict) else {"": last}
         return {
-            **checkpoint.under("env", self.venv.get_state()),
+            **checkpoint.under("env", self._inner.get_state()),
             **{f"observation.{k}": torch.from_numpy(v) for k, v in named.items()},
             "episode_starts": torch.from_numpy(self.model._last_episode_starts),
             **{f"memory.{k}": memory for k, memory in enumerate(self._memories())},
@@ -83,7 +84,7 @@ class Rows(VecEnvWrapper):
         self.begin(start)
         if not self.problem.native:
             return
-        self.venv.set_state(checkpoint.part(kept, "env"))
+        self._inner.set_state(checkpoint.part(kept, "env"))
         named = {k: v.numpy() for k, v in checkpoint.part(kept, "observation").items()}
         self.model._last_obs = named[""] if set(named) == {""} else named
         self.model._last_episode_starts = kept["episode_starts"].numpy()

@@ -7,7 +7,7 @@ import agents
 import genenvs
 from agents import training
 from agents.evaluation import Policy
-from agents.grpo import GRPO, Config, GroupPlayer, Groups, clipped, group_advantage
+from agents.grpo import GRPO, GroupPlayer, Groups, GRPOConfig, clipped, group_advantage
 from agents.problem import Problem
 from agents.run import Run
 from tests.agents.problems import KINDS, env_id, single
@@ -107,10 +107,10 @@ def test_groups_of_one_are_an_error():
 
 def collected(name, **config):
     problem = Problem(name)
-    player = GroupPlayer(problem, Config(**({"num_groups": 3, "group_size": 4} | config)))
+    player = GroupPlayer(problem, GRPOConfig(**({"num_groups": 3, "group_size": 4} | config)))
     player.begin(0)
     torch.manual_seed(0)
-    return problem, player, GRPO(problem, Config(hidden=(8,))).model
+    return problem, player, GRPO(problem, GRPOConfig(hidden=(8,))).model
 
 
 def first_rows(groups):
@@ -155,7 +155,7 @@ def test_groups_are_whole_episodes_and_their_returns_add_up():
 
 def test_the_ratio_is_exactly_one_at_the_first_update():
     problem, player, _ = collected(env_id("Network"))
-    agent = GRPO(problem, Config(hidden=(8,), group_size=4, epochs=3, learning_rate=0.1))
+    agent = GRPO(problem, GRPOConfig(hidden=(8,), group_size=4, epochs=3, learning_rate=0.1))
     losses = []
 
     class Look(Run):
@@ -184,7 +184,7 @@ def test_kl_to_the_reference_is_zero_at_first_and_holds_the_policy_back():
 
 def test_a_flat_batch_changes_no_weight():
     problem, player, _ = collected(env_id("Endless"))
-    agent = GRPO(problem, Config(hidden=(8,), group_size=4, epochs=3))
+    agent = GRPO(problem, GRPOConfig(hidden=(8,), group_size=4, epochs=3))
     before = {k: v.clone() for k, v in agent.model.state_dict().items()}
     groups = player.collect(agent.model)
     assert isinstance(groups, Groups) and (groups.returns == 4.0).all()

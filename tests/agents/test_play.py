@@ -12,7 +12,7 @@ from gymnasium.vector import AutoresetMode
 from torch import nn
 
 import agents
-from agents.actor_critic import Config, a2c_loss
+from agents.actor_critic import ActorCriticConfig, a2c_loss
 from agents.networks import ActorCritic, NetworkConfig
 from agents.play import Episodes, Player
 from agents.problem import Problem
@@ -57,7 +57,7 @@ def test_a_termination_is_one_and_its_next_value_is_never_used():
     model = model_of(problem)
     rollout = player.collect(model, 4)
     assert rollout.terminated[-1].all() and torch.equal(rollout.terminated, rollout.ended)
-    config = Config()
+    config = ActorCriticConfig()
     loss, _ = a2c_loss(model, rollout, config)
     poisoned = rollout.next_value.clone()
     poisoned[-1] = 1e6

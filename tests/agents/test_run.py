@@ -14,6 +14,7 @@ import torch
 import agents
 from agents import checkpoint, training
 from agents.play import Player
+from agents.reinforce import Reinforce
 from agents.run import ROWS, Diverged, Run
 from tests.agents.problems import env_id, single
 from tests.repository.project import ROOT
@@ -154,7 +155,7 @@ def test_a_damaged_checkpoint_is_named(tmp_path):
 class Poisoned:
     """An agent whose loss becomes NaN at step 30."""
 
-    from agents.reinforce import Config
+    Config = Reinforce.Config
 
     spaces = "any"
 
