@@ -1,13 +1,13 @@
 """`ppo`, `a2c`, `dqn`, `ddpg`, `td3`, `sac`, `maskable_ppo`, `recurrent_ppo`.
 
-Stable-Baselines3 and sb3-contrib train them; here are the environment before them, the report to
-the run, and what a resumed run needs, as tensors. Losses are checked once an update is made: where
-one is not finite, the state that is saved for debugging is the one after it.
+Stable-Baselines3 and sb3-contrib train them, with their own code; here they are made, put before an
+environment, and report to the run. Losses are checked once an update is made: where one is not
+finite, the state that is saved for debugging is the one after it.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
+from copy import copy
 from dataclasses import fields
-from operator import attrgetter
 from typing import Any, ClassVar
 
 import gymnasium as gym
@@ -18,33 +18,24 @@ from torch import Tensor
 
 from genenvs.core.optional import require
 
-from . import checkpoint, sb3_configs
+from . import sb3_configs, sb3_state
 from .agent import EVERYTHING
-from .networks import NetworkConfig, is_image, make_encoder
+from .networks import NetworkConfig, make_encoder
 from .problem import Problem
-from .run import Run
-from .sb3_envs import Rows, Spaces, make_envs
+from .run import Diverged, Run
+from .sb3_envs import Rows, Spaces, check_spaces, make_envs
 
 require("sb3_contrib", "agents")
 import sb3_contrib  # noqa: E402
 import stable_baselines3 as sb3  # noqa: E402
-from stable_baselines3.common.buffers import ReplayBuffer  # noqa: E402
 from stable_baselines3.common.callbacks import BaseCallback  # noqa: E402
 from stable_baselines3.common.logger import Logger  # noqa: E402
-from stable_baselines3.common.preprocessing import is_image_space  # noqa: E402
 from stable_baselines3.common.torch_layers import BaseFeaturesExtractor  # noqa: E402
 from stable_baselines3.common.vec_env import DummyVecEnv  # noqa: E402
 
 NOT_ARGUMENTS = {"num_envs", "anneal", "learning_rate", "reward_scale"}  # of the algorithms
 NETWORK = {field.name for field in fields(NetworkConfig)}
 NOT_LOSSES = ("n_updates", "clip_range", "clip_range_vf")  # counted or set, not found
-COUNTERS = ("_n_updates", "_episode_num", "_n_calls", "exploration_rate")
-BUFFER = ("observations", "next_observations", "actions", "rewards", "dones", "timeouts")
-LIMITS = "bounded ones, discrete ones of one axis from 0"
-OBSERVATIONS = (
-    "Box, Discrete, MultiDiscrete, MultiBinary and Dict observations, discrete ones of one axis"
-    " from 0, pictures from 0 to 255, nothing nested"
-)
 
 
 class SB3Agent:
@@ -66,7 +57,7 @@ class SB3Agent:
             TypeError: spaces that the algorithm does not handle; says which it does.
         """
         self.problem, self.config = problem, config
-        self._check_spaces()
+        check_spaces(problem, type(self).__name__, self.spaces)
         chosen = {f.name: getattr(config, f.name) for f in fields(config)}
         policy = {name: chosen[name] for name in self.policy_arguments} | {
             "net_arch": list(config.hidden),
@@ -88,26 +79,11 @@ class SB3Agent:
         )  # fmt: skip
         self.model.set_logger(Logger(None, []))
         if state is not None:
-            self._take_over(state)
+            sb3_state.load_into(self.model, state)
 
     def settings(self, chosen: dict[str, Any]) -> dict[str, Any]:
         """The algorithm's arguments for these fields of the configuration."""
         return chosen
-
-    def _check_spaces(self) -> None:
-        observation, action = self.problem.spaces
-        kinds = {kind.__name__ for kind in type(action).__mro__}
-        bounded = not isinstance(action, spaces.Box) or action.is_bounded()
-        if not (kinds & set(self.spaces.split(", ")) and bounded and _plain(action)):
-            raise TypeError(
-                f"{type(self).__name__} handles {self.spaces} actions, {LIMITS};"
-                f" {self.problem.env} has {action}"
-            )
-        parts = observation.values() if isinstance(observation, spaces.Dict) else [observation]
-        if not all(_plain(part) for part in parts):
-            raise TypeError(
-                f"Stable-Baselines3 reads {OBSERVATIONS}; {self.problem.env} has {observation}"
-            )
 
     def learn(self, run: Run) -> None:
         """Hand over to the algorithm; the run hears of it between updates."""
@@ -123,6 +99,12 @@ class SB3Agent:
                 log_interval=None,
                 reset_num_timesteps=False,
             )
+        except Diverged:
+            raise
+        except (ValueError, RuntimeError):
+            # torch's distributions refuse NaN before a loss is told: then this says so.
+            run.log(weights=sum(p.abs().sum() for p in self.model.policy.parameters()))
+            raise
         finally:
             envs.close()
 
@@ -136,42 +118,7 @@ class SB3Agent:
 
     def state(self) -> dict[str, Tensor]:
         """Weights, target networks, optimisers, counters, the filled part of a replay buffer."""
-        model = self.model
-        kept: dict[str, Tensor] = {}
-        parts, variables = model._get_torch_save_params()
-        for name in parts:
-            part = attrgetter(name)(model)
-            optimizer = isinstance(part, torch.optim.Optimizer)
-            tensors = checkpoint.optimizer_tensors(part) if optimizer else part.state_dict()
-            kept |= checkpoint.under(_flat(name), tensors)
-        kept |= {f"variable.{name}": attrgetter(name)(model) for name in variables}
-        for name in COUNTERS:
-            if hasattr(model, name):
-                kept[f"counter.{name}"] = torch.as_tensor(np.asarray(getattr(model, name)))
-        if self._buffer is not None:
-            kept |= checkpoint.under("replay", buffer_tensors(self._buffer))
-        return kept
-
-    def _take_over(self, kept: Mapping[str, Tensor]) -> None:
-        model = self.model
-        parts, variables = model._get_torch_save_params()
-        for name in parts:
-            part, tensors = attrgetter(name)(model), checkpoint.part(kept, _flat(name))
-            if isinstance(part, torch.optim.Optimizer):
-                checkpoint.load_optimizer(part, tensors)
-            else:
-                part.load_state_dict(tensors)
-        for name in variables:
-            attrgetter(name)(model).data.copy_(kept[f"variable.{name}"])
-        for name in COUNTERS:
-            if hasattr(model, name):
-                setattr(model, name, kept[f"counter.{name}"].item())
-        if self._buffer is not None:
-            fill_buffer(self._buffer, checkpoint.part(kept, "replay"))
-
-    @property
-    def _buffer(self) -> ReplayBuffer | None:
-        return getattr(self.model, "replay_buffer", None)
+        return sb3_state.tensors_of(self.model)
 
 
 class Report(BaseCallback):
@@ -223,54 +170,10 @@ class Features(BaseFeaturesExtractor):
         return self.encoder(observations)
 
 
-# --- replay buffers ---
-
-
-def buffer_tensors(buffer: ReplayBuffer) -> dict[str, Tensor]:
-    """The filled part of a replay buffer, sharing its storage, and where it is written next."""
-    arrays = {k: torch.from_numpy(v[: buffer.size()]) for k, v in _arrays(buffer)}
-    return arrays | {"position": torch.tensor(buffer.pos)}
-
-
-def fill_buffer(buffer: ReplayBuffer, tensors: Mapping[str, Tensor]) -> None:
-    """Take over what `buffer_tensors` gave."""
-    filled = len(tensors["rewards"])
-    for name, array in _arrays(buffer):
-        array[:filled] = tensors[name].numpy()
-    buffer.pos, buffer.full = int(tensors["position"]), filled == buffer.buffer_size
-
-
-def _arrays(buffer: ReplayBuffer) -> Iterable[tuple[str, np.ndarray]]:
-    for name in BUFFER:
-        value = getattr(buffer, name)
-        if isinstance(value, dict):
-            yield from ((f"{name}.{key}", array) for key, array in value.items())
-        else:
-            yield name, value
-
-
-# --- small things ---
-
-
-def _plain(space: gym.Space[Any]) -> bool:
-    """Whether Stable-Baselines3 can handle a space that is no `Dict`."""
-    if isinstance(space, spaces.MultiDiscrete | spaces.MultiBinary) and len(space.shape) != 1:
-        return False
-    if is_image(space) and not is_image_space(space):
-        return False
-    known = spaces.Box | spaces.Discrete | spaces.MultiDiscrete | spaces.MultiBinary
-    return isinstance(space, known) and not np.any(getattr(space, "start", 0))
-
-
 def _numpy(observation: Any) -> Any:
     if isinstance(observation, Mapping):
         return {name: _numpy(value) for name, value in observation.items()}
     return observation.cpu().numpy() if isinstance(observation, Tensor) else observation
-
-
-def _flat(name: str) -> str:
-    """Of a part, so that no part's name begins another's."""
-    return name.replace(".", "_")
 
 
 # --- the agents ---
@@ -358,7 +261,17 @@ class RecurrentPPO(SB3Agent):
     algorithm = sb3_contrib.RecurrentPPO
     policies = "MlpLstmPolicy", "MultiInputLstmPolicy"
     policy_arguments = "lstm_hidden_size", "n_lstm_layers", "enable_critic_lstm"
-    _memory: Any = None
+
+    def __init__(
+        self, problem: Problem, config: Any, state: Mapping[str, Tensor] | None = None
+    ) -> None:
+        super().__init__(problem, config, state)
+        self._memory: Any = None
+        if isinstance(problem.spaces[1], spaces.MultiBinary):
+            # sb3-contrib's buffer keeps bits as int8, which its loss cannot take; SB3's has floats.
+            bits: Any = copy(problem.spaces[1])
+            bits.dtype = np.dtype(np.float32)
+            self.model.rollout_buffer.action_space = bits
 
     def reset(self, num_envs: int) -> None:
         """Forget: new episodes begin in all rows."""

@@ -12,16 +12,23 @@ from genenvs.core.actions import flat_actions
 from genenvs.core.optional import require
 
 from . import checkpoint
+from .networks import is_image
 from .play import Episodes
 from .problem import Problem
 
 require("stable_baselines3", "agents")
 from stable_baselines3.common.monitor import Monitor  # noqa: E402
+from stable_baselines3.common.preprocessing import is_image_space  # noqa: E402
 from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv, VecEnvWrapper  # noqa: E402
 
 from genenvs.interop.sb3 import SB3VecEnv  # noqa: E402
 
 WARM_UP = 1 << 15  # in place of a worker's number: the stream that random first actions come from
+LIMITS = "bounded ones, discrete ones of one axis from 0"
+OBSERVATIONS = (
+    "Box, Discrete, MultiDiscrete, MultiBinary and Dict observations, discrete ones of one axis"
+    " from 0, pictures from 0 to 255, nothing nested"
+)
 
 
 class Rows(VecEnvWrapper):
@@ -142,3 +149,29 @@ class Spaces(gym.Env[Any, Any]):
 
     def __init__(self, problem: Problem) -> None:
         self.observation_space, self.action_space = problem.spaces
+
+
+def check_spaces(problem: Problem, agent: str, actions: str) -> None:
+    """Refuse what an algorithm does not handle.
+
+    Raises:
+        TypeError: says which spaces it does.
+    """
+    observation, action = problem.spaces
+    kinds = {kind.__name__ for kind in type(action).__mro__}
+    bounded = not isinstance(action, spaces.Box) or action.is_bounded()
+    if not (kinds & set(actions.split(", ")) and bounded and _plain(action)):
+        raise TypeError(f"{agent} handles {actions} actions, {LIMITS}; {problem.env} has {action}")
+    parts = observation.values() if isinstance(observation, spaces.Dict) else [observation]
+    if not all(_plain(part) for part in parts):
+        raise TypeError(f"Stable-Baselines3 reads {OBSERVATIONS}; {problem.env} has {observation}")
+
+
+def _plain(space: gym.Space[Any]) -> bool:
+    """Whether Stable-Baselines3 can handle a space that is no `Dict`."""
+    if isinstance(space, spaces.MultiDiscrete | spaces.MultiBinary) and len(space.shape) != 1:
+        return False
+    if is_image(space) and not is_image_space(space):
+        return False
+    known = spaces.Box | spaces.Discrete | spaces.MultiDiscrete | spaces.MultiBinary
+    return isinstance(space, known) and not np.any(getattr(space, "start", 0))
