@@ -3,21 +3,24 @@
     python -m benchmarks.learning [ID ...] [--agents ppo ...] [--jobs 2]
 
 Cells that are known are not played again. Writes benchmarks/results/learning.json, which
-docs/results.md shows; a cell whose interval does not lie above random's is listed and ends the
-command with an error.
+docs/results.md shows, and for every id its learning curves, as numbers under
+benchmarks/results/curves and as the picture on its page. A cell whose interval does not lie above
+random's is listed and ends the command with an error.
 """
 
 import argparse
+import csv
 import json
 import sys
 from pathlib import Path
 from typing import Any
 
 import genenvs
-from benchmarks import cells
+from agents.training import smoothed
+from benchmarks import cells, pictures
 from benchmarks.cells import Cell
 from genenvs.core.files import replacing
-from genenvs.core.registry import scores
+from genenvs.core.registry import declaration, scores
 
 AGENTS = ("ppo", "actor_critic", "a3c")
 SEEDS = (0, 1, 2)
@@ -27,6 +30,7 @@ STEPS = {"DenoiseBudget": 8_192}
 USUAL_STEPS = 65_536
 CPU_LIMIT = 300.0  # seconds of CPU time that a cell may take
 RESULT = Path("benchmarks/results/learning.json")
+CURVES, PICTURES = Path("benchmarks/results/curves"), Path("docs/environments")
 
 
 def steps_of(env: str) -> int:
@@ -72,6 +76,46 @@ def summarise(results: list[dict[str, Any]]) -> dict[str, Any]:
     return table
 
 
+def write_curves(env: str, results: list[dict[str, Any]]) -> None:
+    """Every run's curve on an environment, as a table and a picture."""
+    name = env.rpartition("/")[2]
+    CURVES.mkdir(parents=True, exist_ok=True)
+    with (
+        replacing(CURVES / f"{name}.csv") as temporary,
+        temporary.open("w", newline="") as file,
+    ):
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(("agent", "seed", "steps", "mean_return", "episodes"))
+        for result in results:
+            writer.writerows((result["agent"], result["seed"], *row) for row in result["curve"])
+    pictures.save(draw(env, results), PICTURES / f"{name}-learning.png")
+
+
+def draw(env: str, results: list[dict[str, Any]]) -> Any:
+    """Return against steps of every seed, beside the random and the reference score."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(6.4, 4.0), layout="constrained")
+    axes = figure.subplots()
+    for colour, agent in enumerate(AGENTS):
+        own = [result for result in results if result["agent"] == agent]
+        for k, result in enumerate(own):
+            rows = [{"return": y, "episodes": n} for _, y, n in result["curve"]]
+            axes.plot(
+                [row[0] for row in result["curve"]], smoothed(rows), color=f"C{colour}",
+                linewidth=1.2, alpha=0.8, label=None if k else agent,
+            )  # fmt: skip
+    measured = scores(env)
+    if measured is not None:
+        for name, shade in (("random", "#999999"), ("reference", "#2a9d55")):
+            axes.axhline(measured[name]["mean"], color=shade, linestyle="--", label=name)
+    axes.set(xlabel="environment steps", ylabel=f"return ({declaration(env).score})")
+    axes.set_title(f"{env}, {len(SEEDS)} seeds each", fontsize=10)
+    axes.grid(alpha=0.25)
+    axes.legend(frameon=False, fontsize=8)
+    return figure
+
+
 def main() -> int:
     """Play what is missing, write the table, say what does not learn."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
@@ -86,6 +130,8 @@ def main() -> int:
         table_of_all = {env: (known | table)[env] for env in genenvs.ids() if env in known | table}
         with replacing(RESULT) as temporary:
             temporary.write_text(json.dumps(table_of_all, indent=1) + "\n")
+        for env in table:
+            write_curves(env, [r for r in results if r["env"] == env and "curve" in r])
     wrong = 0
     for env, entry in table.items():
         for agent, row in entry["agents"].items():

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from docs import agents_results
 from genenvs.cli.page import table
 
 RESULTS = Path(__file__).resolve().parents[1] / "benchmarks/results"
@@ -14,6 +15,10 @@ def render() -> str:
     parts = ["# Results"]
     if (claims := _read("demo_claim.json")) is not None:
         parts += _claims(claims)
+    if (found := _read("learning.json")) is not None:
+        parts += agents_results.learning(found)
+    if (found := _read("classic.json")) is not None:
+        parts += agents_results.classic(found)
     for device in ("cpu", "cuda"):
         if (speed := _read(f"speed-{device}.json")) is not None:
             parts += _speed(device, speed)

@@ -8,6 +8,7 @@ from genenvs.core import registry
 from genenvs.core.registry import Declaration
 
 ENV_ID = "genenvs/DocsGrid-v0"
+BEGIN, END = "<!-- environments:begin -->", "<!-- environments:end -->"
 
 
 def test_the_committed_pages_are_what_would_be_generated():
@@ -28,7 +29,7 @@ def folder(tmp_path, monkeypatch):
     registry.declare(
         Declaration(ENV_ID, "tests.core.throwaway:Grid", arguments, "covered", "A | grid", "Us")
     )
-    (tmp_path / "README.md").write_text(f"# Title\n\n{generate.BEGIN}\n{generate.END}\n\nMore.\n")
+    (tmp_path / "README.md").write_text(f"# Title\n\n{BEGIN}\n{END}\n\nMore.\n")
     yield tmp_path
     del gym.registry[ENV_ID]
 
@@ -73,7 +74,7 @@ def test_the_page_of_an_id_that_is_gone_is_stale_and_removed(folder):
     assert not old.exists() and (folder / generate.FOLDER / "by_hand.md").exists()
 
 
-@pytest.mark.parametrize("text", ["", generate.BEGIN, f"{generate.END}{generate.BEGIN}"])
+@pytest.mark.parametrize("text", ["", BEGIN, f"{END}{BEGIN}"])
 def test_a_readme_without_its_marks_is_an_error(text):
     with pytest.raises(ValueError, match="must hold"):
         generate.between_marks(text, "table")
