@@ -1,9 +1,9 @@
 """Write what the registry knows into the documentation: `python -m docs.generate [--check]`.
 
-It writes one page per id (`docs/environments/<Id>.md`, from the class docstring), the table of all
-environments (`docs/environments/README.md`, and between two marks in `README.md`), that of all
-agents in `docs/agents.md`, and the picture of every page that lacks one. Run it again after changing
-a task, its arguments or its scores.
+It writes one page per id (`docs/environments/<Id>.md`, from the class docstring), the table of
+all environments (`docs/environments/README.md`, and between two marks in `README.md`), that of all
+agents in `docs/agents.md`, and the picture of every page that lacks one. Run it again after
+changing a task, its arguments or its scores.
 
     --check      write nothing; print a diff and exit with 1 where a page is stale
     --pictures   draw the pictures again

@@ -50,7 +50,7 @@ def test_a_page_is_the_docstring_with_its_picture_and_tables(folder):
 
 def test_the_table_of_the_readme_leads_to_the_pages_and_leaves_the_rest_alone(folder):
     text = generate.wanted(folder)[generate.README]
-    assert text.startswith("# Title\n\n") and text.endswith(f"{generate.END}\n\nMore.\n")
+    assert text.startswith("# Title\n\n") and text.endswith(f"{END}\n\nMore.\n")
     row = f"| [`{ENV_ID}`](docs/environments/DocsGrid-v0.md) | A \\| grid | Us | not measured |"
     assert row in text
 
