@@ -1,0 +1,74 @@
+"""Training runs of the benchmarks: each in its own process, once."""
+
+import math
+
+import pytest
+
+from benchmarks import cells, classic, learning
+from benchmarks.cells import Cell
+
+TINY = Cell("reinforce", "CartPole-v1", 0, 300, 4, {"num_envs": 4, "n_steps": 16, "hidden": [4]})
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch):
+    monkeypatch.setattr(cells, "FOLDER", tmp_path)
+    return tmp_path
+
+
+def test_a_cell_is_played_once_and_failures_are_told(folder):
+    wrong = Cell("reinforce", "CartPol-v1", 0, 300, 4)
+    first = cells.run([TINY, wrong], 2, 120)
+    assert first[0]["mean"] >= 8 and first[0]["cpu_seconds"] > 0 and first[0]["curve"]
+    assert "CartPole-v1" in first[1]["failed"], "the nearest id is named"
+    before = TINY.path.stat().st_mtime_ns
+    assert cells.run([TINY], 1, 120) == first[:1]
+    assert TINY.path.stat().st_mtime_ns == before
+    assert [path.suffix for path in folder.iterdir()] == [".json"]
+
+
+def test_a_cell_that_takes_too_long_has_failed():
+    (found,) = cells.run([TINY], 1, 0.1)
+    assert found["failed"] == "took longer than 0.1 s" and not TINY.path.exists()
+
+
+def test_whatever_decides_a_cell_is_in_its_name():
+    paths = {TINY.path}
+    for change in ({"seed": 1}, {"steps": 400}, {"config": {}}, {"episodes": 5}):
+        paths.add(Cell(**(vars(TINY) | change)).path)
+    assert len(paths) == 5
+
+
+def test_students_interval_by_hand():
+    found = cells.across_seeds([1.0, 2.0, 3.0])
+    # t(0.975, 2) = 4.302653; standard error 1 / sqrt 3
+    assert found.mean == 2.0 and found.high == pytest.approx(2 + 4.302653 / math.sqrt(3))
+    assert math.isnan(cells.across_seeds([1.0]).low)
+
+
+def test_the_classics_are_the_same_setting_for_all_three():
+    from agents import configs
+    from agents.registry import find
+
+    words = {theirs: ours for ours, theirs in classic.THEIRS.items()}
+    for env, (_, shared) in classic.ENVS.items():
+        seen = {}
+        for cell in classic.grid():
+            if cell.env == env:
+                made = configs.make(find(cell.agent).Config, cell.config)
+                seen[cell.agent] = {words.get(k, k): v for k, v in cell.config.items()}
+                assert made.hidden == (64, 64) and made.max_grad_norm == 0.5
+                assert made.gae_lambda == 1.0 and not made.normalize_advantage
+        assert seen == dict.fromkeys(classic.AGENTS, shared)
+
+
+def test_a_cell_below_random_is_told():
+    env = "genenvs/DenoiseSchedule-v0"
+    rows = [
+        {"env": env, "agent": agent, "mean": mean, "cpu_seconds": 1.0}
+        for agent, means in {"good": (-0.12, -0.13, -0.12), "bad": (-0.26, -0.27, -0.2)}.items()
+        for mean in means
+    ]
+    table = learning.summarise(rows)[env]["agents"]
+    assert table["good"]["above_random"] and not table["bad"]["above_random"]
+    assert table["good"]["mean"] > 0.8
