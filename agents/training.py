@@ -293,8 +293,9 @@ def draw(curve: list[dict[str, float]], env: str, agent: str, path: Path) -> Non
         figure.savefig(temporary, dpi=120)
 
 
-def smoothed(rows: list[dict[str, float]], window: int = 10) -> list[float]:
-    """The mean return over the episodes of the last `window` rows, for each row."""
+def smoothed(rows: list[dict[str, float]], share: float = 0.05) -> list[float]:
+    """The mean return over the episodes of the last rows, a share of all, for each row."""
+    window = max(1, round(share * len(rows)))
     sums = []
     for k in range(len(rows)):
         near = rows[max(0, k + 1 - window) : k + 1]

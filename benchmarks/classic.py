@@ -84,7 +84,7 @@ def draw(results: list[dict[str, Any]]) -> Any:
             for k, result in enumerate(own):
                 rows = [{"return": y, "episodes": n} for _, y, n in result.get("curve", [])]
                 axes.plot(
-                    [row[0] for row in result.get("curve", [])], smoothed(rows, 20),
+                    [row[0] for row in result.get("curve", [])], smoothed(rows, 0.1),
                     color=f"C{colour}", linewidth=1.0, alpha=0.7, label=None if k else agent,
                 )  # fmt: skip
         axes.set(title=env, xlabel="environment steps", ylabel="return while training")
