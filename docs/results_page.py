@@ -65,7 +65,16 @@ def _claims(found: dict[str, Any]) -> list[str]:
     ]
 
 
-def _speed(device: str, found: dict[str, Any]) -> list[str]:
+def _speed(device: str, families: dict[str, Any]) -> list[str]:
+    parts = [f"## Speed and memory ({device})"]
+    shown = {"denoise": _denoising, "agents": _training}
+    for family, found in families.items():
+        machine = ", ".join(f"{k} {v}" for k, v in found["machine"].items() if v is not None)
+        parts += [*shown[family](found["rows"]), f"`{found['command']}`; {machine}."]
+    return parts
+
+
+def _denoising(found: list[dict[str, Any]]) -> list[str]:
     rows = [
         (
             row["what"],
@@ -75,24 +84,16 @@ def _speed(device: str, found: dict[str, Any]) -> list[str]:
             row["target"],
             f"{row['forward_ms']:g}" if "forward_ms" in row else "",
         )
-        for row in found["rows"]
-        if "steps_per_s" not in row
+        for row in found
     ]
-    machine = ", ".join(f"{k} {v}" for k, v in found["machine"].items() if v is not None)
     header = ("measured", "environments", "median", "range", "target", "forward, ms")
     return [
-        f"## Speed and memory ({device})",
         table(header, rows),
-        f"`{found['rows'][0]['env']}`, random actions, ragged ends; ten interleaved repeats in one "
-        f"run. {machine}.",
-        *_training([row for row in found["rows"] if "steps_per_s" in row]),
-        f"`{found['command']}`",
+        f"`{found[0]['env']}`, random actions, ragged ends; ten interleaved repeats in one run.",
     ]
 
 
 def _training(found: list[dict[str, Any]]) -> list[str]:
-    if not found:
-        return []
     rows = [
         (
             row["what"],

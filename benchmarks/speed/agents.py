@@ -168,8 +168,10 @@ def batch_against_processes(num_envs: int) -> dict[str, Any]:
         )  # fmt: skip
 
 
-def rows() -> Iterator[dict[str, Any]]:
-    """Every row of this family; on the CPU, with one thread to each process."""
+def rows(device: str) -> Iterator[dict[str, Any]]:
+    """Every row of this family; on the CPU alone, with one thread to each process."""
+    if torch.device(device).type != "cpu":
+        return
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # as `agents.train` does
     try:
