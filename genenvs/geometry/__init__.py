@@ -1,0 +1,1 @@
+"""Batched functions over voxels, boxes, meshes and points: no state, no task."""

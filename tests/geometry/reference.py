@@ -1,0 +1,70 @@
+"""Plain numpy and Python, one loop after the other, for the tests beside this one."""
+
+from __future__ import annotations
+
+from collections import deque
+from itertools import product
+
+import numpy as np
+
+
+def iou(first: np.ndarray, second: np.ndarray) -> float:
+    either = int((first | second).sum())
+    return int((first & second).sum()) / either if either else 1.0
+
+
+def union(cuboids: np.ndarray, size: int) -> np.ndarray:
+    """Cuboids [K, 6] -> bool [size, size, size]."""
+    grid = np.zeros((size, size, size), bool)
+    for x0, y0, z0, x1, y1, z1 in cuboids:
+        grid[max(x0, 0) : max(x1, 0), max(y0, 0) : max(y1, 0), max(z0, 0) : max(z1, 0)] = True
+    return grid
+
+
+def offsets(neighbours: int) -> list[tuple[int, int, int]]:
+    near = {6: 1, 26: 3}[neighbours]
+    return [d for d in product((-1, 0, 1), repeat=3) if 0 < sum(map(abs, d)) <= near]
+
+
+def grow(grid: np.ndarray) -> np.ndarray:
+    """Each voxel of the result looks at its six neighbours."""
+    padded = np.pad(grid, 1)
+    found = np.zeros_like(grid)
+    for at in np.ndindex(*grid.shape):
+        x, y, z = (i + 1 for i in at)
+        found[at] = padded[x, y, z] or any(
+            padded[x + i, y + j, z + k] for i, j, k in offsets(6)
+        )  # fmt: skip
+    return found
+
+
+def shrink(grid: np.ndarray) -> np.ndarray:
+    padded = np.pad(grid, 1)
+    found = np.zeros_like(grid)
+    for at in np.ndindex(*grid.shape):
+        x, y, z = (i + 1 for i in at)
+        found[at] = padded[x, y, z] and all(
+            padded[x + i, y + j, z + k] for i, j, k in offsets(6)
+        )  # fmt: skip
+    return found
+
+
+def components(grid: np.ndarray, neighbours: int) -> tuple[np.ndarray, int]:
+    """Labels by flooding from each voxel that has none yet."""
+    label = np.zeros(grid.shape, np.int64)
+    count = 0
+    for start in np.ndindex(*grid.shape):
+        if not grid[start] or label[start]:
+            continue
+        count += 1
+        label[start] = count
+        queue = deque([start])
+        while queue:
+            at = queue.popleft()
+            for step in offsets(neighbours):
+                to = tuple(a + b for a, b in zip(at, step, strict=True))
+                within = all(0 <= i < n for i, n in zip(to, grid.shape, strict=True))
+                if within and grid[to] and not label[to]:
+                    label[to] = count
+                    queue.append(to)
+    return label, count
