@@ -68,3 +68,29 @@ def components(grid: np.ndarray, neighbours: int) -> tuple[np.ndarray, int]:
                     label[to] = count
                     queue.append(to)
     return label, count
+
+
+def first_hit(
+    origin: np.ndarray,
+    direction: np.ndarray,
+    centre: np.ndarray,
+    half: np.ndarray,
+    axes: np.ndarray,
+) -> tuple[float, np.ndarray]:
+    """Depth and normal of one ray on boxes [K, ...], by the six planes of each in float64."""
+    best, normal = np.inf, np.zeros(3)
+    for c, h, turn in zip(centre, half, axes, strict=True):
+        if not (h > 0).all():
+            continue
+        start, way = turn.T @ (origin - c), turn.T @ direction
+        if (abs(start) < h).all():
+            return 0.0, np.full(3, np.nan)
+        for axis, side in product(range(3), (-1, 1)):
+            if way[axis] * side >= 0:  # from behind
+                continue
+            t = (side * h[axis] - start[axis]) / way[axis]
+            at = start + t * way
+            others = [i for i in range(3) if i != axis]
+            if t > 0 and t < best and all(abs(at[i]) <= h[i] for i in others):
+                best, normal = t, turn[:, axis] * side
+    return best, normal
