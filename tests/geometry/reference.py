@@ -94,3 +94,39 @@ def first_hit(
             if t > 0 and t < best and all(abs(at[i]) <= h[i] for i in others):
                 best, normal = t, turn[:, axis] * side
     return best, normal
+
+
+def edges(faces: np.ndarray) -> dict[tuple[int, int], list[int]]:
+    """Faces of every edge."""
+    found: dict[tuple[int, int], list[int]] = {}
+    for k, face in enumerate(faces):
+        if (face < 0).any():
+            continue
+        for a, b in zip(face, np.roll(face, -1), strict=True):
+            found.setdefault((min(a, b), max(a, b)), []).append(k)
+    return found
+
+
+def face_components(faces: np.ndarray) -> list[int]:
+    """Labels of faces joined by edges of two, by flooding."""
+    near: dict[int, set[int]] = {k: set() for k in range(len(faces))}
+    for pair in edges(faces).values():
+        if len(pair) == 2:
+            near[pair[0]].add(pair[1])
+            near[pair[1]].add(pair[0])
+    label = [0] * len(faces)
+    for start in range(len(faces)):
+        if label[start] or (faces[start] < 0).any():
+            continue
+        label[start] = number = max(label) + 1
+        stack = [start]
+        while stack:
+            for other in near[stack.pop()]:
+                if not label[other]:
+                    label[other] = number
+                    stack.append(other)
+    return label
+
+
+def nearest(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    return np.array([min(float(np.linalg.norm(p - q)) for q in second) for p in first])

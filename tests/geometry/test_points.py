@@ -1,0 +1,148 @@
+"""Claims about distances between sets of points and about points drawn from meshes."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from genenvs.geometry import meshes, points
+from tests.geometry import reference, samples, shapes
+from tests.needs import needs_device
+
+
+def clouds(seed: int, *sizes: int, rows: int = 2) -> list[torch.Tensor]:
+    rng = np.random.default_rng(seed)
+    return [torch.from_numpy(rng.normal(size=(rows, size, 3))).float() for size in sizes]
+
+
+@given(samples.seeds, st.integers(1, 12), st.integers(1, 12))
+def test_distances_are_those_of_two_loops(seed, n, m):
+    first, second = clouds(seed, n, m)
+    for row in range(2):
+        a, b = first[row].double().numpy(), second[row].double().numpy()
+        there, back = reference.nearest(a, b), reference.nearest(b, a)
+        for squared in (False, True):
+            power = 2 if squared else 1
+            total = (there**power).mean() + (back**power).mean()
+            for reduce, factor in (("sum", 1), ("mean", 0.5)):
+                found = points.chamfer(first, second, squared=squared, reduce=reduce)
+                assert float(found[row]) == pytest.approx(total * factor, rel=1e-4)
+            longest = max(there.max(), back.max()) ** power
+            found = points.hausdorff(first, second, squared=squared)
+            assert float(found[row]) == pytest.approx(longest, rel=1e-4)
+        tau = float(np.median(there)) + 1e-4
+        precision, recall = (there < tau).mean(), (back < tau).mean()
+        f = 2 * precision * recall / (precision + recall) if precision + recall else 0
+        assert float(points.f_score(first, second, tau)[row]) == pytest.approx(f, abs=1e-6)
+
+
+def test_two_points_at_a_distance_of_three():
+    one, other = torch.zeros(1, 1, 3), torch.tensor([[[0.0, 3, 0]]])
+    assert points.chamfer(one, other, squared=False, reduce="sum").item() == 6
+    assert points.chamfer(one, other, squared=False, reduce="mean").item() == 3
+    assert points.chamfer(one, other, squared=True, reduce="sum").item() == 18
+    assert points.chamfer(one, other, squared=True, reduce="mean").item() == 9
+    assert points.hausdorff(one, other, squared=False).item() == 3
+    assert points.hausdorff(one, other, squared=True).item() == 9
+    assert points.f_score(one, other, 3.1).item() == 1 and points.f_score(one, other, 2).item() == 0
+
+
+def test_a_distance_is_directed_and_hausdorff_takes_the_longer_side():
+    few, many = torch.zeros(1, 1, 3), torch.tensor([[[0.0, 0, 0], [4, 0, 0]]])
+    assert points.nearest(few, many).tolist() == [[0]]
+    assert points.nearest(many, few).tolist() == [[0, 4]]
+    assert points.hausdorff(few, many, squared=False).item() == 4
+    assert points.f_score(few, many, 1.0).item() == pytest.approx(2 * 1 * 0.5 / 1.5)
+
+
+def test_a_copy_has_no_distance_at_all_however_far_from_the_origin():
+    (cloud,) = clouds(0, 200)
+    assert points.nearest(cloud + 1000, cloud + 1000).max() == 0
+
+
+def test_conventions_have_to_be_said():
+    one, other = clouds(0, 3, 4)
+    with pytest.raises(TypeError, match="squared"):
+        points.chamfer(one, other, reduce="sum")
+    with pytest.raises(TypeError, match="reduce"):
+        points.chamfer(one, other, squared=True)
+    with pytest.raises(TypeError, match="squared"):
+        points.hausdorff(one, other)
+    with pytest.raises(ValueError, match="'sum' or 'mean'; got 'max'"):
+        points.chamfer(one, other, squared=True, reduce="max")
+
+
+@pytest.mark.parametrize("shapes_", [((2, 0, 3), (2, 4, 3)), ((1, 4, 3), (2, 4, 3)), ((4, 3),) * 2])
+def test_sets_that_do_not_fit_are_refused(shapes_):
+    with pytest.raises(ValueError, match="with N, M >= 1; got"):
+        points.nearest(*(torch.zeros(shape) for shape in shapes_))
+
+
+def test_chunks_leave_no_trace(monkeypatch):
+    first, second = clouds(1, 50, 30)
+    whole = points.nearest(first, second)
+    monkeypatch.setattr(points, "_PAIRS", 70)
+    assert torch.equal(points.nearest(first, second), whole)
+
+
+def test_normalised_points_fill_the_ball_of_diameter_one():
+    (cloud,) = clouds(3, 60)
+    found = points.normalise(5 * cloud + 7)
+    torch.testing.assert_close(found, points.normalise(cloud), atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(found.norm(dim=-1).amax(1), torch.full((2,), 0.5))
+    torch.testing.assert_close(found.amin(1), -found.amax(1))
+    assert points.normalise(torch.ones(1, 4, 3)).tolist() == torch.zeros(1, 4, 3).tolist()
+
+
+def test_points_lie_on_their_faces_in_proportion_to_area():
+    vertices, faces = shapes.cube(0.0, (1.0, 1.0, 4.0))
+    found, face = points.sample(vertices[None], faces[None], torch.tensor([5]), 20_000)
+    assert found.shape == (1, 20_000, 3) and found.dtype == torch.float32
+    normal = meshes.normals(vertices[None], faces[None])[0][face[0]]
+    off = ((found[0] - vertices[faces][face[0], 0]) * normal).sum(-1)
+    assert off.abs().max() < 1e-5
+    assert bool(((found >= -1e-6) & (found <= torch.tensor([1, 1, 4]) + 1e-6)).all())
+    share = torch.bincount(face[0], minlength=12) / 20_000
+    area = meshes.areas(vertices[None], faces[None])[0]
+    assert (share - area / area.sum()).abs().max() < 0.01
+    ends = found[0][(face[0] == 0) | (face[0] == 1), :2]  # the bottom: uniform in both directions
+    assert (ends.mean(0) - 0.5).abs().max() < 0.04 and (ends.var(0) - 1 / 12).abs().max() < 0.01
+
+
+def test_points_depend_on_mesh_and_key_alone():
+    (v, f), (w, g) = shapes.torus(), shapes.cube()
+    vertices = torch.stack([v, torch.cat([w, torch.zeros(len(v) - 8, 3)]), v])
+    faces, key = shapes.batch(f, g, f), torch.tensor([1, 2, 3])
+    together, _ = points.sample(vertices, faces, key, 64)
+    for row, (mesh, triangles) in enumerate([(v, f), (w, g), (v, f)]):
+        alone, _ = points.sample(mesh[None], triangles[None], key[row : row + 1], 64)
+        assert torch.equal(alone[0], together[row])
+    assert not torch.equal(together[0], together[2])
+    assert not torch.equal(points.sample(vertices, faces, key, 64, counter=1)[0], together)
+
+
+def test_a_face_without_area_has_no_points():
+    vertices = torch.tensor([[[0.0, 0, 0], [1, 0, 0], [0, 1, 0], [2, 0, 0]]])
+    faces = torch.tensor([[[0, 1, 3], [0, 1, 2], [0, 3, 1], [-1, -1, -1]]])
+    assert points.sample(vertices, faces, torch.tensor([0]), 500)[1].unique().tolist() == [1]
+    for nothing in (faces[:, :1], faces[:, :0], faces[:, 3:]):
+        with pytest.raises(ValueError, match="without area"):
+            points.sample(vertices, nothing, torch.tensor([0]), 5)
+
+
+@needs_device("cuda")
+def test_a_gpu_finds_the_same_distances_and_draws_the_same_points():
+    first, second = clouds(0, 500, 700, rows=4)
+    torch.testing.assert_close(
+        points.nearest(first.cuda(), second.cuda()).cpu(), points.nearest(first, second)
+    )
+    vertices, faces = (x[None] for x in shapes.torus())
+    key = torch.tensor([9])
+    here = points.sample(vertices, faces, key, 1000)
+    there = points.sample(vertices.cuda(), faces.cuda(), key.cuda(), 1000)
+    same = there[1].cpu() == here[1]  # a sum in another order may move a border between faces
+    assert same.float().mean() > 0.999
+    torch.testing.assert_close(there[0].cpu()[same], here[0][same], atol=1e-5, rtol=1e-5)
