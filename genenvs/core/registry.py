@@ -88,9 +88,19 @@ def arguments_hash(env_id: str, overrides: Mapping[str, Any] | None = None) -> s
     ...) does not enter, nor does an override that spells out a default. Only an override of what
     the id does not register loads the task, to see its defaults.
     """
-    ignored = {"split", "instances", "device", "render_mode", "task", "num_envs", "output",
-               "autoreset_mode", "validate", "keep_final",
-               "vectorization_mode"}  # fmt: skip  (the last one is make_vec's own)
+    ignored = {
+        "split",
+        "instances",
+        "device",
+        "render_mode",
+        "task",
+        "num_envs",
+        "output",
+        "autoreset_mode",
+        "validate",
+        "keep_final",
+        "vectorization_mode",
+    }  # fmt: skip  (the last one is make_vec's own)
     known = declaration(env_id)
     if known.score != "return":
         ignored.add("reward_weights")

@@ -102,7 +102,8 @@ def test_a_run_killed_again_and_again_has_the_curve_of_one_that_was_not(tmp_path
     env = "genenvs/DenoiseSchedule-v0"
     command = [
         sys.executable, "-m", "agents", "train", "--agent", "actor_critic", "--env", env,
-        "--steps", "6000", "--quiet", "--no-tensorboard", "--episodes", "0", "--resume",
+        "--steps", "4000", "--num-envs", "4", "--n-steps", "5", "--episodes", "0",
+        "--quiet", "--no-tensorboard", "--resume",
     ]  # fmt: skip
     subprocess.run([*command, "--out", tmp_path / "whole"], cwd=ROOT, check=True)
     curve = tmp_path / "killed" / "curve.csv"
@@ -115,7 +116,7 @@ def test_a_run_killed_again_and_again_has_the_curve_of_one_that_was_not(tmp_path
         process.kill()
         process.wait()
         resumed_at.append(checkpoint.load(curve.with_name(checkpoint.NAME))[1]["steps"])
-    assert 0 < resumed_at[0] < resumed_at[1] < resumed_at[2] < 6_000
+    assert 0 < resumed_at[0] < resumed_at[1] < resumed_at[2] < 4_000
     subprocess.run([*command, "--out", tmp_path / "killed"], cwd=ROOT, check=True)
     assert curve.read_text() == (tmp_path / "whole/curve.csv").read_text()
 
