@@ -167,7 +167,7 @@ def weights(root: Path | None = None) -> list[Line]:
 
 def cache() -> list[Line]:
     """Where what is built or downloaded is kept."""
-    from genenvs.generators.store import cache_folder
+    from genenvs.core.files import cache_folder
 
     folder = cache_folder()
     if not folder.exists():

@@ -21,6 +21,7 @@ from genenvs.cli import app
 from genenvs.cli.page import space_text
 from genenvs.cli.rollout import RESERVED, read_arguments
 from genenvs.core import registry
+from genenvs.core.files import sha256
 from genenvs.core.registry import Declaration
 from genenvs.doctor import devices, weights
 from genenvs.generators import store
@@ -482,7 +483,7 @@ def test_doctor_verifies_weights(tmp_path):
     file.write_bytes(b"good")
     store.seal([file], tmp_path)
     (line,) = weights(tmp_path)
-    assert not line.ill and store.sha256(file)[:16] in line.text
+    assert not line.ill and sha256(file)[:16] in line.text
     file.write_bytes(b"evil")
     (line,) = weights(tmp_path)
     assert line.ill and "is not the file that was shipped" in line.text

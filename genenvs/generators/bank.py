@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from genenvs.core import random
+from genenvs.core.files import cache_folder
 from genenvs.core.task import SPLITS
 from genenvs.generators import store
 from genenvs.generators.denoiser import Denoiser
@@ -82,7 +83,7 @@ def key_of(denoiser: Denoiser, split: str, sampler: str, steps: int | str) -> Ke
 def cached_path(key: Key) -> Path:
     """Return where a user's bank lies, in the cache folder."""
     name = f"{key.split}-{key.sampler}-{key.steps}-{key.dtype}.safetensors"
-    return store.cache_folder() / "banks" / key.weights[:16] / name
+    return cache_folder() / "banks" / key.weights[:16] / name
 
 
 def shipped_path(generator: str, split: str) -> Path:

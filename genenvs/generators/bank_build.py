@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from genenvs.core.files import making
 from genenvs.core.task import DTYPES, SPLITS
 from genenvs.generators import bank, store
 from genenvs.generators.denoiser import Denoiser, load
@@ -132,7 +133,7 @@ def _write(path: Path, solution: Tensor, key: bank.Key) -> None:
     # One entry of metadata, because safetensors writes several in random order.
     from safetensors.torch import save_file
 
-    with store.atomic(path) as temporary:
+    with making(path) as temporary:
         save_file(
             {"solution": solution.contiguous()},
             temporary,

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import torch
 
+from genenvs.core.files import sha256
 from genenvs.generators import store
 from genenvs.generators.schedule import NoiseSchedule, from_scheduler
 
@@ -147,7 +148,7 @@ def content_hash(paths: tuple[Path, ...]) -> str:
     """
     key = tuple((path.resolve(), path.stat().st_size, path.stat().st_mtime_ns) for path in paths)
     if key not in _hashes:
-        _hashes[key] = hashlib.sha256("".join(map(store.sha256, paths)).encode()).hexdigest()
+        _hashes[key] = hashlib.sha256("".join(map(sha256, paths)).encode()).hexdigest()
     return _hashes[key]
 
 

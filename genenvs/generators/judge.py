@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from genenvs.core.files import making, sha256
 from genenvs.generators import store
 
 
@@ -114,11 +115,11 @@ def save_judge(name: str, network: JudgeNetwork, architecture: Architecture, rea
 
     config, weights, features = files(name)
     store.write_json(config, asdict(architecture))
-    with store.atomic(weights) as temporary:
+    with making(weights) as temporary:
         save_file(
             {key: value.contiguous() for key, value in network.state_dict().items()}, temporary
         )
-    with store.atomic(features) as temporary, torch.no_grad():
+    with making(features) as temporary, torch.no_grad():
         save_file({"features": network.eval()(real)[1].contiguous()}, temporary)
     store.seal([config, weights, features], store.WEIGHTS)
 
@@ -136,7 +137,7 @@ def load_judge(name: str = "digits", device: str | torch.device = "cpu") -> Judg
     if not config.parent.is_dir():
         raise FileNotFoundError(f"no judge ships for {name!r}: {config.parent} does not exist")
     store.verify([config, weights, real], store.WEIGHTS)
-    digest, device = store.sha256(weights), torch.device(device)
+    digest, device = sha256(weights), torch.device(device)
     if (digest, device) not in _cache:
         values = json.loads(config.read_text(encoding="utf-8"))
         values = {key: tuple(v) if isinstance(v, list) else v for key, v in values.items()}

@@ -1,35 +1,17 @@
 """Where weights lie, how they are written, and how loading knows that they are the right ones."""
 
-import contextlib
-import hashlib
 import json
-import os
-from collections.abc import Iterator
 from pathlib import Path
 
-from genenvs.core.files import replacing
+from genenvs.core.files import making, sha256
 
 WEIGHTS = Path(__file__).parent / "weights"
 MANIFEST = "manifest.json"
 
 
-def sha256(path: Path) -> str:
-    """Return the hexadecimal SHA-256 of a file's bytes."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-@contextlib.contextmanager
-def atomic(path: Path) -> Iterator[Path]:
-    """`genenvs.core.files.replacing`, in a folder that is made where it is missing."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(path) as temporary:
-        yield temporary
-
-
 def write_json(path: Path, value: object) -> None:
     """Write `value` as indented JSON, atomically."""
-    with atomic(path) as temporary:
+    with making(path) as temporary:
         temporary.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")
 
 
@@ -69,11 +51,3 @@ def verify(paths: list[Path], root: Path = WEIGHTS) -> None:
                 f"{path} is not the file that was shipped: expected SHA-256 {expected} "
                 f"({size} bytes), got {found} ({path.stat().st_size} bytes); reinstall genenvs"
             )
-
-
-def cache_folder() -> Path:
-    """Return the user's cache folder: $GENENVS_CACHE, else $XDG_CACHE_HOME or ~/.cache/genenvs."""
-    if chosen := os.environ.get("GENENVS_CACHE"):
-        return Path(chosen).expanduser()
-    base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(base).expanduser() / "genenvs"

@@ -3,10 +3,11 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
-from genenvs.core.files import replacing
+from genenvs.core.files import cache_folder, making, replacing, sha256
 from tests.needs import MACHINE
 
 
@@ -87,3 +88,26 @@ def test_the_file_has_the_permissions_that_any_new_file_has(tmp_path):
         temporary.write_text("")
     modes = [(tmp_path / name).stat().st_mode for name in ("plain", "replaced")]
     assert modes[0] == modes[1]
+
+
+def test_a_missing_folder_is_made(tmp_path):
+    with making(tmp_path / "a" / "b" / "scores.json") as temporary:
+        temporary.write_text("new")
+    assert (tmp_path / "a" / "b" / "scores.json").read_text() == "new"
+
+
+def test_the_cache_is_where_the_environment_says(monkeypatch):
+    monkeypatch.setenv("GENENVS_CACHE", "~/mine")
+    assert cache_folder() == Path.home() / "mine"
+    monkeypatch.delenv("GENENVS_CACHE")
+    monkeypatch.setenv("XDG_CACHE_HOME", "/somewhere")
+    assert cache_folder() == Path("/somewhere/genenvs")
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    assert cache_folder() == Path.home() / ".cache" / "genenvs"
+
+
+def test_a_file_is_known_by_its_content(tmp_path):
+    (tmp_path / "a").write_bytes(b"abc")  # FIPS 180-2, appendix B.1
+    assert (
+        sha256(tmp_path / "a").startswith("ba7816bf8f01cfea") and len(sha256(tmp_path / "a")) == 64
+    )

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from genenvs.core.files import making, sha256
 from genenvs.generators import store
 from genenvs.generators.denoiser import load
 from genenvs.generators.schedule import from_scheduler
@@ -218,7 +219,7 @@ def test_one_changed_byte_of_a_shipped_file_is_found(shipped: Path, name: str) -
     path.write_bytes(content)
     with pytest.raises(ValueError, match="not the file that was shipped") as caught:
         load("digits")
-    for part in (str(path), expected, store.sha256(path)):
+    for part in (str(path), expected, sha256(path)):
         assert part in str(caught.value)
 
 
@@ -241,7 +242,7 @@ def test_a_missing_shipped_file_is_named(shipped: Path) -> None:
 def test_an_interrupted_write_leaves_what_was_there(tmp_path: Path) -> None:
     path = tmp_path / "file.json"
     store.write_json(path, {"kept": True})
-    with pytest.raises(KeyboardInterrupt), store.atomic(path) as temporary:
+    with pytest.raises(KeyboardInterrupt), making(path) as temporary:
         temporary.write_text("half")
         raise KeyboardInterrupt
     assert json.loads(path.read_text()) == {"kept": True}

@@ -18,7 +18,8 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from genenvs.generators.store import WEIGHTS, atomic, seal, write_json
+from genenvs.core.files import making
+from genenvs.generators.store import WEIGHTS, seal, write_json
 from genenvs.generators.training.digits_data import jitter, load_split
 
 
@@ -204,7 +205,7 @@ def save(unet: Any, scheduler: Any, record: dict, folder: Path) -> list[Path]:
     }
     for path, value in configs.items():
         write_json(path, value)
-    with atomic(weights) as temporary:
+    with making(weights) as temporary:
         state = {name: tensor.contiguous() for name, tensor in unet.state_dict().items()}
         save_file(state, temporary, metadata={"format": "pt"})
     write_json(folder / "training.json", record)

@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from genenvs.core.files import making
 from genenvs.core.task import SPLITS
 from genenvs.generators import bank, store
 from genenvs.generators.denoiser import Denoiser, load
@@ -170,7 +171,7 @@ def picture(denoiser: Denoiser, path: Path, columns: int = 12, scale: int = 6) -
     image = Image.fromarray(whole).resize(
         (whole.shape[1] * scale, 90 * scale), Image.Resampling.NEAREST
     )
-    with store.atomic(path) as temporary:
+    with making(path) as temporary:
         image.save(temporary, format="PNG")
 
 
