@@ -112,30 +112,36 @@ def edge_keys(faces: Tensor) -> Tensor:
     return key.where((faces >= 0).all(-1, keepdim=True), -1)
 
 
-def face_components(faces: Tensor) -> Components:
+def face_components(faces: Tensor, crowded: bool = False) -> Components:
     """Label the pieces of meshes: faces that hang together by edges of exactly two faces.
 
     Solids that touch along an edge, which then has four faces, are two pieces.
 
     Args:
         faces: int64 [B, F, 3], welded, -1 for padding.
+        crowded: whether edges of three faces and more join theirs too.
 
     Returns:
         Components with labels [B, F], numbered by their first face, 0 for padding.
     """
     rows, count = faces.shape[:2]
-    edges = edge_keys(faces).flatten(1)  # [B, 3F]
-    order = edges.argsort(dim=1, stable=True)
-    found = edges.gather(1, order)
-    second = _run_starts(found) == _positions(found) - 1
-    pair = (second & (found >= 0) & ~_repeats(found, 1)).nonzero(as_tuple=True)
-    one, other = (order[pair[0], pair[1] - back] // 3 + pair[0] * count for back in (1, 0))
+    keys = edge_keys(faces).flatten(1)  # [B, 3F]
+    order = keys.argsort(dim=1, stable=True)
+    found = keys.gather(1, order)
+    start = _run_starts(found)
+    joins = torch.ones_like(start, dtype=torch.bool)
+    if not crowded:
+        last = ~_repeats(found, 1)
+        pair = (start == _positions(found) - 1) & last  # at the second of two
+        joins = torch.zeros_like(start).scatter_reduce_(1, start, pair.long(), "amax").bool()
+        joins = joins.gather(1, start)
+    edge = torch.empty_like(order).scatter_(1, order, start)  # one id for all uses of an edge
+    joins = torch.empty_like(joins).scatter_(1, order, joins)
 
     def lowest(label: Tensor) -> Tensor:
-        flat, lower = label.flatten(), label.flatten().clone()
-        both = torch.minimum(flat[one], flat[other])
-        lower.scatter_reduce_(0, one, both, "amin").scatter_reduce_(0, other, both, "amin")
-        return lower.view(rows, count)
+        own = label.repeat_interleave(3, 1)
+        shared = own.scatter_reduce(1, edge, own, "amin", include_self=False).gather(1, edge)
+        return torch.where(joins, shared, own).view(rows, count, 3).amin(2)
 
     return spread((faces >= 0).all(-1), lowest)
 

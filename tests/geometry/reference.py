@@ -130,3 +130,11 @@ def face_components(faces: np.ndarray) -> list[int]:
 
 def nearest(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     return np.array([min(float(np.linalg.norm(p - q)) for q in second) for p in first])
+
+
+def solid_angle(triangles: np.ndarray, point: np.ndarray) -> float:
+    """What triangles [F, 3, 3] cover of the view from a point: 4 pi inside, 0 outside."""
+    a, b, c = np.moveaxis(triangles - point, 1, 0)
+    la, lb, lc = (np.linalg.norm(x, axis=1) for x in (a, b, c))
+    below = la * lb * lc + (a * b).sum(1) * lc + (b * c).sum(1) * la + (c * a).sum(1) * lb
+    return float(2 * np.arctan2((a * np.cross(b, c)).sum(1), below).sum())
