@@ -7,6 +7,7 @@
     ci-wheel   build the wheel, look inside, and play every environment from it elsewhere
     ci-rllib   laws and core with RLlib and the old Gymnasium that it pins, elsewhere
     ci-zoo     test rl-baselines3-zoo, elsewhere
+    ci-open3d  test geometry with open3d, elsewhere; needs the system library libusb-1.0
 
 Everything after the target goes to the program that it runs: `python dev.py test -k random`.
 The first run makes `.venv` beside this file and installs into it what constraints.txt pins.
@@ -50,6 +51,7 @@ APART = {
         ),
     ),
     "zoo": (("dev", "zoo"), ("tests/interop/test_zoo.py",)),
+    "open3d": (("dev", "open3d", "shapes"), ("tests/geometry",)),
 }
 MOST_WORKERS = 8  # each test process holds its own PyTorch, some 0.5 GB
 
@@ -311,6 +313,10 @@ def ci_zoo(arguments: list) -> int:
     return test_apart("zoo", arguments)
 
 
+def ci_open3d(arguments: list) -> int:
+    return test_apart("open3d", arguments)
+
+
 TARGETS = {
     "demo": demo,
     "test": test,
@@ -319,6 +325,7 @@ TARGETS = {
     "ci-wheel": ci_wheel,
     "ci-rllib": ci_rllib,
     "ci-zoo": ci_zoo,
+    "ci-open3d": ci_open3d,
 }
 
 

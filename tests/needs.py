@@ -9,8 +9,8 @@ from types import ModuleType
 
 import pytest
 
-# Extras that `all` leaves out; a target of dev.py alone, ci-rllib or ci-zoo, runs their tests.
-APART = frozenset({"rllib", "zoo"})
+# Extras that `all` leaves out; a target of dev.py alone, ci-rllib say, runs their tests.
+APART = frozenset({"open3d", "rllib", "zoo"})
 
 MACHINE = "this machine has no "
 SLOW = "slow: run with --slow"

@@ -3,9 +3,9 @@
 Along every column of centres the surface is crossed some number of times; between the first and the
 second crossing, the third and the fourth, and so on, is the inside. That holds for one closed
 surface. Files often consist of several that reach into each other, where two crossings in a row
-enter and the count over all comes out wrong (ten overlapping boxes: 0.191 for a volume of 0.220).
-So crossings are paired within each part, and parts are added up: solid is what at least one holds.
-A part that faces inwards and lies in the solid of the others is a cavity and taken away from them.
+enter and the count over all comes out wrong. So crossings are paired within each part, and parts
+are added up: solid is what at least one holds. A part that faces inwards and lies in the solid of
+the others is a cavity and taken away from them.
 """
 
 from typing import NamedTuple
@@ -45,6 +45,23 @@ class Crossings(NamedTuple):
     line: Tensor
     face: Tensor
     height: Tensor
+
+
+def unit_cube(vertices: Tensor, fill: float = 1.0) -> Tensor:
+    """Move and scale a mesh into the unit cube.
+
+    Args:
+        vertices: float32 [V, 3].
+        fill: length of the longest side of the bounding box, whose centre goes to the cube's.
+
+    Raises:
+        ValueError: all vertices lie in one place.
+    """
+    low, high = vertices.double().amin(0), vertices.double().amax(0)
+    side = (high - low).amax()
+    if side <= 0:
+        raise ValueError("all vertices lie in one place")
+    return ((vertices - (low + high) / 2) * (fill / side) + 0.5).float()
 
 
 def parts(vertices: Tensor, faces: Tensor) -> Parts:
@@ -102,7 +119,11 @@ def voxelise(vertices: Tensor, faces: Tensor, size: int) -> Tensor:
     Raises:
         ValueError: a part is not closed.
     """
-    found = parts(vertices, faces)
+    return fill(vertices, faces, size, parts(vertices, faces))[0]
+
+
+def fill(vertices: Tensor, faces: Tensor, size: int, found: Parts) -> tuple[Tensor, Tensor]:
+    """Return what `voxelise` does, and which parts are cavities: bool [P]."""
     if not bool(found.closed.all()):
         raise ValueError(
             f"{int((~found.closed).sum())} of {len(found.closed)} parts of the mesh are not closed"
@@ -114,16 +135,17 @@ def voxelise(vertices: Tensor, faces: Tensor, size: int) -> Tensor:
     order = order[(part * size**2 + crossings.line)[order].argsort(stable=True)]
     level = crossings.height[order].ceil().long().clamp(0, size).view(-1, 2)
     column, owner = crossings.line[order].view(-1, 2)[:, 0], part[order].view(-1, 2)[:, 0]
-    weight = torch.where(found.inward[owner], 0, 1)
-    solid = _stack(column, level, weight, size) > 0
-    if bool(found.inward.any()):
+    solid = _stack(column, level, torch.where(found.inward[owner], 0, 1), size) > 0
+    cavity = found.inward
+    if bool(cavity.any()):
         below = torch.nn.functional.pad(solid.cumsum(1), (1, 0))  # [size^2, size + 1]
         held = below[column, level[:, 1]] - below[column, level[:, 0]]
-        bare = torch.zeros_like(found.closed, dtype=torch.int64)
-        bare.index_add_(0, owner, level[:, 1] - level[:, 0] - held)
-        cavity = found.inward & (bare == 0)
+        own, others = torch.zeros(2, len(cavity), dtype=torch.int64, device=solid.device)
+        own.index_add_(0, owner, level[:, 1] - level[:, 0])
+        others.index_add_(0, owner, held)
+        cavity = cavity & (own > 0) & (own == others)
         solid = _stack(column, level, torch.where(cavity[owner], -1, 1), size) > 0
-    return solid.view(size, size, size)
+    return solid.view(size, size, size), cavity
 
 
 def _stack(column: Tensor, level: Tensor, weight: Tensor, size: int) -> Tensor:

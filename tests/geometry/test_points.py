@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from genenvs.geometry import meshes, points
 from tests.geometry import reference, samples, shapes
-from tests.needs import needs_device
+from tests.needs import needs, needs_device
 
 
 def clouds(seed: int, *sizes: int, rows: int = 2) -> list[torch.Tensor]:
@@ -131,6 +131,23 @@ def test_a_face_without_area_has_no_points():
     for nothing in (faces[:, :1], faces[:, :0], faces[:, 3:]):
         with pytest.raises(ValueError, match="without area"):
             points.sample(vertices, nothing, torch.tensor([0]), 5)
+
+
+@needs("open3d", extra="open3d")
+def test_open3d_takes_the_sum_of_unsquared_means_and_gives_its_f_score_in_percent():
+    import open3d
+
+    first, second = clouds(0, 200, 300, rows=1)
+    metric, tau = open3d.t.geometry.Metric, 0.3
+    theirs = open3d.t.geometry.PointCloud(first[0].numpy()).compute_metrics(
+        open3d.t.geometry.PointCloud(second[0].numpy()),
+        [metric.ChamferDistance, metric.HausdorffDistance, metric.FScore],
+        open3d.t.geometry.MetricParameters([tau]),
+    )
+    chamfer = points.chamfer(first, second, squared=False, reduce="sum")
+    hausdorff = points.hausdorff(first, second, squared=False)
+    ours = torch.stack([chamfer, hausdorff, 100 * points.f_score(first, second, tau)])
+    torch.testing.assert_close(ours[:, 0], torch.from_numpy(theirs.numpy()).float())
 
 
 @needs_device("cuda")

@@ -188,7 +188,7 @@ def modules_of(texts: list[str]) -> set[str]:
         ("agents", [*PROJECT["dependencies"], *EXTRAS["agents"]]),
         ("benchmarks", [*PROJECT["dependencies"], *EXTRAS["agents"], *EXTRAS["benchmarks"]]),
         ("docs", [*PROJECT["dependencies"], "genenvs[torchrl,rllib]"]),
-        ("tests", [*PROJECT["dependencies"], "genenvs[all,rllib,zoo]"]),
+        ("tests", [*PROJECT["dependencies"], "genenvs[all,open3d,rllib,zoo]"]),
     ],
 )
 def test_whatever_is_imported_is_declared(folder: str, texts: list[str]) -> None:

@@ -1,0 +1,249 @@
+"""Meshes as files, and as targets: any obj, ply, stl or glb, or a folder of them, as voxels."""
+
+import hashlib
+import json
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from genenvs.core.files import cache_folder, making, sha256
+from genenvs.core.optional import require
+from genenvs.geometry.repair import repair
+from genenvs.geometry.voxelise import unit_cube, voxelise
+
+SUFFIXES = (".glb", ".obj", ".ply", ".stl")
+MOST_BYTES = 512 * 2**20
+MOST_FACES = 5_000_000
+RULE = 1  # rises whenever the same file could give other voxels, so that old caches are not read
+
+
+@dataclass(frozen=True)
+class Mesh:
+    """A file's mesh, all parts of it closed.
+
+    Attributes:
+        path: the file.
+        vertices: float32 [V, 3], in the file's own unit and place.
+        faces: int64 [F, 3].
+        notes: what was repaired, a sentence each.
+    """
+
+    path: Path
+    vertices: Tensor
+    faces: Tensor
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Voxels:
+    """A file's solid as voxels.
+
+    Attributes:
+        path: the file.
+        grid: bool [R, R, R], at least one voxel set.
+        notes: what was repaired, a sentence each.
+    """
+
+    path: Path
+    grid: Tensor
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Folder:
+    """What a folder holds.
+
+    Attributes:
+        good: by path, at least one.
+        bad: files that could not be used, each with the reason.
+    """
+
+    good: tuple[Voxels, ...]
+    bad: tuple[tuple[Path, str], ...]
+
+
+def read_mesh(path: str | Path) -> Mesh:
+    """Read and mend a mesh; several objects of one file are taken together, each in its place.
+
+    Args:
+        path: a file with one of `SUFFIXES`.
+
+    Raises:
+        ImportError: trimesh is missing; names the extra.
+        ValueError: names the file and says why it cannot be used: missing, unreadable, empty, huge,
+            not finite, or not closed beyond what can be mended safely.
+    """
+    path = Path(path)
+    _check_file(path)
+    vertices, faces = _load(path)
+    if not len(faces):
+        raise ValueError(f"{path} holds no faces")
+    if len(faces) > MOST_FACES:
+        raise ValueError(f"{path} has {len(faces)} faces, more than {MOST_FACES}; simplify it")
+    if int(faces.min()) < 0 or int(faces.max()) >= len(vertices):
+        raise ValueError(f"{path} has faces of vertices that it does not hold")
+    if not bool(torch.isfinite(vertices[faces]).all()):
+        raise ValueError(f"{path} has vertices that are not finite")
+    used, faces = torch.unique(faces, return_inverse=True)
+    try:
+        found = repair(vertices[used], faces)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
+    return Mesh(path, found.vertices, found.faces, found.notes)
+
+
+def write_mesh(path: str | Path, vertices: Tensor, faces: Tensor) -> None:
+    """Write a mesh in the format of the suffix, whole or not at all.
+
+    Args:
+        path: with one of `SUFFIXES`; its folder is made where it is missing.
+        vertices: float32 [V, 3].
+        faces: int64 [F, 3].
+
+    Raises:
+        ImportError: trimesh is missing; names the extra.
+        ValueError: another suffix.
+    """
+    path = Path(path)
+    _check_suffix(path)
+    trimesh = require("trimesh", "shapes")
+    mesh = trimesh.Trimesh(vertices.cpu().numpy(), faces.cpu().numpy(), process=False)
+    with making(path) as temporary:
+        mesh.export(temporary, file_type=path.suffix.lower()[1:])
+
+
+def read_voxels(path: str | Path, size: int, *, fill: float = 1.0, up: str = "z") -> Voxels:
+    """Read a mesh as voxels: normalised to the unit cube, solid where a centre is inside.
+
+    The result is kept in the cache folder under the file's content and these arguments, so that
+    every later reading, of a copy too, is one of a few kilobytes.
+
+    Args:
+        path: see `read_mesh`.
+        size: voxels a side.
+        fill: see `genenvs.geometry.voxelise.unit_cube`.
+        up: the file's axis that points upwards, "y" (glTF's convention) or "z" (ours).
+
+    Raises:
+        ImportError, ValueError: see `read_mesh`; or the solid is too thin for a single centre.
+    """
+    if up not in ("y", "z"):
+        raise ValueError(f"up must be 'y' or 'z'; got {up!r}")
+    path = Path(path)
+    _check_file(path)
+    try:
+        digest = sha256(path)
+    except OSError as error:
+        raise ValueError(f"{path} cannot be read: {error.strerror}") from error
+    key = json.dumps([RULE, digest, path.suffix.lower(), size, float(fill), up])
+    name = hashlib.sha256(key.encode()).hexdigest()[:32]
+    cached = cache_folder() / "voxels" / f"{name}.npz"
+    kept = _read_cache(cached, size)
+    if kept is None:
+        mesh = read_mesh(path)
+        vertices = mesh.vertices
+        if up == "y":
+            vertices = torch.stack([vertices[:, 0], -vertices[:, 2], vertices[:, 1]], 1)
+        kept = voxelise(unit_cube(vertices, fill), mesh.faces, size), mesh.notes
+        _write_cache(cached, *kept)
+    grid, notes = kept
+    if not bool(grid.any()):
+        raise ValueError(
+            f"{path} is too thin: no voxel centre of a {size}^3 grid lies inside; use a finer grid"
+        )
+    return Voxels(path, grid, notes)
+
+
+def read_folder(path: str | Path, size: int, *, fill: float = 1.0, up: str = "z") -> Folder:
+    """Read every mesh of a folder and of those in it, by path; or the one file that is named.
+
+    A file that cannot be used spoils nothing: it is listed with the reason.
+
+    Args:
+        path: a folder or a file.
+        size: see `read_voxels`, as are `fill` and `up`.
+
+    Raises:
+        ImportError: trimesh is missing; names the extra.
+        ValueError: no file can be used; names the first few with their reasons.
+    """
+    path = Path(path)
+    if not path.is_dir():
+        return Folder((read_voxels(path, size, fill=fill, up=up),), ())
+    files = sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
+    if not files:
+        raise ValueError(f"{path} holds no {', '.join(SUFFIXES)} file")
+    good, bad = [], []
+    for file in files:
+        try:
+            good.append(read_voxels(file, size, fill=fill, up=up))
+        except ValueError as error:
+            bad.append((file, str(error)))
+    if not good:
+        reasons = "; ".join(reason for _, reason in bad[:3])
+        more = f"; and {len(bad) - 3} more" if len(bad) > 3 else ""
+        raise ValueError(f"no file of {path} can be used: {reasons}{more}")
+    return Folder(tuple(good), tuple(bad))
+
+
+def _check_suffix(path: Path) -> None:
+    if path.suffix.lower() not in SUFFIXES:
+        raise ValueError(f"{path} must end in one of {', '.join(SUFFIXES)}")
+
+
+def _check_file(path: Path) -> None:
+    _check_suffix(path)
+    if not path.is_file():
+        raise ValueError(f"{path} " + ("is not a file" if path.exists() else "does not exist"))
+    size = path.stat().st_size
+    if size == 0:
+        raise ValueError(f"{path} is empty")
+    if size > MOST_BYTES:
+        raise ValueError(f"{path} has {size} bytes, more than {MOST_BYTES}; simplify it")
+
+
+def _load(path: Path) -> tuple[Tensor, Tensor]:
+    """Vertices float32 [V, 3] and faces int64 [F, 3] of all objects of a file."""
+    trimesh = require("trimesh", "shapes")
+    try:
+        # Nothing is merged or dropped unseen: that is for `repair`, which says so.
+        scene = trimesh.load_scene(path, process=False, skip_materials=True)
+        meshes = [x for x in scene.dump() if isinstance(x, trimesh.Trimesh)]
+    except Exception as error:  # of a damaged file a parser can raise anything
+        raise ValueError(f"{path} cannot be read ({type(error).__name__}: {error})") from error
+    return together([(torch.tensor(m.vertices).float(), torch.tensor(m.faces)) for m in meshes])
+
+
+def together(meshes: Sequence[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
+    """One mesh of several, no vertex shared: float32 [V, 3] and int64 [F, 3]."""
+    start, vertices, faces = 0, [torch.zeros(0, 3)], [torch.zeros(0, 3, dtype=torch.int64)]
+    for some, triangles in meshes:
+        vertices.append(some)
+        faces.append(triangles.long() + start)
+        start += len(some)
+    return torch.cat(vertices), torch.cat(faces)
+
+
+def _read_cache(path: Path, size: int) -> tuple[Tensor, tuple[str, ...]] | None:
+    """What `_write_cache` wrote; None where there is nothing or it is damaged."""
+    try:
+        with np.load(path, allow_pickle=False) as kept:
+            bits, notes = kept["bits"], json.loads(str(kept["notes"]))
+        grid = np.unpackbits(bits, count=size**3).astype(bool).reshape(size, size, size)
+        return torch.from_numpy(grid), tuple(notes)
+    except Exception:  # a damaged archive raises whatever its first wrong byte leads to
+        return None
+
+
+def _write_cache(path: Path, grid: Tensor, notes: tuple[str, ...]) -> None:
+    try:
+        with making(path) as temporary, temporary.open("wb") as file:
+            bits = np.packbits(grid.cpu().numpy())
+            np.savez_compressed(file, bits=bits, notes=np.array(json.dumps(notes)))
+    except OSError as error:
+        warnings.warn(f"voxels are not kept, {path} cannot be written: {error}", stacklevel=3)
