@@ -32,17 +32,18 @@ from . import checkpoint
 from .actor_critic import a2c_loss
 from .agent import EVERYTHING
 from .fleet import Fleet, Line
-from .networks import ActorCritic, NetworkConfig
+from .networks import ActorCritic
 from .play import Episodes, Player
 from .problem import Problem
 from .run import Run, seed_everything
+from .torch_agent import LearnConfig, best_actions
 
 REPORT = 0.25  # seconds between two reports of a worker
 LATE = 30.0  # seconds for the last rollouts; a worker that hangs is then terminated
 
 
 @dataclass
-class Config(NetworkConfig):
+class Config(LearnConfig):
     """Defaults are those of `actor_critic`, which are Stable-Baselines3's for A2C."""
 
     workers: Annotated[int, Ge(1)] = 2
@@ -51,21 +52,11 @@ class Config(NetworkConfig):
     """Rows of each worker's batch."""
     n_steps: Annotated[int, Ge(1)] = 5
     """Steps that each row plays between two updates."""
-    learning_rate: Annotated[float, Gt(0)] = 7e-4
-    anneal: bool = False
-    """Lower the learning rate linearly to zero, over the steps of all workers."""
     alpha: Annotated[float, Ge(0), Le(1)] = 0.99
     """Decay of RMSProp's moving average."""
     eps: Annotated[float, Gt(0)] = 1e-5
     """Added to the root of RMSProp's moving average."""
-    max_grad_norm: Annotated[float, Gt(0)] = 0.5
-    """Longer gradients are scaled down to this norm."""
-    gamma: Annotated[float, Ge(0), Le(1)] = 0.99
-    """Discount."""
     value_coef: Annotated[float, Gt(0)] = 0.5
-    entropy_coef: Annotated[float, Ge(0)] = 0.0
-    reward_scale: Annotated[float, Gt(0)] = 1.0
-    """Factor on rewards while learning; reported returns are without."""
     restarts: Annotated[int, Ge(0)] = 3
     """How often each worker that died is started again before the run ends."""
 
@@ -131,6 +122,10 @@ class A3C:
         """
         self.problem, self.config = problem, config
         self.model = ActorCritic(*problem.spaces, config).to(problem.device)
+        if buffers := [name for name, _ in self.model.named_buffers()]:
+            raise ValueError(
+                f"a3c shares parameters between its workers, not buffers; the network has {buffers}"
+            )
         if state is not None:
             self.model.load_state_dict(checkpoint.part(state, "model"))
         squares = None if state is None else state["squares"]
@@ -173,8 +168,7 @@ class A3C:
     @torch.no_grad()
     def act(self, observation: Any, info: dict[str, Any]) -> Tensor:
         """The most probable actions."""
-        policy = self.model.policy(observation, info.get("action_mask"))
-        return self.model.actions.to_env(policy.mode())
+        return best_actions(self.model, observation, info)
 
     def state(self) -> dict[str, Tensor]:
         """The shared weights and RMSProp's moving average, as they are at this moment."""

@@ -4,7 +4,6 @@ One file, because two could be of two moments; written beside the old one and re
 may be killed at any time. Nothing in it is ever unpickled.
 """
 
-import hashlib
 import json
 import os
 from collections.abc import Mapping
@@ -50,16 +49,12 @@ def load(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     try:
         with safe_open(str(path), "pt") as file:
             facts = json.loads((file.metadata() or {})["facts"])
+            if not isinstance(facts, dict):
+                raise ValueError("its facts are no table")
             names = list(file.keys())
             return {name: file.get_tensor(name) for name in names}, facts
     except (SafetensorError, KeyError, ValueError) as error:
         raise ValueError(f"{path} is no checkpoint of an agent: {error}") from error
-
-
-def sha256(path: Path) -> str:
-    """Of a file, in hexadecimal."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def part(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:

@@ -5,11 +5,14 @@ import dataclasses
 import difflib
 import os
 import sys
+import traceback
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
+from annotated_types import Ge, Gt
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from genenvs.cli.problems import Problem
@@ -18,6 +21,7 @@ from genenvs.core.optional import require
 from genenvs.core.registry import scores
 
 from . import configs, evaluation, grading
+from .folder import ROOT
 from .registry import BUILT_IN, find
 from .run import RECORD, read_json, write_json
 from .training import load, train
@@ -31,6 +35,7 @@ HELP = """Train and score agents on any environment of Gymnasium.
 
 `train --agent NAME --help` shows an agent's own flags. docs/agents.md explains all of it.
 """
+LIMIT = 600.0  # seconds for each of several folders
 KEPT = (
     "agent",
     "env",
@@ -67,7 +72,7 @@ class Train:
     """Go on with the run in --out, if there is one."""
     tensorboard: bool = True
     """Write events for TensorBoard."""
-    episodes: int = 256
+    episodes: Annotated[int, Ge(0)] = 256
     """Of the evaluation at the end; 0: none."""
     split: Literal["train", "validation", "test"] = "validation"
     """That the evaluation plays."""
@@ -83,7 +88,7 @@ class Evaluate:
 
     folders: tuple[Path, ...]
     """What `train` wrote."""
-    episodes: int | None = None
+    episodes: Annotated[int, Ge(1)] | None = None
     """Of each seed; by default the whole split where it is finite, else 1,000."""
     split: Literal["train", "validation", "test"] = "test"
     """That is played."""
@@ -93,16 +98,16 @@ class Evaluate:
     """Score on this id with its registered arguments, whatever the folder says."""
     csv: Path | None = None
     """Write a row for each folder."""
-    timeout: float | None = None
-    """Seconds after which a folder has failed."""
-    jobs: int = 1
+    timeout: Annotated[float, Gt(0)] | None = None
+    """Seconds after which a folder has failed; several folders: 600 unless told."""
+    jobs: Annotated[int, Ge(1)] = 1
     """Folders at a time."""
     video: bool = False
     """Film the best, median and worst episode."""
     trust_code: bool = False
     """Run code that a folder brings: agents, networks and rewards named as module:attribute."""
     json: Path | None = None
-    """Write what was found to this file, not into the folder."""
+    """Write what was found to this file, not into the folder; of one folder."""
     quiet: bool = False
     """No progress bar."""
 
@@ -150,10 +155,11 @@ def run_train(arguments: list[str]) -> int:
             split=settings.split,
             progress=not settings.quiet,
         )
+    console().print(_summary(trained, found))  # before anything that can still fail
+    if found is not None:
         write_json(settings.out / "evaluation.json", found.record() | evaluation.facts(trained))
         if settings.video:
             evaluation.film(trained, found.evaluation, settings.out, settings.split)
-    console().print(_summary(trained, found))
     return 0
 
 
@@ -197,6 +203,7 @@ def parse_train(arguments: list[str]) -> tuple[Train, Any, dict[str, Any]]:
     )
     if name is None:  # tyro has told that --agent is missing, unless it stands there as --agent=
         raise ValueError("name an agent with --agent")
+    configs.check(parsed.settings)
     config = configs.make(kind.Config, dataclasses.asdict(parsed.own), "flags")
     given = read_arguments(parsed.settings.arg) if parsed.settings.arg else {}
     return parsed.settings, config, given or dict(kept.get("arguments", {}))
@@ -219,7 +226,8 @@ def _command(kind: type, markers: dict[str, Any], kept: dict[str, Any]) -> type:
 
 def _summary(trained: Any, found: evaluation.Scored | None) -> Table:
     """The table at the end of a run."""
-    table = Table(title=f"{trained.name} on {trained.problem.env}", show_header=False)
+    title = escape(f"{trained.name} on {trained.problem.env}")
+    table = Table(title=title, show_header=False)
     table.add_row("steps", f"{trained.steps:,} in {trained.seconds:.1f} s")
     last = next((row["return"] for row in reversed(trained.curve) if "return" in row), None)
     table.add_row("return while training", "no episode ended" if last is None else f"{last:.4g}")
@@ -227,7 +235,7 @@ def _summary(trained: Any, found: evaluation.Scored | None) -> Table:
         table.add_section()
         count, split = found.score.count, found.evaluation.split
         played = f"{count} episodes" + (f" of the {split} split" if split else "")
-        table.add_row(f"{found.evaluation.score}, {played}", str(found.score))
+        table.add_row(f"{found.evaluation.score}, {played}", escape(str(found.score)))
         measured = scores(found.env) if found.evaluation.arguments is not None else None
         if measured is not None:
             for each in ("random", "reference"):
@@ -235,7 +243,7 @@ def _summary(trained: Any, found: evaluation.Scored | None) -> Table:
         if found.normalised is not None:
             table.add_row("normalised (0 random, 1 reference)", f"{found.normalised:.3f}")
     table.add_section()
-    table.add_row("kept in", str(trained.folder))
+    table.add_row("kept in", escape(str(trained.folder)))
     return table
 
 
@@ -249,13 +257,19 @@ def run_evaluate(arguments: list[str]) -> int:
     options = tyro.cli(
         command, prog="python -m agents evaluate", args=arguments, description=Evaluate.__doc__
     )
+    configs.check(options)
     if not options.folders:
         raise ValueError("name at least one folder that `python -m agents train` wrote")
+    for target in (options.csv, options.json):
+        if target is not None and not target.absolute().parent.is_dir():
+            raise ValueError(f"{target} cannot be written: there is no folder {target.parent}")
     if options.seeds is not None:
         evaluation.read_seeds(options.seeds)  # said once, not by every folder
     if len(options.folders) == 1 and options.csv is None and options.timeout is None:
         return _evaluate_one(options.folders[0], options)
-    return _grade(options, arguments)
+    if options.json is not None:
+        raise ValueError("--json is of one folder without --csv and --timeout; use --csv")
+    return _grade(options)
 
 
 def _evaluate_one(folder: Path, options: Any) -> int:
@@ -267,16 +281,16 @@ def _evaluate_one(folder: Path, options: Any) -> int:
         seeds=(0,) if options.seeds is None else evaluation.read_seeds(options.seeds),
         progress=not options.quiet and options.json is None,
     )
+    if options.json is None:
+        console().print(_summary(trained, found))  # before anything that can still fail
     record = found.record() | evaluation.facts(trained)
     write_json(options.json or folder / "evaluation.json", record)
     if options.video:
         evaluation.film(trained, found.evaluation, folder, options.split)
-    if options.json is None:
-        console().print(_summary(trained, found))
     return 0
 
 
-def _grade(options: Any, arguments: Sequence[str]) -> int:
+def _grade(options: Any) -> int:
     passed: list[str] = ["--split", options.split]
     passed += [] if options.episodes is None else ["--episodes", str(options.episodes)]
     passed += [] if options.seeds is None else ["--seeds", str(options.seeds.resolve())]
@@ -285,7 +299,8 @@ def _grade(options: Any, arguments: Sequence[str]) -> int:
     passed += ["--video"] if options.video else []
     from tqdm import tqdm
 
-    graded = grading.grade(options.folders, passed, options.timeout, options.jobs)
+    limit = options.timeout or LIMIT
+    graded = grading.grade(options.folders, passed, limit, options.jobs)
     rows = list(
         tqdm(graded, total=len(options.folders), unit="folder", disable=options.quiet or None)
     )
@@ -297,10 +312,9 @@ def _grade(options: Any, arguments: Sequence[str]) -> int:
             f"{row['mean']:.4g} [{row['low']:.4g}, {row['high']:.4g}]" if "mean" in row else ""
         )
         share = row.get("normalised")
-        table.add_row(
-            row["folder"], row.get("agent", ""), row.get("env", ""), interval,
-            "" if share is None else f"{share:.3f}", row.get("reason", ""),
-        )  # fmt: skip
+        cells = (row["folder"], row.get("agent", ""), row.get("env", ""), interval,
+                 "" if share is None else f"{share:.3f}", row.get("reason", ""))  # fmt: skip
+        table.add_row(*(escape(str(cell)) for cell in cells))
     console().print(table)
     return 1 if any(row["status"] == "failed" for row in rows) else 0
 
@@ -331,28 +345,37 @@ def console() -> Console:
     return made
 
 
-def report(error: BaseException) -> str:
-    """An error in one sentence."""
-    return str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
-
-
 def guarded(arguments: Sequence[str]) -> int:
     """`main`, with errors as one sentence on stderr; GENENVS_DEBUG=1 shows where they arose."""
+    import gymnasium as gym
+
+    training = list(arguments[:1]) == ["train"]
     try:
         return main(arguments)
     except KeyboardInterrupt:
-        print("\nagents: stopped; --resume goes on from the last checkpoint", file=sys.stderr)
+        hint = "; --resume goes on from the last checkpoint" if training else ""
+        print(f"\nagents: stopped{hint}", file=sys.stderr)
         return 130
-    except OSError as error:
+    except Exception as error:
         if os.environ.get("GENENVS_DEBUG"):
             raise
-        print(
-            f"agents: {error}; what was saved before is intact, --resume goes on from there",
-            file=sys.stderr,
-        )
-        return 1
-    except (ValueError, TypeError, KeyError, ImportError, RuntimeError, Problem) as error:
-        if os.environ.get("GENENVS_DEBUG"):
-            raise
-        print(f"agents: {report(error)}", file=sys.stderr)
-        return 2 if isinstance(error, ValueError | TypeError | KeyError | Problem) else 1
+        ours = (ValueError, TypeError, OSError, ImportError, RuntimeError, Problem, MemoryError)
+        if not isinstance(error, (*ours, gym.error.Error)) or _of_user(error):
+            traceback.print_exc()
+            return 1
+        text = str(error) or type(error).__name__
+        if isinstance(error, OSError) and training:
+            text += "; what was saved before is intact, --resume goes on from there"
+        print(f"agents: {text}", file=sys.stderr)
+        return 2 if isinstance(error, ValueError | TypeError | Problem) else 1
+
+
+def _of_user(error: BaseException) -> bool:
+    """Whether an error arose in a module of neither ours nor an installed library."""
+    frames = traceback.extract_tb(error.__traceback__)
+    last = Path(frames[-1].filename).resolve() if frames else ROOT
+    return not (last.is_relative_to(ROOT) or "site-packages" in last.parts or _standard(last))
+
+
+def _standard(path: Path) -> bool:
+    return path.is_relative_to(Path(os.__file__).resolve().parent) or "<" in path.name

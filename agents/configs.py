@@ -32,7 +32,7 @@ def make(kind: type, values: Mapping[str, Any], source: str = "config") -> Any:
                 f"{source}: {kind.__qualname__} has no field {key!r}{hint};"
                 f" known are {', '.join(names)}"
             )
-    usual = {k: v for k, v in dataclasses.asdict(kind()).items()}
+    usual = {} if set(values) == set(names) else dataclasses.asdict(kind())
     try:
         return pydantic.TypeAdapter(kind).validate_python(usual | dict(values))
     except pydantic.ValidationError as error:
@@ -41,6 +41,15 @@ def make(kind: type, values: Mapping[str, Any], source: str = "config") -> Any:
             for e in error.errors()
         )
         raise ValueError(f"{source}: {said}") from error
+
+
+def check(settings: Any) -> None:
+    """Have the fields of a dataclass the types and ranges that it declares?
+
+    Raises:
+        ValueError: one has not; says which.
+    """
+    make(type(settings), dataclasses.asdict(settings), "flags")
 
 
 def read_yaml(path: Path) -> dict[str, Any]:

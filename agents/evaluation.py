@@ -11,7 +11,7 @@ from gymnasium.vector import AutoresetMode
 
 import genenvs
 from genenvs.core.evaluate import Evaluation, Interval
-from genenvs.core.files import replacing
+from genenvs.core.files import replacing, sha256
 from genenvs.core.registry import normalise, scores
 
 from . import checkpoint
@@ -82,6 +82,11 @@ def score(
         ValueError: a wrong argument.
     """
     problem = trained.problem
+    if episodes is not None and episodes < 1:
+        raise ValueError(f"episodes must be at least 1; got {episodes}")
+    if not problem.native and len(seeds) > 1:
+        # Their episodes are seeds that follow each other: those of neighbours would be the same.
+        seeds = [int(np.random.SeedSequence(s).generate_state(1)[0] >> 1) for s in seeds]
     rows = ROWS if episodes is None else min(ROWS, episodes)
     more: dict[str, Any] = {"split": split, "keep_final": True} if problem.native else {}
     envs = problem.make(rows, **more)
@@ -133,6 +138,8 @@ def film(trained: Trained, found: Evaluation, folder: Path, split: str = "test")
     values = found.episodes[found.score if found.score in found.episodes else "return"]
     order = np.argsort(values, kind="stable")
     places = {"best": order[-1], "median": order[len(order) // 2], "worst": order[0]}
+    if (folder / FILMS).is_symlink():
+        raise ValueError(f"{folder / FILMS} is a link: films are written into folders alone")
     (folder / FILMS).mkdir(exist_ok=True)
     written = []
     for name, place in places.items():
@@ -190,8 +197,11 @@ def read_seeds(path: Path) -> list[int]:
         if text and not text.isdecimal():
             raise ValueError(f"{path}:{number} must be a whole number >= 0; got {text!r}")
         seeds += [int(text)] if text else []
-    if not seeds:
-        raise ValueError(f"{path} holds no seed")
+    if not seeds or len(set(seeds)) < len(seeds):
+        raise ValueError(
+            f"{path} must hold seeds, each once; got {len(seeds)}, "
+            f"{len(set(seeds))} of them different"
+        )
     return seeds
 
 
@@ -202,5 +212,5 @@ def facts(trained: Trained) -> dict[str, Any]:
         "agent": trained.name,
         "steps": trained.steps,
         "seconds": round(trained.seconds, 1),
-        "sha256": checkpoint.sha256(trained.folder / checkpoint.NAME),
+        "sha256": sha256(trained.folder / checkpoint.NAME),
     }

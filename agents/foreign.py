@@ -62,13 +62,18 @@ class ToTorch(VectorWrapper[Any, Any, Any, Any, Any]):
     def _info(self, info: Mapping[str, Any]) -> dict[str, Any]:
         kept: dict[str, Any] = {}
         if "action_mask" in info:
-            mask = info["action_mask"]
-            mask = np.stack(list(mask)) if mask.dtype == object else mask
-            kept["action_mask"] = self._tensors(mask.astype(bool))
+            rows = [_flat_mask(row) for row in info["action_mask"]]
+            kept["action_mask"] = self._tensors(np.stack(rows))
         if "final_obs" in info:
             kept["final_obs"] = self._tensors(_stacked(info["final_obs"]))
             kept["_final_obs"] = self._tensors(info["_final_obs"])
         return kept
+
+
+def _flat_mask(mask: Any) -> np.ndarray:
+    """One row's mask in sb3-contrib's flat layout; Gymnasium's for MultiDiscrete is a tuple."""
+    parts = mask if isinstance(mask, tuple | list) else [mask]
+    return np.concatenate([np.asarray(part, dtype=bool).ravel() for part in parts])
 
 
 def _stacked(rows: np.ndarray) -> Any:

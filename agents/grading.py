@@ -9,12 +9,13 @@ import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from genenvs.core.files import replacing
 
-from .training import ROOT
+from .folder import ROOT
 
 COLUMNS = (
     "folder", "status", "agent", "env", "split", "score", "mean", "low", "high", "normalised",
@@ -33,12 +34,24 @@ def grade(
         timeout: seconds after which a folder has failed.
         jobs: how many at a time.
     """
+    running: list[subprocess.Popen[str]] = []
     with ThreadPoolExecutor(jobs) as pool:
-        yield from pool.map(lambda folder: _one(folder, options, timeout), folders)
+        try:
+            yield from pool.map(lambda folder: _one(folder, options, timeout, running), folders)
+        except BaseException:  # Ctrl-C reaches this thread alone
+            pool.shutdown(wait=False, cancel_futures=True)
+            for process in running:
+                _kill(process)
+            raise
 
 
-def _one(folder: Path, options: Sequence[str], timeout: float | None) -> dict[str, Any]:
-    """Evaluate a folder in a process of its own, and never raise."""
+def _one(
+    folder: Path,
+    options: Sequence[str],
+    timeout: float | None,
+    running: "list[subprocess.Popen[str]]",
+) -> dict[str, Any]:
+    """Evaluate a folder in a process of its own; says why where that fails."""
     row: dict[str, Any] = {"folder": str(folder), "status": "failed"}
     with tempfile.TemporaryDirectory(prefix="agents-grade-") as scratch:
         out = Path(scratch) / "found.json"
@@ -47,21 +60,23 @@ def _one(folder: Path, options: Sequence[str], timeout: float | None) -> dict[st
         process = subprocess.Popen(
             [*command, *options, "--json", str(out)],
             cwd=scratch,  # nothing of the folder is on the path of modules
-            env=os.environ | {"PYTHONPATH": os.pathsep.join(p for p in paths if p)},
+            env=os.environ
+            | {"PYTHONPATH": os.pathsep.join(p for p in paths if p), "HF_HUB_OFFLINE": "1"},
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             text=True,
             errors="replace",
             start_new_session=True,  # what it starts is stopped with it
         )
+        running.append(process)
         try:
             _, said = process.communicate(timeout=timeout)
         except subprocess.TimeoutExpired:
             _kill(process)
+            process.communicate()
             return row | {"reason": f"took longer than {timeout:g} s"}
-        except BaseException:
-            _kill(process)
-            raise
+        finally:
+            running.remove(process)
         if process.returncode != 0 or not out.exists():
             lines = [line for line in said.splitlines() if line.strip()]
             reason = lines[-1] if lines else f"ended with code {process.returncode}"
@@ -74,10 +89,10 @@ def _one(folder: Path, options: Sequence[str], timeout: float | None) -> dict[st
 def _kill(process: "subprocess.Popen[str]") -> None:
     """A process and all that it started."""
     if os.name == "posix":
-        os.killpg(process.pid, signal.SIGKILL)
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
     else:
         process.kill()
-    process.communicate()
 
 
 def write_csv(path: Path, rows: Sequence[dict[str, Any]]) -> None:

@@ -40,8 +40,6 @@ class GRPOConfig(TorchConfig):
     """Initial states in a batch."""
     group_size: int = 8
     """Episodes from each of them; at least 2."""
-    num_envs: int = 0
-    """Not used: a batch has num_groups x group_size rows."""
     noise: Literal["fresh", "shared"] = "fresh"
     """Whether members of a group have noise of their own after the first state (Flow-GRPO), or
     share it (DanceGRPO) and differ by their actions alone."""
@@ -95,20 +93,21 @@ class GRPO(TorchAgent):
             )
         super().__init__(problem, config, state)
         self.reference = copy.deepcopy(self.model).requires_grad_(False)
+        self.batches = torch.zeros((), dtype=torch.int64)
         if state is not None:
             self.reference.load_state_dict(checkpoint.part(state, "reference"))
+            self.batches = state["batches"].clone()
 
     def learn(self, run: Run) -> None:
         """Alternate: play groups, take a few clipped steps on them."""
         config = self.config
         player = GroupPlayer(self.problem, config)
         run.attach(player)
-        batches = 0
         while run.going():
-            if config.reference and batches % config.reference == 0:
+            if config.reference and self.batches % config.reference == 0:
                 self.reference.load_state_dict(self.model.state_dict())
             groups = player.collect(self.model)
-            batches += 1
+            self.batches += 1
             run.advance(groups.steps)
             self.improve(run, groups)
 
@@ -141,7 +140,8 @@ class GRPO(TorchAgent):
 
     def state(self) -> dict[str, Tensor]:
         """Weights of policy and reference, and the optimiser's moments."""
-        return super().state() | checkpoint.under("reference", self.reference.state_dict())
+        reference = checkpoint.under("reference", self.reference.state_dict())
+        return super().state() | reference | {"batches": self.batches}
 
 
 def group_advantage(returns: Tensor, size: int, divide_by_std: bool) -> tuple[Tensor, Tensor]:
@@ -243,9 +243,10 @@ class GroupPlayer:
             discount *= self.config.gamma
             ended = terminated | truncated
             alive = alive & ~ended
-            if not bool(alive.any()):
+            some_alive, some_ended = torch.stack([alive.any(), ended.any()]).tolist()
+            if not some_alive:
                 break
-            if bool(ended.any()):
+            if some_ended:
                 # Rows that are over play on, unheeded, so that the batch keeps its shape.
                 observation, info = envs.reset(options={"reset_mask": ended})
         sums = torch.stack([undiscounted.sum(), lengths.sum()]).tolist()

@@ -3,11 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import import_module
-from typing import Any
+from typing import Annotated, Any
 
 import gymnasium as gym
 import numpy as np
 import torch
+from annotated_types import Ge
 from gymnasium import spaces
 from torch import Tensor, nn
 
@@ -22,7 +23,7 @@ Prepared = Tensor | dict[str, Tensor]
 class NetworkConfig:
     """What agents with a network of ours share."""
 
-    hidden: tuple[int, ...] = (64, 64)
+    hidden: tuple[Annotated[int, Ge(1)], ...] = (64, 64)
     """Widths of the hidden layers, of policy and value alike."""
     network: str = ""
     """`module:Class` of an encoder of yours in place of ours; docs/agents.md has the protocol."""
@@ -51,7 +52,10 @@ def prepare(observation: Any, space: gym.Space[Any]) -> Prepared:
         for name, inner in space.items():
             part = prepare(observation[name], inner)
             named = part if isinstance(part, dict) else {"": part}
-            flat |= {f"{name}.{key}".rstrip("."): value for key, value in named.items()}
+            named = {f"{name}.{key}" if key else name: value for key, value in named.items()}
+            if same := set(flat) & set(named):
+                raise TypeError(f"two observations would both be called {sorted(same)}: {space}")
+            flat |= named
         return flat
     if isinstance(space, spaces.Box):
         if not is_image(space):
@@ -154,7 +158,9 @@ def load_class(name: str, what: str) -> Any:
     Raises:
         ValueError: no such module or class.
     """
-    module, _, attribute = name.partition(":")
+    module, colon, attribute = name.partition(":")
+    if not (module and colon and attribute):  # nothing is imported for a name that is none
+        raise ValueError(f'{what} must be "module:Class"; got {name!r}')
     try:
         return getattr(import_module(module), attribute)
     except (AttributeError, ModuleNotFoundError, ValueError) as error:

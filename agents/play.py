@@ -65,6 +65,7 @@ class Player:
         self.problem, self.worker, self.reward_scale = problem, worker, reward_scale
         self.envs = RecordEpisodeStatistics(problem.make(num_envs))
         self._inner: Any = self.envs.unwrapped
+        self.spacing = problem.spacing(num_envs)
         self.actions = Actions(self.envs.single_action_space)
         self.observation: Any = None
         self.mask: Tensor | None = None
@@ -96,6 +97,7 @@ class Player:
         """Play `steps` steps in every row with samples of the policy."""
         rows: list[tuple[Any, ...]] = []
         after: dict[int, tuple[Tensor, Tensor]] = {}  # at truncations: rows, values there
+        model.eval()  # dropout and the like belong to learning
         for t in range(steps):
             observation, mask = self.observation, self.mask
             policy, value = model(observation, mask)
@@ -107,8 +109,10 @@ class Player:
             rows.append((observation, mask, action, log_prob, reward, terminated, ended, value))
         observations, masks, *columns = zip(*rows, strict=True)
         action, log_prob, reward, terminated, ended, value = map(torch.stack, columns)
+        last = model.value(self.observation)
+        model.train()
         # The value of a state reached is that of the next state acted in, but for what is cut off.
-        next_value = torch.cat([value[1:], model.value(self.observation)[None]])
+        next_value = torch.cat([value[1:], last[None]])
         for t, (cut, final) in after.items():
             next_value[t] = torch.where(cut, final, next_value[t])
         return Rollout(

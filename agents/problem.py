@@ -9,10 +9,13 @@ from typing import Any
 
 import gymnasium as gym
 import numpy as np
+import torch
 from gymnasium.vector import AutoresetMode, VectorEnv
 
 import genenvs
 
+UNKNOWN_LENGTH = 1_000  # steps of an episode, where its id does not say
+RESERVED = ("num_envs", "output", "device", "autoreset_mode", "keep_final", "render_mode")
 NATIVE = "genenvs.core.vector:TaskVectorEnv"  # vector entry point of every id of ours
 
 
@@ -48,7 +51,8 @@ class Problem:
             known = [*genenvs.ids(), *gym.registry]
             bare = self.env.partition("/")[2] or self.env
             near = difflib.get_close_matches(self.env, known, n=3, cutoff=0.5)
-            near += [i for i in known if i.partition("/")[2] == bare and i not in near]
+            near += [i for i in known if i.partition("/")[2] == bare]
+            near = list(dict.fromkeys(near))
             hint = f"; nearest: {', '.join(near)}" if near else ""
             why = "" if isinstance(error, gym.error.Error) else f" ({error})"
             raise ValueError(f"no environment {self.env!r}{why}{hint}") from error
@@ -62,6 +66,11 @@ class Problem:
     def spaces(self) -> tuple[gym.Space[Any], gym.Space[Any]]:
         """Observation and action space of one environment."""
         self.spec  # noqa: B018  an unknown id is told in words
+        kind = torch.device(self.device).type
+        if kind == "cuda" and not torch.cuda.is_available():
+            raise ValueError(f"device {self.device!r}: PyTorch finds no CUDA device here")
+        if reserved := sorted(set(RESERVED) & set(self.arguments)):
+            raise ValueError(f"{', '.join(reserved)}: set by the agent, not an argument to give")
         env = gym.make(self.env, **self.arguments)
         try:
             return env.observation_space, env.action_space
@@ -98,6 +107,14 @@ class Problem:
             **(dict(self.arguments) | more),
         )
         return ToTorch(envs, self.device)
+
+    def spacing(self, num_envs: int) -> int:
+        """Least steps between two checkpoints: other people's environments begin anew at each.
+
+        Ten of the longest episodes in every row; 0 for ours, which are saved as they are.
+        """
+        longest = self.spec.max_episode_steps or UNKNOWN_LENGTH
+        return 0 if self.native else 10 * longest * num_envs
 
     def env_seed(self, worker: int = 0, start: int = 0) -> int:
         """The seed of a batch: of each worker's, and of each fresh start, another.

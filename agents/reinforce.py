@@ -23,6 +23,8 @@ from .torch_agent import TorchAgent, TorchConfig
 class ReinforceConfig(TorchConfig):
     """The length of a rollout, and what all agents share."""
 
+    num_envs: Annotated[int, Ge(1)] = 16
+    """Rows of the batch."""
     n_steps: Annotated[int, Ge(1)] = 256
     """Steps of a rollout in each row; only episodes that end within it are learned from."""
     learning_rate: Annotated[float, Gt(0)] = 3e-3

@@ -29,7 +29,11 @@ class Diverged(RuntimeError):
 
 
 class Played(Protocol):
-    """Environments that a run saves with its agent: `agents.play.Player`, or what acts like it."""
+    """Environments that a run saves with its agent: `agents.play.Player`, or what acts like it.
+
+    Where beginning anew is all that a snapshot can do, `spacing` says how many steps should lie
+    between two checkpoints, so that episodes come to an end.
+    """
 
     def begin(self, start: int) -> None:
         """Start new episodes; `start` decides their seeds."""
@@ -80,6 +84,8 @@ class Run:
         self.steps = 0
         self.curve: list[dict[str, float]] = []
         self.seconds = 0.0
+        self._saved_at = 0  # steps at the last checkpoint
+        self._spacing = 0  # least steps between two, where a checkpoint ends episodes
         self._checkpoints = 0  # written so far; counts the starts of the random streams too
         self._losses: dict[str, list[float]] = {}
         self._played: Played | None = None
@@ -95,11 +101,15 @@ class Run:
     def attach(self, played: Played) -> None:
         """Have checkpoints keep these environments, and put them where the last one left them."""
         self._played = played
+        self._spacing = getattr(played, "spacing", 0)
+        # Environments may draw from the global streams when they begin, and before that.
+        seed_everything(self.seed, self._checkpoints)
         if self._checkpoints:
             played.restore(self._kept, self._checkpoints)
         else:
             played.begin(0)
         self._kept = {}
+        seed_everything(self.seed, self._checkpoints)
 
     @property
     def fraction(self) -> float:
@@ -112,8 +122,9 @@ class Run:
         over = self.steps >= self.total
         if self.steps > at and (over or self._row_of(self.steps) > self._row_of(int(at))):
             self._add_row()
-            due = self._row_of(self.steps) // ROWS_PER_CHECKPOINT
-            if over or due > self._row_of(int(at)) // ROWS_PER_CHECKPOINT:
+            tens = [self._row_of(steps) // ROWS_PER_CHECKPOINT for steps in (int(at), self.steps)]
+            due = tens[1] > tens[0]
+            if over or (due and self.steps - self._saved_at >= self._spacing):
                 self.save()
         return not over
 
@@ -163,6 +174,7 @@ class Run:
     def take_up(self, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
         """Go on from a checkpoint; before `start`."""
         self.steps, self.curve = facts["steps"], list(facts["curve"])
+        self._saved_at = self.steps
         self.seconds, self._checkpoints = facts["seconds"], facts["checkpoints"]
         self._kept = checkpoint.part(tensors, "envs")
         if self.folder is not None:
@@ -171,7 +183,9 @@ class Run:
     def save(self) -> None:
         """Write a checkpoint, and seed what follows it."""
         self._checkpoints += 1
+        self._saved_at = self.steps
         self.seconds = time.perf_counter() - self._clock
+        seed_everything(self.seed, self._checkpoints)
         envs = self._played.snapshot(self._checkpoints) if self._played is not None else {}
         if self.folder is not None:
             checkpoint.save(

@@ -42,6 +42,7 @@ class Rows(VecEnvWrapper):
         self.problem, self.model, self.reward_scale = problem, model, reward_scale
         self._inner: Any = venv
         self._ended = Episodes()
+        self.spacing = problem.spacing(self.num_envs)
 
     # --- what Stable-Baselines3 calls ---
 

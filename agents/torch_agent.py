@@ -16,15 +16,12 @@ from .run import Run
 
 
 @dataclass
-class TorchConfig(NetworkConfig):
+class LearnConfig(NetworkConfig):
     """What every agent of ours asks; each sets its own defaults."""
 
-    num_envs: Annotated[int, Ge(1)] = 16
-    """Rows of the batch."""
     learning_rate: Annotated[float, Gt(0)] = 7e-4
     anneal: bool = False
     """Lower the learning rate linearly to zero."""
-    optimizer: Literal["adam", "rmsprop"] = "adam"
     max_grad_norm: Annotated[float, Gt(0)] = 0.5
     """Longer gradients are scaled down to this norm."""
     gamma: Annotated[float, Ge(0), Le(1)] = 0.99
@@ -32,6 +29,23 @@ class TorchConfig(NetworkConfig):
     entropy_coef: Annotated[float, Ge(0)] = 0.0
     reward_scale: Annotated[float, Gt(0)] = 1.0
     """Factor on rewards while learning; reported returns are without."""
+
+
+@dataclass
+class TorchConfig(LearnConfig):
+    """Of those that learn in one process."""
+
+    optimizer: Literal["adam", "rmsprop"] = "adam"
+
+
+def best_actions(model: ActorCritic, observation: Any, info: dict[str, Any]) -> Tensor:
+    """The most probable actions of a policy, its dropout and the like switched off."""
+    model.eval()
+    try:
+        policy = model.policy(observation, info.get("action_mask"))
+        return model.actions.to_env(policy.mode())
+    finally:
+        model.train()
 
 
 class TorchAgent:
@@ -75,8 +89,7 @@ class TorchAgent:
     @torch.no_grad()
     def act(self, observation: Any, info: dict[str, Any]) -> Tensor:
         """The most probable actions."""
-        policy = self.model.policy(observation, info.get("action_mask"))
-        return self.model.actions.to_env(policy.mode())
+        return best_actions(self.model, observation, info)
 
     def state(self) -> dict[str, Tensor]:
         """Weights and the optimiser's moments."""

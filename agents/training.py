@@ -2,27 +2,21 @@
 
 import dataclasses
 import json
-import platform
-import shutil
-import subprocess
-import sys
 from collections.abc import Callable, Mapping
-from contextlib import suppress
-from importlib import metadata
+from contextlib import nullcontext, suppress
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from . import checkpoint, configs
+from . import folder as folders
 from .problem import Problem
-from .registry import BUILT_IN, find
-from .run import RECORD, Run, read_json, seed_everything, write_json
+from .registry import find
+from .run import RECORD, Run, seed_everything, write_json
 
-LIBRARIES = ("genenvs", "torch", "numpy", "gymnasium", "stable-baselines3", "sb3-contrib")
-ROOT = Path(__file__).resolve().parents[1]
 MAKING = 1 << 16  # a start of the random streams beside those of the checkpoints: for weights
-CODE = "code"  # where a folder keeps the modules of its user
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,6 +60,8 @@ def train(
 ) -> Trained:
     """Train an agent on an environment.
 
+    The global random streams of Python, numpy and torch are seeded by the run's seed, and stay so.
+
     Args:
         agent: a name of `python -m agents list`, or `module:Class`.
         env: an id.
@@ -106,35 +102,35 @@ def train(
         "threads": threads,
     }
     folder = None if out is None else Path(out)
-    kept = None if folder is None else _take(folder, record, resume)
-    if threads is not None:
-        torch.set_num_threads(threads)
-    run = Run(
-        seed, steps, folder, progress, tensorboard, f"{agent} {env.rpartition('/')[2]}", on_row
-    )
-    state = None
-    if kept is not None:
-        tensors, facts = kept
-        run.take_up(tensors, facts)
-        state = checkpoint.part(tensors, "agent")
-    seed_everything(seed, MAKING)
-    made = kind(problem, config, state)
-    if folder is not None and kept is None:
-        folder.mkdir(parents=True, exist_ok=True)
-        environment = {"environment_seed": problem.env_seed()}  # of the first worker's first row
-        write_json(folder / RECORD, record | environment | _circumstances())
-        _keep_code(folder, [agent, getattr(config, "network", "")])
-    try:
-        run.start(made)
-        if run.steps < steps:
-            made.learn(run)
-    except BaseException:
-        with suppress(OSError):  # what broke the run off is worth more than a picture
-            run.close()
-            _draw(run, agent, env)
-        raise
-    run.close()
-    _draw(run, agent, env)
+    with nullcontext() if folder is None else folders.claimed(folder):
+        kept = None if folder is None else folders.begun(folder, record, resume)
+        if threads is not None:
+            torch.set_num_threads(threads)
+        title = f"{agent} {env.rpartition('/')[2]}"
+        run = Run(seed, steps, folder, progress, tensorboard, title, on_row)
+        state = None
+        if kept is not None:
+            run.take_up(*kept)
+            state = checkpoint.part(kept[0], "agent")
+        seed_everything(seed, MAKING)
+        made = kind(problem, config, state)
+        if folder is not None and kept is None:
+            environment = {
+                "environment_seed": problem.env_seed()
+            }  # of the first worker's first row
+            write_json(folder / RECORD, record | environment | folders.circumstances())
+            folders.keep_code(folder, [agent, getattr(config, "network", "")])
+        try:
+            run.start(made)
+            if run.steps < steps:
+                made.learn(run)
+        except BaseException:
+            with suppress(OSError):  # what broke the run off is worth more than a picture
+                run.close()
+                _draw(run, agent, env)
+            raise
+        run.close()
+        _draw(run, agent, env)
     return Trained(made, problem, agent, run.curve, run.steps, run.seconds, folder)
 
 
@@ -143,117 +139,46 @@ def load(folder: str | Path, trust_code: bool = False, env: str | None = None) -
 
     Args:
         folder: holds run.json and a checkpoint.
-        trust_code: import modules that the run names, from its `code` folder first.
+        trust_code: import modules that the run names, from its `code` folder first, and load files
+            that it names.
         env: another id to put the agent before, with its registered arguments.
 
     Raises:
         ValueError: it is no such folder, is damaged, or brings code that is not trusted.
     """
     folder = Path(folder)
-    if not (folder / RECORD).is_file():
-        raise ValueError(f"{folder} holds no run: there is no {RECORD}")
-    record = read_json(folder / RECORD)
-    wanted = {"agent", "config", "env", "arguments", "seed"}
-    if not isinstance(record, dict) or not wanted <= set(record):
-        raise ValueError(f"{folder / RECORD} must have the keys {sorted(wanted)}")
-    named = foreign_code(record)
+    record = folders.read_record(folder)
+    named = folders.foreign_code(record)
     if named and not trust_code:
         raise ValueError(
-            f"{folder} brings code of its own ({', '.join(named)}); --trust-code runs it"
+            f"{folder} brings code or names files of its own ({', '.join(named)});"
+            " --trust-code uses them"
         )
-    if named and (folder / CODE).is_dir():
-        sys.path.insert(0, str((folder / CODE).resolve()))
     path = folder / checkpoint.NAME
     if not path.is_file():
         raise ValueError(f"{folder} has no checkpoint yet")
     tensors, facts = checkpoint.load(path)
+    kinds = {"steps": int, "seconds": int | float, "curve": list}
+    if wrong := [name for name, kind in kinds.items() if not isinstance(facts.get(name), kind)]:
+        raise ValueError(f"{path} is no checkpoint of a run: {', '.join(wrong)}")
     problem = Problem(
         env or record["env"], {} if env else record["arguments"], record["seed"], "cpu"
     )
-    kind = find(record["agent"])
-    config = configs.make(kind.Config, record["config"], str(folder / RECORD))
-    try:
-        made = kind(problem, config, checkpoint.part(tensors, "agent"))
-    except (KeyError, RuntimeError) as error:
-        text = " ".join(str(error).split())
-        raise ValueError(f"the checkpoint does not fit {problem.env}: {text}") from error
+    with folders.code_of(folder) if named else nullcontext():
+        kind = find(record["agent"])
+        config = configs.make(kind.Config, record["config"], str(folder / RECORD))
+        hidden = getattr(config, "hidden", ())
+        needed = sum(a * b for a, b in pairwise(hidden))
+        if needed > sum(value.numel() for value in tensors.values()):  # before memory is taken
+            raise ValueError(f"the checkpoint does not hold the layers {list(hidden)}")
+        try:
+            made = kind(problem, config, checkpoint.part(tensors, "agent"))
+        except (KeyError, RuntimeError) as error:
+            text = " ".join(str(error).split())
+            raise ValueError(f"the checkpoint does not fit {problem.env}: {text}") from error
     return Trained(
         made, problem, record["agent"], facts["curve"], facts["steps"], facts["seconds"], folder
     )
-
-
-def foreign_code(record: Mapping[str, Any]) -> list[str]:
-    """What a record names that would be imported and is not ours."""
-    found = [] if record["agent"] in BUILT_IN else [str(record["agent"])]
-    values = [record["env"], *_leaves(record["config"]), *_leaves(record["arguments"])]
-    return found + [v for v in values if isinstance(v, str) and ":" in v]
-
-
-def _leaves(value: Any) -> list[Any]:
-    if isinstance(value, Mapping):
-        return [leaf for item in value.values() for leaf in _leaves(item)]
-    if isinstance(value, list | tuple):
-        return [leaf for item in value for leaf in _leaves(item)]
-    return [value]
-
-
-def _take(folder: Path, record: dict[str, Any], resume: bool) -> Any:
-    """The checkpoint to go on from, or None for a new run in a folder that may be used for it."""
-    path = folder / RECORD
-    if not path.exists():
-        if not resume and (folder / checkpoint.NAME).exists():
-            raise ValueError(f"{folder} holds a checkpoint without {RECORD}; move it away")
-        return None
-    if not resume:
-        raise ValueError(f"{folder} holds a run; --resume goes on with it, or name another folder")
-    old = read_json(path)
-    changed = configs.differences({k: old.get(k) for k in record}, record)
-    if changed:
-        lines = "\n".join(f"  {line}" for line in changed)
-        raise ValueError(f"{folder} was run with another configuration:\n{lines}")
-    if not (folder / checkpoint.NAME).exists():
-        return None  # it was stopped before its first checkpoint
-    return checkpoint.load(folder / checkpoint.NAME)
-
-
-def _circumstances() -> dict[str, Any]:
-    """What a result depends on beside its configuration."""
-    versions = {"python": platform.python_version()}
-    for name in LIBRARIES:
-        try:
-            versions[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
-    return {
-        "versions": versions,
-        "git": git_commit(),
-        "platform": platform.platform(),
-        "command": sys.argv,
-    }
-
-
-def git_commit() -> str | None:
-    """The checkout's commit, `+` behind it where files differ from it; None without git."""
-
-    def git(*words: str) -> str:
-        command = ["git", "-C", str(ROOT), *words]
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
-
-    try:
-        changed = git("status", "--porcelain", "--untracked-files=no")
-        return git("rev-parse", "HEAD") + ("+" if changed else "")
-    except (OSError, subprocess.CalledProcessError):
-        return None
-
-
-def _keep_code(folder: Path, names: list[str]) -> None:
-    """Copy the user's own single-file modules beside the results."""
-    for name in names:
-        module = sys.modules.get(name.partition(":")[0]) if ":" in name else None
-        source = getattr(module, "__file__", None)
-        if source is not None and Path(source).suffix == ".py" and "." not in module.__name__:  # type: ignore[union-attr]
-            (folder / CODE).mkdir(exist_ok=True)
-            shutil.copy(source, folder / CODE)
 
 
 def _draw(run: Run, agent: str, env: str) -> None:

@@ -1,8 +1,8 @@
 """Many training runs: a process each, resumable one by one, two at a time where there is room.
 
-A *cell* is one agent on one environment with one run seed. What it came to is a JSON file named by
-all that decides it, so that a benchmark which is stopped, or gets another row, plays only what is
-missing.
+A *cell* is one agent on one environment with one run seed. What it came to is a JSON file under
+runs/cells, named by all settings that decide it, so that a benchmark which is stopped, or gets
+another row, plays only what is missing. A change of the code is not seen: delete the folder then.
 """
 
 import hashlib
@@ -43,8 +43,13 @@ class Cell:
 
     @property
     def path(self) -> Path:
-        """Where its result is kept, by everything that decides it."""
-        text = json.dumps([genenvs.__version__, asdict(self)], sort_keys=True)
+        """Where its result is kept, by its settings, defaults of the agent included."""
+        from agents import configs
+        from agents.registry import find
+
+        config = asdict(configs.make(find(self.agent).Config, self.config))
+        settings = asdict(self) | {"config": config}
+        text = json.dumps([genenvs.__version__, settings], sort_keys=True)
         digest = hashlib.sha256(text.encode()).hexdigest()[:12]
         name = f"{self.agent}-{self.env.rpartition('/')[2]}-{self.seed}-{digest}.json"
         return FOLDER / name

@@ -17,7 +17,9 @@ def load_task(task: str | type[Task]) -> type[Task]:
         ValueError: it names no `Task`.
     """
     if isinstance(task, str):
-        module, _, name = task.partition(":")
+        module, colon, name = task.partition(":")
+        if not (module and colon and name):  # nothing is imported for a name that is none
+            raise ValueError(f'task must be "module:Class"; got {task!r}')
         try:
             task = getattr(importlib.import_module(module), name)
         except (AttributeError, ModuleNotFoundError, ValueError) as error:

@@ -131,5 +131,5 @@ class Single(gym.Env):
 def single() -> str:
     """The id of `Single`."""
     if "genenvs-agents-test/Single-v0" not in gym.registry:
-        gym.register("genenvs-agents-test/Single-v0", entry_point=Single)
+        gym.register("genenvs-agents-test/Single-v0", entry_point=Single, max_episode_steps=9)
     return "genenvs-agents-test/Single-v0"

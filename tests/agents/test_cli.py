@@ -115,6 +115,24 @@ def test_resume_takes_from_the_run_what_the_command_leaves_out(tmp_path, capsys)
         ),
         (["train", "--agent", "grpo", "--env", GRID, "--out", "x", "--arg", "sise=3"], 2, "'sise'"),
         (["train", "--agent", "grpo", "--env", GRID, "--out", "x", "--config", "no"], 2, "YAML"),
+        (
+            ["train", "--agent", "grpo", "--env", GRID, "--out", "x", "--arg", "num_envs=3"],
+            2,
+            "num_envs: set by the agent",
+        ),
+        (
+            ["train", "--agent", "grpo", "--env", GRID, "--out", "x", "--device", "cuda"],
+            2,
+            "no CUDA device",
+        ),
+        (["train", "--agent", "grpo", "--env", GRID, "--out", "x", "--hidden", "0"], 2, "hidden"),
+        (
+            ["train", "--agent", "grpo", "--env", GRID, "--out", "x", "--episodes", "-1"],
+            2,
+            "episodes",
+        ),
+        (["evaluate", "a", "b", "--json", "x.json"], 2, "--json is of one folder"),
+        (["evaluate", "a", "--csv", "nowhere/x.csv"], 2, "there is no folder"),
         (["evaluate"], 2, "name at least one folder"),
         (["evaluate", "nowhere"], 2, "nowhere holds no run"),
         (["list", "more"], 2, "unrecognized arguments: more"),
@@ -206,7 +224,7 @@ def test_many_folders_are_graded_one_process_each(tmp_path, capsys):
     assert rows[0]["episodes"] == "4" and float(rows[0]["low"]) <= float(rows[0]["mean"])
     reasons = [row["reason"] for row in rows]
     assert "holds no run" in reasons[2] and "is no JSON" in reasons[3]
-    assert "brings code of its own (evil:Agent); --trust-code runs it" in reasons[4]
+    assert "names files of its own (evil:Agent); --trust-code uses them" in reasons[4]
 
 
 def test_a_folder_that_takes_too_long_has_failed(tmp_path):
@@ -227,6 +245,10 @@ def test_a_folder_that_takes_too_long_has_failed(tmp_path):
         ("config", {"network": "mine:Net"}),
         ("arguments", {"reward_weights": {"x": "mine:reward"}}),
         ("arguments", {"rewards": ["mine:reward"]}),
+        # No colon is needed for a module to be imported, or a model to be downloaded.
+        ("config", {"network": "tests.agents.unfriendly"}),
+        ("arguments", {"task": "tests.agents.unfriendly"}),
+        ("arguments", {"generator": "somebody/model"}),
     ],
 )
 def test_whatever_names_code_needs_trust(where, value, tmp_path):
@@ -235,8 +257,102 @@ def test_whatever_names_code_needs_trust(where, value, tmp_path):
     record = json.loads(path.read_text())
     record[where] = record[where] | value if isinstance(value, dict) else value
     path.write_text(json.dumps(record))
-    with pytest.raises(ValueError, match="brings code of its own"):
+    with pytest.raises(ValueError, match="brings code or names files of its own"):
         training.load(tmp_path / "run")
+    assert "tests.agents.unfriendly" not in sys.modules
+
+
+@pytest.mark.parametrize("name", ["tests.agents.unfriendly", ":x", "x:", ""])
+def test_a_name_that_is_none_imports_nothing(name):
+    from agents.networks import load_class
+    from genenvs.core.loading import load_task
+
+    for load in (lambda: load_class(name, "network"), lambda: load_task(name)):
+        with pytest.raises(ValueError, match="module:Class"):
+            load()
+    assert "tests.agents.unfriendly" not in sys.modules
+
+
+def test_two_folders_that_bring_modules_of_one_name_bring_their_own(tmp_path, monkeypatch):
+    source = (ROOT / "docs/examples/cross_entropy.py").read_text()
+    for name, mark in (("one", 1), ("two", 2)):
+        folder = tmp_path / f"source-{name}"
+        folder.mkdir()
+        (folder / "mine.py").write_text(f"{source}\n\nCrossEntropy.mark = {mark}\n")
+        monkeypatch.syspath_prepend(str(folder))
+        sys.modules.pop("mine", None)
+        found = training.train(
+            "mine:CrossEntropy", "CartPole-v1", steps=400, out=tmp_path / name,
+            config={"population": 4, "elite": 2},
+        )  # fmt: skip
+        assert found.agent.mark == mark
+        monkeypatch.undo()
+        monkeypatch.setattr(training, "draw", lambda *arguments: None)
+    sys.modules.pop("mine", None)
+    before = list(sys.path)
+    marks = [training.load(tmp_path / n, trust_code=True).agent.mark for n in ("one", "two")]
+    assert marks == [1, 2] and sys.path == before and "mine" not in sys.modules
+
+
+def test_hostile_text_does_not_break_the_table(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    for name in ("[bold]a", "b"):
+        (tmp_path / name).mkdir()
+        record = {"agent": "[/x]", "config": {}, "env": "CartPole-v1", "arguments": {}, "seed": 0}
+        (tmp_path / name / "run.json").write_text(json.dumps(record))
+    assert guarded(["evaluate", "[bold]a", "b", "--quiet"]) == 1
+    said = capsys.readouterr().out
+    assert "[bold]a" in said and "[/x]" in said
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("[]", "must hold a table"),
+        ('{"agent": ["a"]}', "must have 'agent' as str"),
+        ('{"agent": "a2c", "config": {}, "env": 7}', "must have 'env' as str; got 7"),
+    ],
+)
+def test_a_record_of_other_kinds_is_refused_in_words(content, message, tmp_path):
+    (tmp_path / "run.json").write_text(content)
+    with pytest.raises(ValueError, match=message):
+        training.load(tmp_path)
+
+
+def test_layers_that_the_checkpoint_does_not_hold_take_no_memory(tmp_path):
+    train(tmp_path / "run")
+    path = tmp_path / "run/run.json"
+    record = json.loads(path.read_text())
+    record["config"]["hidden"] = [1_000_000, 1_000_000]
+    path.write_text(json.dumps(record))
+    with pytest.raises(ValueError, match="does not hold the layers"):
+        training.load(tmp_path / "run")
+
+
+def test_ctrl_c_ends_grading_and_everything_it_started(tmp_path):
+    import signal
+    import time
+
+    import psutil
+
+    from tests.needs import hear_ctrl_c
+
+    train(tmp_path / "run", env="CartPole-v1")
+    command = [sys.executable, "-m", "agents", "evaluate", str(tmp_path / "run"),
+               "--episodes", "1000000", "--timeout", "500", "--quiet"]  # fmt: skip
+    process = subprocess.Popen(
+        command, cwd=ROOT, stderr=subprocess.PIPE, text=True, preexec_fn=hear_ctrl_c
+    )
+    children = []
+    while not children:
+        assert process.poll() is None
+        children = psutil.Process(process.pid).children(recursive=True)
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=30)
+    assert process.returncode == 130 and "Traceback" not in said
+    _, alive = psutil.wait_procs(children, timeout=5)
+    assert not alive
 
 
 def test_a_text_that_a_spreadsheet_would_run_is_disarmed(tmp_path):
@@ -256,7 +372,11 @@ def test_a_folder_can_be_scored_on_another_id(tmp_path):
 
 def test_seeds_are_read_or_refused(tmp_path):
     path = tmp_path / "seeds"
-    for text, message in (("1\nx\n", ":2 must be a whole number"), ("# none\n", "holds no seed")):
+    for text, message in (
+        ("1\nx\n", ":2 must be a whole number"),
+        ("# none\n", "must hold seeds"),
+        ("1\n1\n", "1 of them different"),
+    ):
         path.write_text(text)
         with pytest.raises(ValueError, match=message):
             evaluation.read_seeds(path)

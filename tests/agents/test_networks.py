@@ -115,6 +115,37 @@ def test_other_observations_are_refused_in_words(space):
         prepare(None, space)
 
 
+def test_observations_that_would_have_one_name_are_refused():
+    inner = spaces.Dict({"b": spaces.Box(0, 1, (2,))})
+    space = spaces.Dict({"a": inner, "a.b": spaces.Box(0, 1, (3,))})
+    with pytest.raises(TypeError, match=r"both be called \['a.b'\]"):
+        prepared_shapes(space)
+
+
+class Forgetful(nn.Module):
+    """Half of what it sees, another half each time."""
+
+    def __init__(self, space):
+        super().__init__()
+        self.features = 3
+        self.layer = nn.Dropout(0.5)
+
+    def forward(self, observation):
+        return self.layer(observation)
+
+
+def test_dropout_is_off_where_an_agent_acts():
+    from agents.torch_agent import best_actions
+
+    config = NetworkConfig(network="tests.agents.test_networks:Forgetful")
+    torch.manual_seed(0)
+    model = ActorCritic(OBSERVATIONS["box"], spaces.Box(-1, 1, (2,)), config)
+    observation = batch(OBSERVATIONS["box"])
+    first = best_actions(model, observation, {})
+    assert all(torch.equal(first, best_actions(model, observation, {})) for _ in range(5))
+    assert model.training
+
+
 class Own(nn.Module):
     def __init__(self, space):
         super().__init__()

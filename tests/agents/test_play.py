@@ -174,6 +174,21 @@ def test_a_partial_reset_takes_a_tensor_mask_and_leaves_the_options_alone():
     assert not torch.equal(before[0], after[0]) and torch.equal(before[1:], after[1:])
 
 
+def test_gymnasiums_masks_of_several_choices_become_flat():
+    from agents.foreign import _flat_mask
+
+    mask = (np.array([1, 0, 1], np.int8), np.array([0, 1], np.int8))
+    assert _flat_mask(mask).tolist() == [True, False, True, False, True]
+
+
+def test_pooled_seeds_of_other_peoples_environments_are_other_episodes():
+    from agents.evaluation import score
+
+    trained = agents.train("reinforce", single(), steps=64, config={"num_envs": 4, "n_steps": 4})
+    found = score(trained, episodes=20, seeds=range(8)).evaluation
+    assert len(set(found.episodes["seed"].tolist())) == 160
+
+
 def test_environment_seeds_are_derived_and_never_the_runs_own():
     seeds = {
         Problem(env_id("Grid"), seed=s).env_seed(worker, start)

@@ -13,6 +13,7 @@ import torch
 
 import agents
 from agents import checkpoint, training
+from agents.folder import claimed
 from agents.play import Player
 from agents.reinforce import Reinforce
 from agents.run import ROWS, Diverged, Run
@@ -151,6 +152,47 @@ def test_a_damaged_checkpoint_is_named(tmp_path):
     path.write_bytes(path.read_bytes()[:-100])
     with pytest.raises(ValueError, match="is no checkpoint of an agent"):
         trained(tmp_path, resume=True)
+
+
+def test_a_reference_that_moves_is_resumed_with_its_count(tmp_path):
+    same = {"steps": 3_000, "config": {"num_groups": 2, "group_size": 3, "hidden": [8],
+                                       "reference": 3, "kl_coef": 0.1}}  # fmt: skip
+    agents.train("grpo", env_id("Grid"), out=tmp_path / "whole", **same)
+    with pytest.raises(Stop):
+        agents.train("grpo", env_id("Grid"), out=tmp_path / "broken", on_row=stop_after(27), **same)
+    agents.train("grpo", env_id("Grid"), out=tmp_path / "broken", resume=True, **same)
+    whole, resumed = ((tmp_path / each / "curve.csv").read_text() for each in ("whole", "broken"))
+    assert whole == resumed
+
+
+def test_episodes_of_other_peoples_environments_come_to_an_end():
+    # A checkpoint begins them anew: it must leave room for whole ones, 200 steps each here.
+    found = agents.train("actor_critic", "Pendulum-v1", steps=8_000, config={"num_envs": 8})
+    assert sum(row["episodes"] for row in found.curve) == 40
+
+
+def test_one_folder_is_trained_into_by_one_process(tmp_path):
+    with claimed(tmp_path / "run"), pytest.raises(ValueError, match="another process is training"):
+        trained(tmp_path / "run")
+    trained(tmp_path / "run")
+    assert not list((tmp_path / "run").glob("*.lock"))
+    with pytest.raises(ValueError, match="must be a folder; it is a file"):
+        trained(tmp_path / "run" / "curve.csv")
+
+
+def test_a_first_try_that_failed_does_not_block_its_folder(tmp_path):
+    with pytest.raises(Stop):
+        trained(tmp_path, on_row=stop_after(1))
+    (tmp_path / ".checkpoint-half.safetensors").write_bytes(b"half")
+    assert trained(tmp_path).steps >= 2_000
+
+
+def test_a_checkpoint_without_its_record_is_left_alone(tmp_path):
+    trained(tmp_path)
+    (tmp_path / "run.json").unlink()
+    for resume in (False, True):
+        with pytest.raises(ValueError, match=r"a checkpoint without run.json; move it away"):
+            trained(tmp_path, resume=resume)
 
 
 class Poisoned:

@@ -1,0 +1,1 @@
+"""A module that nothing may import unless it is trusted."""
