@@ -13,8 +13,9 @@ from torch import Tensor
 
 from genenvs.core.files import cache_folder, making, sha256
 from genenvs.core.optional import require
+from genenvs.geometry import leaky
 from genenvs.geometry.repair import repair
-from genenvs.geometry.voxelise import unit_cube, voxelise
+from genenvs.geometry.voxelise import unit_cube
 
 SUFFIXES = (".glb", ".obj", ".ply", ".stl")
 MOST_BYTES = 512 * 2**20
@@ -24,7 +25,7 @@ RULE = 1  # rises whenever the same file could give other voxels, so that old ca
 
 @dataclass(frozen=True)
 class Mesh:
-    """A file's mesh, all parts of it closed.
+    """A file's mesh, all parts of it closed if that was asked for.
 
     Attributes:
         path: the file.
@@ -67,11 +68,12 @@ class Folder:
     bad: tuple[tuple[Path, str], ...]
 
 
-def read_mesh(path: str | Path) -> Mesh:
+def read_mesh(path: str | Path, closed: bool = True) -> Mesh:
     """Read and mend a mesh; several objects of one file are taken together, each in its place.
 
     Args:
         path: a file with one of `SUFFIXES`.
+        closed: whether all parts have to be.
 
     Raises:
         ImportError: trimesh is missing; names the extra.
@@ -91,7 +93,7 @@ def read_mesh(path: str | Path) -> Mesh:
         raise ValueError(f"{path} has vertices that are not finite")
     used, faces = torch.unique(faces, return_inverse=True)
     try:
-        found = repair(vertices[used], faces)
+        found = repair(vertices[used], faces, closed)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
     return Mesh(path, found.vertices, found.faces, found.notes)
@@ -120,6 +122,8 @@ def write_mesh(path: str | Path, vertices: Tensor, faces: Tensor) -> None:
 def read_voxels(path: str | Path, size: int, *, fill: float = 1.0, up: str = "z") -> Voxels:
     """Read a mesh as voxels: normalised to the unit cube, solid where a centre is inside.
 
+    A surface with cracks will do, see `genenvs.geometry.leaky`.
+
     The result is kept in the cache folder under the file's content and these arguments, so that
     every later reading, of a copy too, is one of a few kilobytes.
 
@@ -145,11 +149,16 @@ def read_voxels(path: str | Path, size: int, *, fill: float = 1.0, up: str = "z"
     cached = cache_folder() / "voxels" / f"{name}.npz"
     kept = _read_cache(cached, size)
     if kept is None:
-        mesh = read_mesh(path)
+        mesh = read_mesh(path, closed=False)
         vertices = mesh.vertices
         if up == "y":
             vertices = torch.stack([vertices[:, 0], -vertices[:, 2], vertices[:, 1]], 1)
-        kept = voxelise(unit_cube(vertices, fill), mesh.faces, size), mesh.notes
+        try:
+            grid, open_ = leaky.fill(unit_cube(vertices, fill), mesh.faces, size)
+        except ValueError as error:
+            raise ValueError(f"{path}: {error}") from error
+        voted = (f"voted on the inside of {open_} open parts",) if open_ else ()
+        kept = grid, (*mesh.notes, *voted)
         _write_cache(cached, *kept)
     grid, notes = kept
     if not bool(grid.any()):

@@ -16,7 +16,7 @@ SCRAP = 0.01  # share of the surface that open parts may have in all to be left 
 
 
 class Repaired(NamedTuple):
-    """A mesh all parts of which are closed.
+    """A mesh all parts of which are closed, if that was asked for.
 
     Attributes:
         vertices: float32 [V, 3], every one used.
@@ -29,7 +29,7 @@ class Repaired(NamedTuple):
     notes: tuple[str, ...]
 
 
-def repair(vertices: Tensor, faces: Tensor) -> Repaired:
+def repair(vertices: Tensor, faces: Tensor, closed: bool = True) -> Repaired:
     """Weld, drop what has no area or is there twice, close small holes, leave out open scraps.
 
     Parts that are closed as they stand stay as they are: welding boxes that touch would tie them
@@ -38,6 +38,7 @@ def repair(vertices: Tensor, faces: Tensor) -> Repaired:
     Args:
         vertices: float32 [V, 3], finite.
         faces: int64 [F, 3].
+        closed: whether the result has to be; without it larger open parts are left as they are.
 
     Raises:
         ValueError: nothing is left, or the surface still has openings; says how large.
@@ -47,11 +48,11 @@ def repair(vertices: Tensor, faces: Tensor) -> Repaired:
     first = _first_alike(sound)
     single = first == torch.arange(len(sound), device=faces.device)
     found = voxelise.parts(vertices, sound[single])
-    closed = torch.zeros_like(single)
-    closed[single] = found.closed[found.of_face]
-    whole, rest = sound[closed & single], sound[~closed[first]]
+    tight = torch.zeros_like(single)
+    tight[single] = found.closed[found.of_face]
+    whole, rest = sound[tight & single], sound[~tight[first]]
     dropped = len(faces) - len(sound)
-    twice = int((closed[first] & ~single).sum())
+    twice = int((tight[first] & ~single).sum())
     if len(rest):
         mended = _mend(vertices, rest)
         dropped, twice = dropped + mended.flat, twice + mended.twice
@@ -67,9 +68,13 @@ def repair(vertices: Tensor, faces: Tensor) -> Repaired:
     if not len(whole) or float(meshes.areas(vertices[None], whole[None]).sum()) == 0:
         raise ValueError("no face has an area")
     found = voxelise.parts(vertices, whole)
-    if not bool(found.closed.all()):
-        whole = _without_scraps(vertices, whole, found)
-        notes.append(f"left out {int((~found.closed).sum())} small open parts")
+    scrap = ~found.closed[found.of_face]
+    if bool(scrap.any()):
+        if _share(vertices, whole, scrap) <= SCRAP:
+            whole = whole[~scrap]
+            notes.append(f"left out {int((~found.closed).sum())} small open parts")
+        elif closed:
+            raise ValueError(_openings(whole, found))
     used, renumbered = torch.unique(whole, return_inverse=True)
     return Repaired(vertices[used], renumbered, tuple(notes))
 
@@ -168,15 +173,16 @@ def _keep_odd(faces: Tensor) -> Tensor:
     return _keep_first(faces) & (torch.bincount(first, minlength=len(faces)) % 2 == 1)
 
 
-def _without_scraps(vertices: Tensor, faces: Tensor, found: voxelise.Parts) -> Tensor:
+def _share(vertices: Tensor, faces: Tensor, some: Tensor) -> float:
+    """Share of the area that some of the faces have."""
     area = meshes.areas(vertices[None], faces[None])[0].double()
-    open_ = ~found.closed[found.of_face]
-    share = float(area[open_].sum() / area.sum().clamp(min=1e-300))
-    if share > SCRAP:
-        state = meshes.topology(faces[None])
-        raise ValueError(
-            f"the surface is not closed: of {int(state.edges)} edges {int(state.boundary)} have "
-            f"one face and {int(state.non_manifold)} more than two; "
-            f"{int((~found.closed).sum())} of {len(found.closed)} parts are open"
-        )
-    return faces[~open_]
+    return float(area[some].sum() / area.sum())
+
+
+def _openings(faces: Tensor, found: voxelise.Parts) -> str:
+    state = meshes.topology(faces[None])
+    return (
+        f"the surface is not closed: of {int(state.edges)} edges {int(state.boundary)} have "
+        f"one face and {int(state.non_manifold)} more than two; "
+        f"{int((~found.closed).sum())} of {len(found.closed)} parts are open"
+    )

@@ -128,14 +128,14 @@ def fill(vertices: Tensor, faces: Tensor, size: int, found: Parts) -> tuple[Tens
         raise ValueError(
             f"{int((~found.closed).sum())} of {len(found.closed)} parts of the mesh are not closed"
         )
-    crossings = _columns(vertices, faces, size)
+    crossings = columns(vertices, faces, size)
     part = found.of_face[crossings.face]
     # Pair what one part does to one column, from below: every part crosses an even number of times.
     order = crossings.height.argsort(stable=True)
     order = order[(part * size**2 + crossings.line)[order].argsort(stable=True)]
     level = crossings.height[order].ceil().long().clamp(0, size).view(-1, 2)
     column, owner = crossings.line[order].view(-1, 2)[:, 0], part[order].view(-1, 2)[:, 0]
-    solid = _stack(column, level, torch.where(found.inward[owner], 0, 1), size) > 0
+    solid = stack(column, level, torch.where(found.inward[owner], 0, 1), size) > 0
     cavity = found.inward
     if bool(cavity.any()):
         below = torch.nn.functional.pad(solid.cumsum(1), (1, 0))  # [size^2, size + 1]
@@ -144,11 +144,11 @@ def fill(vertices: Tensor, faces: Tensor, size: int, found: Parts) -> tuple[Tens
         own.index_add_(0, owner, level[:, 1] - level[:, 0])
         others.index_add_(0, owner, held)
         cavity = cavity & (own > 0) & (own == others)
-        solid = _stack(column, level, torch.where(cavity[owner], -1, 1), size) > 0
+        solid = stack(column, level, torch.where(cavity[owner], -1, 1), size) > 0
     return solid.view(size, size, size), cavity
 
 
-def _stack(column: Tensor, level: Tensor, weight: Tensor, size: int) -> Tensor:
+def stack(column: Tensor, level: Tensor, weight: Tensor, size: int) -> Tensor:
     """Sum of the weights of all runs over every voxel: int64 [size^2, size]."""
     change = torch.zeros(size**2 * (size + 1), dtype=torch.int64, device=column.device)
     change.index_add_(0, column * (size + 1) + level[:, 0], weight)
@@ -156,7 +156,7 @@ def _stack(column: Tensor, level: Tensor, weight: Tensor, size: int) -> Tensor:
     return change.view(size**2, size + 1).cumsum(1)[:, :size]
 
 
-def _columns(vertices: Tensor, faces: Tensor, size: int) -> Crossings:
+def columns(vertices: Tensor, faces: Tensor, size: int) -> Crossings:
     """Crossings of the columns through voxel centres, heights in voxels from the lowest centre."""
     triangles = vertices.double()[faces] * size - 0.5  # centres are at whole numbers
     low = (triangles[..., :2].amin(1) - _MARGIN).ceil().clamp(min=0).long()

@@ -154,7 +154,10 @@ def bad_files(folder: Path) -> dict[str, tuple[Path, str]]:
         "cut glb": (folder / "cut.glb", ""),
         "index": (text(folder / "index.obj", *three, "f 1 2 9"), ""),
         "nan": (write(folder / "nan.ply", (nan, faces)), "not finite"),
-        "sheet": (text(folder / "sheet.obj", *three, "f 1 2 3"), "not closed: of 3 edges 3 have"),
+        "sheet": (
+            text(folder / "sheet.obj", *three, "f 1 2 3"),
+            "not closed: 1 of 1 parts are open",
+        ),
         "line": (text(folder / "line.obj", *three, "f 1 2 2"), "no face has an area"),
         "thin": (write(folder / "thin.ply", flat), "too thin: no voxel centre of a 8^3 grid"),
     }
