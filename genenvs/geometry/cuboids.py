@@ -10,7 +10,7 @@ from torch import Tensor
 
 from genenvs.geometry import packed
 
-_CELLS = 2**20  # of [b, K, R * R] at a time: float32, 4 MB
+_CELLS = {"cpu": 2**20, "cuda": 2**28}  # of [b, K, R * R] at a time: float32, 4 MB and 1 GB
 _WORDS = 2**16  # of [b, X, Y] at a time: int64, 0.5 MB, so that the loop over K stays in the cache
 
 
@@ -41,8 +41,9 @@ def rasterise(cuboids: Tensor, size: int) -> Tensor:
     rows, count = cuboids.shape[:2]
     x, y, z = spans(cuboids, size).float().unbind(-2)  # [B, K, size]
     found = torch.empty(rows, size, size, size, dtype=torch.bool, device=cuboids.device)
-    chunk = max(1, _CELLS // (max(count, size) * size**2)) if x.device.type == "cpu" else rows
-    for start in range(0, rows, max(chunk, 1)):
+    cells = _CELLS.get(x.device.type, _CELLS["cuda"])
+    chunk = max(1, cells // (max(count, size) * size**2))
+    for start in range(0, rows, chunk):
         part = slice(start, start + chunk)
         plane = (x[part, :, :, None] * y[part, :, None]).flatten(2)  # [b, K, size^2]
         counts = torch.bmm(plane.mT, z[part])

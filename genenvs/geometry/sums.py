@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from genenvs.geometry.cuboids import volume
 from genenvs.geometry.voxels import share
 
 
@@ -58,5 +59,4 @@ def local_iou(sums: Tensor, cuboids: Tensor) -> Tensor:
         float32 [B, K] in 0 .. 1; 1 for an empty cuboid and an empty target.
     """
     both = box_sum(sums, cuboids)
-    size = (cuboids[..., 3:] - cuboids[..., :3]).clamp(min=0).prod(-1)
-    return share(both, size + sums[:, -1, -1, -1, None] - both)
+    return share(both, volume(cuboids) + sums[:, -1, -1, -1, None] - both)

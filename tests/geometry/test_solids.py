@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 import torch
 
+from genenvs.core import optional
 from genenvs.geometry import meshes, raycast, solids, voxelise
 from tests.geometry import shapes
-from tests.needs import needs
+from tests.needs import import_or_skip, needs
 
 A, B = shapes.cube(0.0, 2.0), shapes.cube(1.0, 3.0)
 
@@ -77,7 +78,7 @@ def test_points_inside_overlapping_parts_and_cavities_are_known(backend):
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_the_distance_to_a_cube_is_known_and_negative_inside(backend):
     if backend == "own":
-        pytest.importorskip("rtree")
+        import_or_skip("rtree", extra="shapes")
     points = cloud()
     beyond = (points - 1).abs() - 1
     expected = beyond.clamp(min=0).norm(dim=1) + beyond.amax(1).clamp(max=0)
@@ -110,15 +111,14 @@ def test_occupancy_is_what_voxels_are():
 def test_without_open3d_or_its_system_library_the_error_says_what_to_install(
     monkeypatch, error, says
 ):
-    monkeypatch.delitem(sys.modules, "open3d", raising=False)
-    original = raycast.require.__globals__["import_module"]
+    original = optional.import_module
+    monkeypatch.setattr(
+        optional, "import_module", lambda name: refuse() if name == "open3d" else original(name)
+    )
 
-    def refuse(name: str) -> object:
-        if name == "open3d":
-            raise error
-        return original(name)
+    def refuse() -> None:
+        raise error
 
-    monkeypatch.setitem(raycast.require.__globals__, "import_module", refuse)
     with pytest.raises(ImportError, match=says):
         raycast.occupancy(cloud(3), *A, backend="open3d")
 
