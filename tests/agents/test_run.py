@@ -55,7 +55,7 @@ def test_a_run_leaves_what_a_reader_needs(tmp_path):
     assert record["agent"] == "actor_critic" and record["seed"] == 3 and record["steps"] == 2_000
     assert record["config"] == {**record["config"], "num_envs": 4, "hidden": [8]}
     assert record["environment_seed"] == found.problem.env_seed() != 3
-    assert record["versions"]["torch"] == torch.__version__ or "+" in torch.__version__
+    assert record["versions"]["torch"].split("+")[0] == torch.__version__.split("+")[0]
     assert record["git"] is None or len(record["git"]) >= 40
     rows = list(csv.DictReader((tmp_path / "run/curve.csv").open()))
     assert int(rows[-1]["steps"]) >= 2_000 and len(rows) <= ROWS
