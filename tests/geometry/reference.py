@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import deque
-from itertools import product
+from fractions import Fraction
+from itertools import combinations, product
 
 import numpy as np
 
@@ -138,3 +139,62 @@ def solid_angle(triangles: np.ndarray, point: np.ndarray) -> float:
     la, lb, lc = (np.linalg.norm(x, axis=1) for x in (a, b, c))
     below = la * lb * lc + (a * b).sum(1) * lc + (b * c).sum(1) * la + (c * a).sum(1) * lb
     return float(2 * np.arctan2((a * np.cross(b, c)).sum(1), below).sum())
+
+
+def cross(first: np.ndarray, second: np.ndarray) -> bool:
+    """Whether the interiors of two triangles of whole numbers meet along a segment, exactly."""
+    a, b = ([[Fraction(int(x)) for x in corner] for corner in t] for t in (first, second))
+    up, over = normal(a), normal(b)
+    if not any(cross_product(up, over)):
+        return False  # one plane, parallel ones, or a triangle without area
+    height = [dot(over, minus(corner, b[0])) for corner in a]
+    if not min(height) < 0 < max(height):
+        return False
+    ends = []  # of the segment in which the first triangle meets the other's plane
+    for k in range(3):
+        here, there = height[k], height[k - 1]
+        if here == 0:
+            ends.append(a[k])
+        elif here * there < 0:
+            share = here / (here - there)
+            ends.append([p + share * (q - p) for p, q in zip(a[k], a[k - 1], strict=True)])
+    start, end = ends
+    low, high = Fraction(0), Fraction(1)
+    for k in range(3):  # cut it with the inner side of each edge of the other
+        inwards = cross_product(over, minus(b[(k + 1) % 3], b[k]))
+        at, change = dot(inwards, minus(start, b[k])), dot(inwards, minus(end, start))
+        if change == 0:
+            if at <= 0:
+                return False
+        elif change > 0:
+            low = max(low, -at / change)
+        else:
+            high = min(high, -at / change)
+    return low < high
+
+
+def crossing_pairs(vertices: np.ndarray, faces: np.ndarray) -> list[tuple[int, int]]:
+    """Of all pairs of faces without a common vertex those that cross."""
+    whole = [k for k, face in enumerate(faces) if (face >= 0).all()]
+    return [
+        (i, j)
+        for i, j in combinations(whole, 2)
+        if not set(faces[i]) & set(faces[j]) and cross(vertices[faces[i]], vertices[faces[j]])
+    ]
+
+
+def minus(a: list, b: list) -> list:
+    return [x - y for x, y in zip(a, b, strict=True)]
+
+
+def dot(a: list, b: list) -> Fraction:
+    return sum((x * y for x, y in zip(a, b, strict=True)), Fraction(0))
+
+
+def cross_product(a: list, b: list) -> list:
+    return [a[k - 2] * b[k - 1] - a[k - 1] * b[k - 2] for k in range(3)]
+
+
+def normal(triangle: list) -> list:
+    a, b, c = triangle
+    return cross_product(minus(b, a), minus(c, a))
