@@ -5,7 +5,9 @@ import json
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -20,7 +22,7 @@ from genenvs.geometry.voxelise import unit_cube
 SUFFIXES = (".glb", ".obj", ".ply", ".stl")
 MOST_BYTES = 512 * 2**20
 MOST_FACES = 5_000_000
-RULE = 1  # rises whenever the same file could give other voxels, so that old caches are not read
+RULE = 2  # rises whenever the same file could give other voxels, so that old caches are not read
 
 
 @dataclass(frozen=True)
@@ -125,7 +127,8 @@ def read_voxels(path: str | Path, size: int, *, fill: float = 1.0, up: str = "z"
     A surface with cracks will do, see `genenvs.geometry.leaky`.
 
     The result is kept in the cache folder under the file's content and these arguments, so that
-    every later reading, of a copy too, is one of a few kilobytes.
+    every later reading, of a copy too, is one of a few kilobytes. The reason why a file cannot be
+    used is kept as well, until trimesh has another version.
 
     Args:
         path: see `read_mesh`.
@@ -140,32 +143,23 @@ def read_voxels(path: str | Path, size: int, *, fill: float = 1.0, up: str = "z"
         raise ValueError(f"up must be 'y' or 'z'; got {up!r}")
     path = Path(path)
     _check_file(path)
-    try:
-        digest = sha256(path)
-    except OSError as error:
-        raise ValueError(f"{path} cannot be read: {error.strerror}") from error
+    digest = _digest(path)
     key = json.dumps([RULE, digest, path.suffix.lower(), size, float(fill), up])
     name = hashlib.sha256(key.encode()).hexdigest()[:32]
     cached = cache_folder() / "voxels" / f"{name}.npz"
     kept = _read_cache(cached, size)
     if kept is None:
-        mesh = read_mesh(path, closed=False)
-        vertices = mesh.vertices
-        if up == "y":
-            vertices = torch.stack([vertices[:, 0], -vertices[:, 2], vertices[:, 1]], 1)
-        try:
-            grid, open_ = leaky.fill(unit_cube(vertices, fill), mesh.faces, size)
-        except ValueError as error:
-            raise ValueError(f"{path}: {error}") from error
-        voted = (f"voted on the inside of {open_} open parts",) if open_ else ()
-        kept = grid, (*mesh.notes, *voted)
-        _write_cache(cached, *kept)
-    grid, notes = kept
-    if not bool(grid.any()):
+        kept = _make(path, size, fill, up)
+        # What was read is only known by this digest if nobody wrote to the file meanwhile.
+        if kept.lasting and _digest(path) == digest:
+            _write_cache(cached, kept)
+    if kept.reason is not None:
+        raise ValueError(f"{path}{kept.reason}")
+    if not bool(kept.grid.any()):
         raise ValueError(
             f"{path} is too thin: no voxel centre of a {size}^3 grid lies inside; use a finer grid"
         )
-    return Voxels(path, grid, notes)
+    return Voxels(path, kept.grid, kept.notes)
 
 
 def read_folder(path: str | Path, size: int, *, fill: float = 1.0, up: str = "z") -> Folder:
@@ -238,21 +232,58 @@ def together(meshes: Sequence[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
     return torch.cat(vertices), torch.cat(faces)
 
 
-def _read_cache(path: Path, size: int) -> tuple[Tensor, tuple[str, ...]] | None:
-    """What `_write_cache` wrote; None where there is nothing or it is damaged."""
+class _Kept(NamedTuple):
+    """What reading a file came to: a grid, or the reason why there is none."""
+
+    grid: Tensor  # bool [R, R, R]
+    notes: tuple[str, ...] = ()
+    reason: str | None = None  # continues a sentence that begins with the path
+    lasting: bool = True  # it would come to the same another time
+
+
+def _make(path: Path, size: int, fill: float, up: str) -> _Kept:
     try:
-        with np.load(path, allow_pickle=False) as kept:
-            bits, notes = kept["bits"], json.loads(str(kept["notes"]))
+        mesh = read_mesh(path, closed=False)
+        vertices = mesh.vertices
+        if up == "y":
+            vertices = torch.stack([vertices[:, 0], -vertices[:, 2], vertices[:, 1]], 1)
+        try:
+            grid, open_ = leaky.fill(unit_cube(vertices, fill), mesh.faces, size)
+        except ValueError as error:
+            raise ValueError(f"{path}: {error}") from error
+    except ValueError as error:
+        nothing = torch.zeros(size, size, size, dtype=torch.bool)
+        passing = isinstance(error.__cause__, (ImportError, MemoryError, OSError))
+        return _Kept(nothing, reason=str(error).removeprefix(str(path)), lasting=not passing)
+    voted = (f"voted on the inside of {open_} open parts",) if open_ else ()
+    return _Kept(grid, (*mesh.notes, *voted))
+
+
+def _digest(path: Path) -> str:
+    try:
+        return sha256(path)
+    except OSError as error:
+        raise ValueError(f"{path} cannot be read: {error.strerror}") from error
+
+
+def _read_cache(path: Path, size: int) -> _Kept | None:
+    """What `_write_cache` wrote; None where there is nothing, it is damaged or no longer holds."""
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            bits, said = file["bits"], json.loads(str(file["said"]))
         grid = np.unpackbits(bits, count=size**3).astype(bool).reshape(size, size, size)
-        return torch.from_numpy(grid), tuple(notes)
+        kept = _Kept(torch.from_numpy(grid), tuple(said["notes"]), said["reason"])
+        # Another parser may read what this one could not.
+        return kept if kept.reason is None or said["parser"] == version("trimesh") else None
     except Exception:  # a damaged archive raises whatever its first wrong byte leads to
         return None
 
 
-def _write_cache(path: Path, grid: Tensor, notes: tuple[str, ...]) -> None:
+def _write_cache(path: Path, kept: _Kept) -> None:
+    said = {"notes": kept.notes, "reason": kept.reason, "parser": version("trimesh")}
     try:
         with making(path) as temporary, temporary.open("wb") as file:
-            bits = np.packbits(grid.cpu().numpy())
-            np.savez_compressed(file, bits=bits, notes=np.array(json.dumps(notes)))
+            bits = np.packbits(kept.grid.cpu().numpy())
+            np.savez_compressed(file, bits=bits, said=np.array(json.dumps(said)))
     except OSError as error:
         warnings.warn(f"voxels are not kept, {path} cannot be written: {error}", stacklevel=3)

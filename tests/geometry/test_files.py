@@ -5,7 +5,10 @@ from __future__ import annotations
 import json
 import os
 import struct
+import subprocess
+import sys
 from pathlib import Path
+from subprocess import PIPE
 
 import numpy as np
 import pytest
@@ -117,7 +120,7 @@ def test_a_damaged_cache_is_made_again(tmp_path, cache, damage):
     kept.write_bytes(kept.read_bytes()[:-40] if damage is None else damage)
     assert torch.equal(files.read_voxels(path, 16).grid, first.grid)
     with np.load(kept, allow_pickle=False) as archive:
-        assert json.loads(str(archive["notes"])) == list(first.notes)
+        assert json.loads(str(archive["said"]))["notes"] == list(first.notes)
 
 
 def test_a_cache_that_cannot_be_written_is_said_and_no_error(tmp_path, monkeypatch):
@@ -203,6 +206,90 @@ def test_a_bad_file_does_not_spoil_a_folder(tmp_path):
     assert all(str(path) in reason for path, reason in found.bad)
     one = files.read_folder(folder / "cube.obj", 8)
     assert len(one.good) == 1 and one.bad == ()
+
+
+def test_a_folder_is_read_once_its_bad_files_too(tmp_path, monkeypatch):
+    folder = tmp_path / "meshes"
+    folder.mkdir()
+    bad_files(folder)
+    write(folder / "ring.ply", shapes.torus())
+    first = files.read_folder(folder, 8)
+    monkeypatch.setattr(files, "_load", lambda path: pytest.fail("read again"))
+    again = files.read_folder(folder, 8)
+    assert again.bad == first.bad and len(again.bad) > 9
+    assert torch.equal(again.good[0].grid, first.good[0].grid)
+    copy = folder.rename(tmp_path / "copy")
+    moved = [(copy / path.name, reason) for path, reason in first.bad]
+    for (path, reason), (_, before) in zip(files.read_folder(copy, 8).bad, moved, strict=True):
+        assert reason.startswith(str(path)) and reason == before.replace(str(folder), str(copy))
+
+
+def test_a_bad_file_is_tried_again_by_another_parser(tmp_path, monkeypatch):
+    path = text(tmp_path / "a.obj", "v 0 0 0")
+    with pytest.raises(ValueError, match="holds no faces"):
+        files.read_voxels(path, 8)
+    monkeypatch.setattr(files, "version", lambda name: "newer")
+    monkeypatch.setattr(files, "_load", lambda path: shapes.cube())
+    assert bool(files.read_voxels(path, 8).grid.all())
+
+
+@pytest.mark.parametrize("cause", [MemoryError, OSError, ImportError])
+def test_what_may_pass_is_not_remembered(tmp_path, cache, monkeypatch, cause):
+    import trimesh
+
+    path = write(tmp_path / "a.stl", shapes.cube())
+    with monkeypatch.context() as patch:
+
+        def fail(*args, **kwargs):
+            raise cause("not now")
+
+        patch.setattr(trimesh, "load_scene", fail)
+        with pytest.raises(ValueError, match=r"a\.stl cannot be read .*not now"):
+            files.read_voxels(path, 8)
+    assert not cache.exists()
+    assert bool(files.read_voxels(path, 8).grid.all())
+
+
+def test_a_file_that_changes_while_it_is_read_is_not_kept(tmp_path, cache, monkeypatch):
+    path = write(tmp_path / "a.stl", shapes.cube())
+    load = files._load
+
+    def load_another(path):
+        write(path, shapes.torus())
+        return load(path)
+
+    monkeypatch.setattr(files, "_load", load_another)
+    files.read_voxels(path, 8)
+    assert not cache.exists()
+
+
+def test_two_processes_may_read_one_folder_at_once(tmp_path, cache):
+    folder = tmp_path / "meshes"
+    folder.mkdir()
+    for k in range(12):
+        write(folder / f"{k}.ply", shapes.torus(sides=3 + k))
+        text(folder / f"{k}.obj", f"# {k}", "v 0 0 0")
+    code = f"""if True:
+        import sys
+        from genenvs.geometry import files
+        print("ready", flush=True)
+        sys.stdin.readline()
+        found = files.read_folder({str(folder)!r}, 16)
+        print([(x.path.name, int(x.grid.sum())) for x in found.good], len(found.bad))"""
+    readers = [
+        subprocess.Popen([sys.executable, "-c", code], text=True, stdin=PIPE, stdout=PIPE)
+        for _ in range(2)
+    ]
+    assert [reader.stdout.readline() for reader in readers] == ["ready\n"] * 2
+    for reader in readers:
+        reader.stdin.write("\n")
+        reader.stdin.flush()
+    said = [reader.communicate()[0] for reader in readers]
+    here = files.read_folder(folder, 16)
+    expected = f"{[(x.path.name, int(x.grid.sum())) for x in here.good]} {len(here.bad)}\n"
+    assert said == [expected] * 2 and len(here.good) == len(here.bad) == 12
+    assert sorted(path.suffix for path in cache.iterdir()) == [".npz"] * 24
+    assert not any(path.name.startswith(".") for path in cache.iterdir())
 
 
 def test_a_folder_without_one_good_file_says_why(tmp_path):
