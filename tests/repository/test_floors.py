@@ -13,7 +13,7 @@ from tests.repository.project import ROOT
 FLOORS = (
     {"genenvs.core"},
     {"genenvs.geometry", "genenvs.images", "genenvs.motion", "genenvs.simulators", "genenvs.video"},
-    {"genenvs.generators"},
+    {"genenvs.generators", "genenvs.shapes"},
     {"genenvs.tasks"},
     {"genenvs.cli", "genenvs.doctor", "genenvs.interop", "genenvs.testing", "genenvs.wrappers"},
     {"agents"},

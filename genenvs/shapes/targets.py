@@ -1,0 +1,199 @@
+"""The targets of a split: what a builder's episodes ask for, by index."""
+
+import hashlib
+from dataclasses import dataclass
+from functools import cache, lru_cache
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from genenvs.core import random
+from genenvs.core.task import SPLITS
+from genenvs.geometry import lofts, packed
+from genenvs.geometry.components import voxel_components
+from genenvs.geometry.lofts import Lofts
+from genenvs.shapes.families import DRAWS, FAMILIES, HELD_OUT, grow
+
+SHARES = {"train": 8, "validation": 1, "test": 2}  # of eleven
+EACH = {"train": 512, "validation": 64, "test": 128}  # targets of a family
+MIXTURE = "mixed"
+CANONICAL = 16  # shapes that agree on this grid are one shape: it decides their split
+_CANDIDATES = 1_536  # a family's shapes before duplicates leave; splits are filled in order
+_LEAST = 24  # voxels of the canonical grid below which a shape is none
+_SHAPES = random.word("shapes")
+
+
+@dataclass(frozen=True)
+class Targets:
+    """The targets of one split.
+
+    Attributes:
+        size: voxels a side.
+        family: int64 [N], index into `names`.
+        names: families, or the files.
+        notes: what was mended or left out of the user's files, one line each.
+        grids: int64 [N, size, size], packed; None where they are drawn from `parts` on demand.
+        parts: of [N, P]; None for files.
+    """
+
+    size: int
+    family: Tensor
+    names: tuple[str, ...]
+    notes: tuple[str, ...]
+    grids: Tensor | None
+    parts: Lofts | None
+
+    def __len__(self) -> int:
+        """How many there are."""
+        return len(self.family)
+
+    def packed(self, index: Tensor) -> Tensor:
+        """The targets `index` (int64 [K]) as packed grids: int64 [K, size, size]."""
+        if self.grids is not None:
+            return self.grids[index]
+        assert self.parts is not None
+        return lofts.rasterise_packed(self.parts.rows(index), self.size)
+
+    def voxels(self, index: Tensor) -> Tensor:
+        """The targets `index` (int64 [K]) as grids: bool [K, size, size, size]."""
+        return packed.unpack(self.packed(index), self.size)
+
+    def name(self, index: int) -> str:
+        """The family or the file of one target."""
+        return self.names[int(self.family[index])]
+
+
+def load(
+    targets: str, split: str, size: int, *, whole: bool = False, device: str | torch.device = "cpu"
+) -> Targets:
+    """The targets of a split; computed once a process for each set of arguments.
+
+    Every target stands on the floor of its grid. Which split a target belongs to follows from its
+    content, so no split holds a shape of another one, whatever the grid.
+
+    Args:
+        targets: a family (see `genenvs.shapes.families`), `mixed` for all families but those that
+            are held out, or the path of a mesh or a folder of meshes. Of a folder with three usable
+            meshes or more each split has some; of fewer every split has all.
+        split: `train`, `validation` or `test`.
+        size: voxels a side, at most 64.
+        whole: keep of every target the largest part whose voxels share faces.
+        device: where tensors live.
+
+    Raises:
+        ValueError: no such family or path, or no mesh there can be used; says why.
+        ImportError: meshes need the extra `shapes`.
+    """
+    if not isinstance(targets, str | Path):
+        raise ValueError(f"targets must be a family or a path; got {targets!r}")
+    known = str(targets) == MIXTURE or str(targets) in FAMILIES
+    if known:
+        return _procedural(str(targets), split, size, whole, str(device))
+    if not Path(targets).exists():
+        names = ", ".join([MIXTURE, *FAMILIES])
+        raise ValueError(
+            f"targets must be one of {names}, or the path of a mesh or of a folder of meshes;"
+            f" got {str(targets)!r}, which does not exist"
+        )
+    return _from_files(Path(targets), split, size, whole, str(device))
+
+
+@lru_cache(maxsize=16)
+def _procedural(targets: str, split: str, size: int, whole: bool, device: str) -> Targets:
+    names = tuple(n for n in FAMILIES if n not in HELD_OUT) if targets == MIXTURE else (targets,)
+    grown = [_family(name)[split] for name in names]
+    parts = Lofts(*(torch.cat(fields).to(device) for fields in zip(*grown, strict=True)))
+    family = torch.arange(len(names), device=device).repeat_interleave(EACH[split])
+    grids = None
+    # At 64^3 a thousand targets are 32 MB: a row is drawn again when its episode begins.
+    if size <= 32 or whole:
+        grids = lofts.rasterise_packed(parts, size)
+        grids = _largest(grids, size) if whole else grids
+    return Targets(size, family, names, (), grids, parts)
+
+
+@cache
+def _family(name: str) -> dict[str, Lofts]:
+    """A family's shapes by split, on the CPU."""
+    key = random.mix(_SHAPES, random.word(name), torch.arange(_CANDIDATES))
+    grown, _ = grow(name, random.uniform(key, 0, DRAWS))
+    grids = lofts.rasterise_packed(grown, CANONICAL)
+    wanted: dict[str, list[int]] = {split: [] for split in SPLITS}
+    seen = set()
+    for row, (content, volume) in enumerate(
+        zip(_digests(grids), packed.volume(grids).tolist(), strict=True)
+    ):
+        place = wanted[_split_of(content)]
+        if volume >= _LEAST and content not in seen:
+            seen.add(content)
+            place.append(row)
+    for split, rows in wanted.items():
+        if len(rows) < EACH[split]:
+            raise RuntimeError(f"family {name} yields {len(rows)} targets of split {split}")
+    return {s: grown.rows(torch.tensor(rows[: EACH[s]])) for s, rows in wanted.items()}
+
+
+def _digests(grids: Tensor) -> list[str]:
+    return [hashlib.sha256(grid.tobytes()).hexdigest() for grid in grids.cpu().numpy()]
+
+
+def _split_of(content: str) -> str:
+    place = int(content, 16) % sum(SHARES.values())
+    for split, share in SHARES.items():
+        if place < share:
+            return split
+        place -= share
+    raise AssertionError
+
+
+@lru_cache(maxsize=16)
+def _from_files(path: Path, split: str, size: int, whole: bool, device: str) -> Targets:
+    from genenvs.geometry.files import read_folder
+
+    folder = read_folder(path, size)
+    grids = torch.stack([packed.pack(v.grid) for v in folder.good])
+    grids = _largest(_grounded(grids, size), size) if whole else _grounded(grids, size)
+    notes = [f"{v.path}: {note}" for v in folder.good for note in v.notes]
+    notes += [f"left out: {reason}" for _, reason in folder.bad]
+    unique = {content: row for row, content in enumerate(_digests(grids))}
+    rows = _share([unique[content] for content in sorted(unique)], split)
+    names = tuple(folder.good[row].path.name for row in rows)
+    family = torch.arange(len(rows), device=device)
+    return Targets(size, family, names, tuple(notes), grids[rows].to(device), None)
+
+
+def _share(rows: list[int], split: str) -> list[int]:
+    """A split's part of a folder, in the order of contents; never empty."""
+    count = len(rows)
+    if count < len(SPLITS):
+        return rows
+    total = sum(SHARES.values())
+    validation = max(1, count * SHARES["validation"] // total)
+    test = max(1, count * SHARES["test"] // total)
+    start = {"train": validation + test, "validation": 0, "test": validation}[split]
+    stop = {"train": count, "validation": validation, "test": validation + test}[split]
+    return rows[start:stop]
+
+
+def _grounded(grids: Tensor, size: int) -> Tensor:
+    """Packed grids moved down until they stand on z = 0."""
+    cells = packed.unpack(grids, size).flatten(1, 2).any(1)  # [N, size]: layers in use
+    lowest = cells.long().argmax(1)[:, None, None]
+    mask = (1 << (size - lowest)) - 1  # what a shift of a negative word drags down
+    return torch.where(lowest > 0, grids >> lowest & mask, grids)
+
+
+def _largest(grids: Tensor, size: int) -> Tensor:
+    """The largest part of every packed grid, standing on z = 0."""
+    found = [_largest_of(part, size) for part in grids.split(64)]  # labels stay in the cache
+    return _grounded(torch.cat(found), size)
+
+
+def _largest_of(grids: Tensor, size: int) -> Tensor:
+    label = voxel_components(packed.unpack(grids, size)).label.reshape(len(grids), -1)
+    counts = label.new_zeros(len(grids), int(label.max()) + 1)
+    counts.scatter_add_(1, label, torch.ones_like(label))
+    counts[:, 0] = 0
+    kept = label == counts.argmax(1)[:, None]
+    return packed.pack(kept.view(-1, size, size, size))

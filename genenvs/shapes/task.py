@@ -1,0 +1,41 @@
+"""What the tasks that build a given shape share."""
+
+from typing import Any
+
+from torch import Tensor
+
+from genenvs.core.task import State, Task
+from genenvs.shapes.targets import MIXTURE, Targets, load
+
+
+class ShapeTask(Task):
+    """A task whose instance is a shape to build, as voxels."""
+
+    def __init__(
+        self, *, size: int, targets: str = MIXTURE, whole: bool = False, **common: Any
+    ) -> None:
+        """Load the targets of the split.
+
+        Args:
+            size: voxels a side.
+            targets: a family, `mixed`, or the path of a mesh or a folder of meshes; see
+                `genenvs.shapes.targets.load`.
+            whole: keep the largest part of every target alone.
+            **common: see `Task`.
+
+        Raises:
+            ValueError: no such family or path, or no mesh there can be used.
+            ImportError: meshes need the extra `shapes`.
+        """
+        super().__init__(**common)
+        self.size = size
+        self.targets: Targets = load(targets, self.split, size, whole=whole, device=self.device)
+
+    @property
+    def num_instances(self) -> int:
+        """Targets of the split."""
+        return len(self.targets)
+
+    def target(self, state: State) -> Tensor:
+        """The targets of a state's rows as grids: bool [B, size, size, size]."""
+        return self.targets.voxels(state.instance)
