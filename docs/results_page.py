@@ -15,6 +15,8 @@ def render() -> str:
     parts = ["# Results"]
     if (claims := _read("demo_claim.json")) is not None:
         parts += _claims(claims)
+    for path in sorted((RESULTS / "claims").glob("*.json")):
+        parts += _claim(json.loads(path.read_text()))
     if (found := _read("learning.json")) is not None:
         parts += agents_results.learning(found)
     if (found := _read("classic.json")) is not None:
@@ -65,12 +67,32 @@ def _claims(found: dict[str, Any]) -> list[str]:
     ]
 
 
+def _claim(found: dict[str, Any]) -> list[str]:
+    """One file that `benchmarks.claims.record.write` wrote."""
+    rows = [
+        (
+            row["what"],
+            row["metric"],
+            f"{row['mean']:.4g}",
+            f"{row['low']:.4g} .. {row['high']:.4g}",
+            row.get("note", ""),
+        )
+        for row in found["rows"]
+    ]
+    parts = [f"## {found['title']}"]
+    if found["picture"]:
+        parts += [f"![{found['title']}]({found['picture']})"]
+    header = ("played by", "metric", "mean", "95 % interval", "note")
+    return [*parts, found["text"], table(header, rows), f"`{found['command']}`"]
+
+
 def _speed(device: str, families: dict[str, Any]) -> list[str]:
     parts = [f"## Speed and memory ({device})"]
     shown = {"denoise": _denoising, "agents": _training}
     for family, found in families.items():
         machine = ", ".join(f"{k} {v}" for k, v in found["machine"].items() if v is not None)
-        parts += [*shown[family](found["rows"]), f"`{found['command']}`; {machine}."]
+        rows = shown.get(family, _plain)(found["rows"])
+        parts += [*rows, f"`{found['command']}`; {machine}."]
     return parts
 
 
@@ -112,6 +134,21 @@ def _training(found: list[dict[str, Any]]) -> list[str]:
         "among them: windows of some seconds after a warm-up, measured in turns; the same network, "
         "rollout length and number of environments on both sides of a ratio.",
     ]
+
+
+def _plain(found: list[dict[str, Any]]) -> list[str]:
+    rows = [
+        (
+            row["what"],
+            str(row["num_envs"]),
+            f"{row['median']:,.4g}",
+            f"{row['low']:,.4g} .. {row['high']:,.4g}",
+            row["unit"],
+            row["target"],
+        )
+        for row in found
+    ]
+    return [table(("measured", "environments", "median", "range", "unit", "target"), rows)]
 
 
 def _percent(value: float | None, interval: list[float] | None = None) -> str:

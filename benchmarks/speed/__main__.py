@@ -15,12 +15,16 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.speed import agents, denoise
+from benchmarks.speed import agents, denoise, shapes
 from benchmarks.speed.measure import machine
 from genenvs.core.files import replacing
 
 Rows = Callable[[str], Iterator[dict[str, Any]]]
-FAMILIES: dict[str, Rows] = {"denoise": denoise.rows, "agents": agents.rows}
+FAMILIES: dict[str, Rows] = {
+    "denoise": denoise.rows,
+    "agents": agents.rows,
+    **{name: shapes.family(name) for name in shapes.NAMES},
+}
 
 
 def main() -> None:
