@@ -1,13 +1,14 @@
 """Install and run what people and CI run, with nothing but Python: `python dev.py test`.
 
-    demo       train the first agent and draw what it makes, under runs/demo/
-    test       lint, check types, run the tests, the laws of every environment among them
-    lint       the first part of `test` alone
-    bench      measure speed and memory
-    ci-wheel   build the wheel, look inside, and play every environment from it elsewhere
-    ci-rllib   laws and core with RLlib and the old Gymnasium that it pins, elsewhere
-    ci-zoo     test rl-baselines3-zoo, elsewhere
-    ci-open3d  test geometry with open3d, elsewhere; needs the system library libusb-1.0
+    demo         train the first agent and draw what it makes, under runs/demo/
+    test         lint, check types, run the tests, the laws of every environment among them
+    lint         the first part of `test` alone
+    bench        measure speed and memory
+    ci-wheel     build the wheel, look inside, and play every environment from it elsewhere
+    ci-rllib     laws and core with RLlib and the old Gymnasium that it pins, elsewhere
+    ci-zoo       test rl-baselines3-zoo, elsewhere
+    ci-open3d    test geometry with open3d, elsewhere; needs the system library libusb-1.0
+    ci-pybullet  test the objects that come with pybullet, elsewhere
 
 Everything after the target goes to the program that it runs: `python dev.py test -k random`.
 The first run makes `.venv` beside this file and installs into it what constraints.txt pins.
@@ -52,6 +53,7 @@ APART = {
     ),
     "zoo": (("dev", "zoo"), ("tests/interop/test_zoo.py",)),
     "open3d": (("dev", "open3d", "shapes"), ("tests/geometry",)),
+    "pybullet": (("dev", "pybullet", "shapes"), ("tests/geometry/test_pybullet_objects.py",)),
 }
 MOST_WORKERS = 8  # each test process holds its own PyTorch, some 0.5 GB
 
@@ -317,6 +319,10 @@ def ci_open3d(arguments: list) -> int:
     return test_apart("open3d", arguments)
 
 
+def ci_pybullet(arguments: list) -> int:
+    return test_apart("pybullet", arguments)
+
+
 TARGETS = {
     "demo": demo,
     "test": test,
@@ -326,6 +332,7 @@ TARGETS = {
     "ci-rllib": ci_rllib,
     "ci-zoo": ci_zoo,
     "ci-open3d": ci_open3d,
+    "ci-pybullet": ci_pybullet,
 }
 
 

@@ -10,7 +10,7 @@ from types import ModuleType
 import pytest
 
 # Extras that `all` leaves out; a target of dev.py alone, ci-rllib say, runs their tests.
-APART = frozenset({"open3d", "rllib", "zoo"})
+APART = frozenset({"open3d", "pybullet", "rllib", "zoo"})
 
 MACHINE = "this machine has no "
 SLOW = "slow: run with --slow"
