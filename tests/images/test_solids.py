@@ -1,0 +1,101 @@
+"""Claims about shaded pictures."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from genenvs.images import sheets, solids
+from genenvs.images.solids import PAPER, Solid, cubes, picture
+
+
+def triangle(z: float, colour: tuple[int, int, int], size: float = 1.0) -> Solid:
+    corners = np.array([[[0, 0, z], [size, 0, z], [0, size, z]]])
+    return Solid(corners, colour)
+
+
+def from_above(*shapes: Solid) -> np.ndarray:
+    return picture(shapes, 60, azimuth=-90, elevation=90)
+
+
+def test_the_nearer_surface_is_seen_whatever_the_order():
+    red, blue = triangle(0.2, (255, 0, 0)), triangle(0.8, (0, 0, 255), 0.5)
+    one, two = from_above(red, blue), from_above(blue, red)
+    assert (one == two).all()
+    low = from_above(red)
+    assert ((one[..., 2] > 150) & (one[..., 0] < 100)).any()  # blue in front
+    assert ((low[..., 0] > 150) & (low[..., 2] < 100)).sum() > 200
+
+
+def test_planes_that_cross_are_cut_where_they_cross():
+    level = Solid(
+        np.array(
+            [[[0, 0, 0.5], [1, 0, 0.5], [1, 1, 0.5]], [[0, 0, 0.5], [1, 1, 0.5], [0, 1, 0.5]]]
+        ),
+        (255, 0, 0),
+    )
+    slope = Solid(
+        np.array([[[0, 0, 0], [1, 0, 1], [1, 1, 1]], [[0, 0, 0], [1, 1, 1], [0, 1, 0]]]),
+        (0, 0, 255),
+    )
+    shown = from_above(level, slope)
+    row = shown[30]
+    is_red, is_blue = row[:, 0] > 100, row[:, 2] > 100
+    inner = (row != np.array(PAPER)).any(1)
+    red_at = np.flatnonzero(is_red & ~is_blue & inner)
+    blue_at = np.flatnonzero(is_blue & ~is_red & inner)
+    assert len(red_at) > 8 and len(blue_at) > 8 and red_at.max() < blue_at.min()
+    assert abs((red_at.max() + blue_at.min()) / 2 - 29.5) < 2
+
+
+def test_an_empty_scene_is_paper():
+    assert (picture([], 20) == PAPER).all()
+    nothing = cubes(np.zeros((3, 3, 3), bool), (1, 2, 3))
+    assert (picture([nothing], 20) == PAPER).all()
+
+
+def test_voxels_have_their_outer_faces_alone():
+    cells = np.zeros((4, 4, 4), bool)
+    cells[1:3, 1:3, 1:3] = True
+    shown = cubes(cells, (10, 20, 30))
+    assert len(shown.triangles) == 2 * 24
+    assert shown.triangles.min() == 1 and shown.triangles.max() == 3
+    cells[:] = True  # against the grid's end there is a face too
+    assert len(cubes(cells, (10, 20, 30)).triangles) == 2 * 6 * 16
+
+
+def test_every_voxel_may_have_its_colour():
+    cells = np.ones((2, 1, 1), bool)
+    colours = np.array([[[[255, 0, 0]]], [[[0, 0, 255]]]])
+    shown = picture([cubes(cells, colours)], 60, high=(2, 1, 1))
+    reds = (shown[..., 0] > 90) & (shown[..., 2] < 60)
+    blues = (shown[..., 2] > 90) & (shown[..., 0] < 60)
+    assert reds.sum() > 50 and blues.sum() > 50
+
+
+def test_the_lamp_lights_the_top_more_than_the_sides_and_casts_a_shadow():
+    cells = np.zeros((8, 8, 8), bool)
+    cells[3:5, 3:5, 0:4] = True
+    shown = picture([cubes(cells, (200, 200, 200))], 120, high=(8, 8, 8)).astype(int)
+    shades = {tuple(x) for x in shown.reshape(-1, 3)}
+    shadow = tuple(round(x * 0.86) for x in PAPER)
+    assert PAPER in shades and shadow in shades
+    greys = sorted({s[0] for s in shades if s[0] == s[1] == s[2]})
+    assert greys[0] < 110 and greys[-1] > 170
+
+
+@pytest.mark.parametrize("chunk", [64, 2**21])
+def test_a_picture_does_not_depend_on_how_the_work_is_cut(chunk, monkeypatch):
+    rng = np.random.default_rng(0)
+    some = Solid(rng.uniform(0, 1, (40, 3, 3)), rng.integers(0, 255, (40, 3)))
+    usual = picture([some], 50)
+    monkeypatch.setattr(solids, "_PIXELS", chunk)
+    assert (picture([some], 50) == usual).all()
+
+
+def test_a_sheet_holds_its_panels_as_they_are():
+    rng = np.random.default_rng(0)
+    one, two = (rng.integers(0, 255, (h, 40, 3)).astype(np.uint8) for h in (30, 20))
+    page = sheets.sheet([("one", one), ("two", two)], "a\nb")
+    assert (page[18:48, 10:50] == one).all() and (page[18:38, 60:100] == two).all()
+    assert page.shape == (30 + 3 * 18 + 10, 2 * 40 + 30, 3)

@@ -1,0 +1,138 @@
+"""Claims about the targets of a split."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from genenvs.core.task import SPLITS
+from genenvs.geometry import packed
+from genenvs.geometry.components import voxel_components
+from genenvs.shapes import targets
+from genenvs.shapes.families import FAMILIES
+from tests.needs import import_or_skip
+
+
+def contents(found: targets.Targets) -> list[bytes]:
+    return [grid.numpy().tobytes() for grid in found.packed(torch.arange(len(found)))]
+
+
+@pytest.mark.parametrize("name", ["mixed", "corridor"])
+def test_splits_share_no_shape_and_hold_each_once(name):
+    found = [contents(targets.load(name, split, 16)) for split in SPLITS]
+    everything = [content for split in found for content in split]
+    assert len(set(everything)) == len(everything)
+
+
+def test_the_mixture_has_every_family_but_the_held_out_one():
+    found = targets.load("mixed", "test", 16)
+    assert set(found.names) == set(FAMILIES) - {"corridor"}
+    assert found.family.bincount().tolist() == [targets.EACH["test"]] * 7
+    assert found.name(0) == "union" and found.name(len(found) - 1) == "car"
+
+
+def test_a_family_of_its_own_is_that_part_of_the_mixture():
+    mixed, chairs = targets.load("mixed", "train", 16), targets.load("chair", "train", 16)
+    rows = (mixed.family == mixed.names.index("chair")).nonzero().flatten()
+    assert torch.equal(mixed.packed(rows), chairs.packed(torch.arange(len(chairs))))
+
+
+def test_grids_of_every_size_are_of_the_same_shapes():
+    coarse, fine = (targets.load("table", "test", size) for size in (16, 64))
+    index = torch.arange(10)
+    blocks = fine.voxels(index).float().unfold(1, 4, 4).unfold(2, 4, 4).unfold(3, 4, 4)
+    filled = blocks.mean((-1, -2, -3)) > 0.5
+    agree = (filled == coarse.voxels(index)).float().mean()
+    assert float(agree) > 0.97
+
+
+def test_whole_keeps_one_part_on_the_floor():
+    found = targets.load("mixed", "test", 16, whole=True)
+    grids = found.voxels(torch.arange(len(found)))
+    assert int(voxel_components(grids).number.max()) == 1
+    assert bool(grids[..., 0].flatten(1).any(1).all())
+
+
+def test_shapes_are_the_same_in_every_process():
+    found = targets.load("lamp", "validation", 16)
+    code = (
+        "import hashlib, torch; from genenvs.shapes import targets;"
+        "t = targets.load('lamp', 'validation', 16);"
+        "print(hashlib.sha256(t.packed(torch.arange(len(t))).numpy().tobytes()).hexdigest())"
+    )
+    import hashlib
+
+    here = hashlib.sha256(found.packed(torch.arange(len(found))).numpy().tobytes()).hexdigest()
+    there = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert there.stdout.strip() == here
+
+
+@pytest.mark.parametrize("wrong", ["no/such/path", "castle"])
+def test_neither_a_family_nor_a_path_lists_the_families(wrong):
+    with pytest.raises(ValueError, match=f"union, table, .*got '{wrong}', which does not exist"):
+        targets.load(wrong, "train", 16)
+
+
+@pytest.mark.parametrize("wrong", [None, 3, ["chair"]])
+def test_no_string_is_an_error(wrong):
+    with pytest.raises(ValueError, match="targets must be a family or a path; got"):
+        targets.load(wrong, "train", 16)
+
+
+def test_a_word_with_some_empty_layers_moves_down():
+    grid = torch.zeros(2, 64, 64, 64, dtype=torch.bool)
+    grid[0, 1, 2, 60:] = True  # the top bit of a word is its sign
+    grid[1, 3, 4, :2] = True
+    moved = packed.unpack(targets._grounded(packed.pack(grid), 64))
+    assert moved[0, 1, 2, :4].all() and int(moved[0].sum()) == 4
+    assert torch.equal(moved[1], grid[1])
+
+
+class TestFiles:
+    @pytest.fixture
+    def folder(self, tmp_path, monkeypatch):
+        trimesh = import_or_skip("trimesh", extra="shapes")
+        monkeypatch.setenv("GENENVS_CACHE", str(tmp_path / "cache"))
+        meshes = tmp_path / "meshes"
+        for k in range(12):
+            part = trimesh.creation.box(extents=(1, 1 + k / 2, 7))
+            part.apply_translation((3, 4, 5))
+            (meshes / f"{k % 2}").mkdir(parents=True, exist_ok=True)
+            part.export(meshes / f"{k % 2}" / f"box{k}.{('obj', 'stl', 'ply', 'glb')[k % 4]}")
+        return meshes
+
+    def test_a_folder_is_shared_among_the_splits_by_content(self, folder):
+        found = {split: targets.load(str(folder), split, 16) for split in SPLITS}
+        names = [name for split in SPLITS for name in found[split].names]
+        assert len(names) == len(set(names))
+        assert {s: len(t) for s, t in found.items()} == {"train": 9, "validation": 1, "test": 2}
+        for some in found.values():
+            assert bool(some.voxels(torch.arange(len(some)))[..., 0].flatten(1).any(1).all())
+
+    def test_which_split_a_mesh_is_in_does_not_depend_on_its_name(self, folder, tmp_path):
+        before = contents(targets.load(str(folder), "test", 16))
+        shutil.move(folder, tmp_path / "elsewhere")
+        for k, path in enumerate(sorted((tmp_path / "elsewhere").rglob("*.*"))):
+            path.rename(path.with_name(f"{99 - k}{path.suffix}"))
+        assert contents(targets.load(str(tmp_path / "elsewhere"), "test", 16)) == before
+
+    def test_one_mesh_is_in_every_split(self, folder):
+        path = next(folder.rglob("*.obj"))
+        for split in SPLITS:
+            found = targets.load(str(path), split, 16)
+            assert len(found) == 1 and found.name(0) == path.name
+
+    def test_a_bad_file_is_noted_and_spoils_nothing(self, folder):
+        (folder / "broken.obj").write_text("f 1 2 3\n")
+        found = targets.load(str(folder), "train", 16)
+        assert any("broken.obj" in note for note in found.notes)
+        assert len(found) > 0
+
+    def test_a_folder_of_nothing_is_an_error(self, tmp_path):
+        import_or_skip("trimesh", extra="shapes")
+        with pytest.raises(ValueError, match=r"holds no .*\.obj"):
+            targets.load(str(tmp_path), "train", 16)
