@@ -99,7 +99,7 @@ class TestFiles:
         monkeypatch.setenv("GENENVS_CACHE", str(tmp_path / "cache"))
         meshes = tmp_path / "meshes"
         for k in range(12):
-            part = trimesh.creation.box(extents=(1, 1 + k / 2, 7))
+            part = trimesh.creation.box(extents=(1 + k % 3, 1 + k // 3, 7))
             part.apply_translation((3, 4, 5))
             (meshes / f"{k % 2}").mkdir(parents=True, exist_ok=True)
             part.export(meshes / f"{k % 2}" / f"box{k}.{('obj', 'stl', 'ply', 'glb')[k % 4]}")
