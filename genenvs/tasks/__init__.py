@@ -33,3 +33,22 @@ for _suffix, _sampler, _name in (("", "ddim", "DDIM"), ("DPM", "dpmpp_2m", "DPM-
             },
         )
     )
+
+for _suffix, _moves, _targets, _text in (
+    ("", 6, "mixed", "Draw a shape cell by cell, in a single stroke"),
+    ("26", 26, "union", "Warm-up: draw a union of boxes in a single stroke, diagonals allowed"),
+):
+    declare(
+        Declaration(
+            id=f"genenvs/VoxelStroke{_suffix}-v0",
+            task="genenvs.tasks.voxel_stroke.task:VoxelStroke",
+            arguments={"moves": _moves, "targets": _targets, "horizon": 1_024},
+            score="clean_coverage",
+            text=_text,
+            source="Akizuki et al. (2020)",
+            cheats={
+                "straight on": "genenvs.tasks.voxel_stroke.cheats:straight_on",
+                "hover": "genenvs.tasks.voxel_stroke.cheats:hover",
+            },
+        )
+    )

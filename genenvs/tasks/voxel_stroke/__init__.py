@@ -1,0 +1,1 @@
+"""A shape drawn cell by cell, in a single stroke."""
