@@ -141,14 +141,18 @@ def _plain(found: list[dict[str, Any]]) -> list[str]:
         (
             row["what"],
             str(row["num_envs"]),
-            f"{row['median']:,.4g}",
-            f"{row['low']:,.4g} .. {row['high']:,.4g}",
+            _number(row["median"]),
+            f"{_number(row['low'])} .. {_number(row['high'])}",
             row["unit"],
             row["target"],
         )
         for row in found
     ]
     return [table(("measured", "environments", "median", "range", "unit", "target"), rows)]
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if value >= 1000 else f"{value:.4g}"
 
 
 def _percent(value: float | None, interval: list[float] | None = None) -> str:

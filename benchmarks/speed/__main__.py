@@ -15,7 +15,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.speed import agents, denoise, shapes
+from benchmarks.speed import agents, denoise, geometry, shapes
 from benchmarks.speed.measure import machine
 from genenvs.core.files import replacing
 
@@ -23,6 +23,7 @@ Rows = Callable[[str], Iterator[dict[str, Any]]]
 FAMILIES: dict[str, Rows] = {
     "denoise": denoise.rows,
     "agents": agents.rows,
+    "geometry": geometry.rows,
     **{name: shapes.family(name) for name in shapes.NAMES},
 }
 

@@ -64,7 +64,7 @@ def against_numpy(device: str) -> Iterator[dict[str, Any]]:
     ):
         calls = {"ours": ours, "numpy": partial(loop, theirs)}
         found = interleave(calls, torch.device(device), seconds=0.1)
-        yield _row(f"{name}, over numpy", ratio(found["numpy"], found["ours"]), goal) | {
+        yield _row(f"{name}, over numpy", ratio(found["numpy"], found["ours"]), goal, "times") | {
             "per_s": round(ROWS / Timing.of(found["ours"]).median),
             "numpy_per_s": round(ROWS / Timing.of(found["numpy"]).median),
         }
@@ -88,7 +88,7 @@ def rates(device: str) -> Iterator[dict[str, Any]]:
     }
     found = interleave(calls, torch.device(device), seconds=0.05)
     for name, seconds in found.items():
-        yield _row(f"{name}, a second", Timing.of([ROWS / s for s in seconds]), "")
+        yield _row(name, Timing.of([ROWS / s for s in seconds]), "", "grids/s")
 
 
 def rows(device: str) -> Iterator[dict[str, Any]]:
@@ -97,6 +97,6 @@ def rows(device: str) -> Iterator[dict[str, Any]]:
     yield from rates(device)
 
 
-def _row(what: str, timing: Timing, target: str) -> dict[str, Any]:
+def _row(what: str, timing: Timing, target: str, unit: str) -> dict[str, Any]:
     numbers = {k: float(f"{v:.3g}") for k, v in vars(timing).items()}
-    return {"what": what, "num_envs": ROWS, **numbers, "target": target}
+    return {"what": what, "num_envs": ROWS, **numbers, "target": target, "unit": unit}
