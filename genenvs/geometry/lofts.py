@@ -4,6 +4,7 @@ One that keeps its rectangle is a cuboid; others are wedges, frusta and sheared 
 that a part grammar and the edge loops of a cuboid need. Coordinates are those of the unit cube.
 """
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import torch
@@ -68,35 +69,103 @@ def rasterise_packed(lofts: Lofts, size: int) -> Tensor:
     """
     if size > packed.DEPTH:
         raise ValueError(f"a packed grid has at most {packed.DEPTH} voxels a side; got {size}")
-    rows, count = lofts.axis.shape
-    found = torch.zeros(rows, size, size, dtype=torch.int64, device=lofts.axis.device)
-    chunk = max(1, _WORDS // size**2) if found.device.type == "cpu" else max(rows, 1)
-    for start in range(0, rows, chunk):
-        words = found[start : start + chunk]
-        here, there = _tables(Lofts(*(f[start : start + chunk] for f in lofts)), size)
-        for k in range(count):
-            words |= here[:, k] & there[:, k]
-    return found
-
-
-def _tables(lofts: Lofts, size: int) -> tuple[Tensor, Tensor]:
-    """Two tables of words int64 [B, P, X, Y] whose intersection is each loft."""
-    centre = (torch.arange(size, device=lofts.axis.device) + 0.5) / size
+    centre = centres(size, lofts.axis.device)
     start, stop = lofts.ends[..., :1], lofts.ends[..., 1:]  # [B, P, 1]
     share = ((centre - start) / (stop - start).clamp(min=1e-9))[..., None]  # [B, P, T, 1]
     low = torch.lerp(lofts.low[..., :1, :], lofts.low[..., 1:, :], share)  # [B, P, T, 2]
     high = torch.lerp(lofts.high[..., :1, :], lofts.high[..., 1:, :], share)
-    inside = (low[..., None] <= centre) & (centre < high[..., None])  # [B, P, T, 2, size]
-    reached = ((start <= centre) & (centre < stop))[..., None]  # [B, P, T, 1]
-    u, v = inside[..., 0, :] & reached, inside[..., 1, :]  # [B, P, T, size]
-    axis = lofts.axis[..., None, None]
-    # Along x or y: all of a run or none of it by u, and the run by v. Along z both are runs.
-    row = torch.where(axis == 1, u.mT, u)  # [x, y] where the axis is x or y
-    run = packed.pack(v)  # [B, P, T]
-    across = torch.where(axis == 0, run[..., :, None], run[..., None, :])
-    up, along = packed.pack(u.mT)[..., :, None], packed.pack(v.mT)[..., None, :]
-    upright = axis == 2
-    return torch.where(upright, up, -row.long()), torch.where(upright, along, across)
+    reached = (start <= centre) & (centre < stop)
+    return rasterise_layers(lofts.axis, low, high, reached)
+
+
+def centres(size: int, device: torch.device) -> Tensor:
+    """Where the middles of voxels lie along an axis: float32 [size]."""
+    return (torch.arange(size, device=device) + 0.5) / size
+
+
+def rasterise_layers(axis: Tensor, low: Tensor, high: Tensor, reached: Tensor) -> Tensor:
+    """Fill a packed grid with solids of which the rectangle in every layer of voxels is known.
+
+    Args:
+        axis: int64 [B, P], across which the layers lie.
+        low: float32 [B, P, T, 2], lowest corner of the rectangle in each of the T <= 64 layers, on
+            the two axes across in ascending order.
+        high: float32 [B, P, T, 2], highest corner.
+        reached: bool [B, P, T], layers in which the solid is.
+
+    Returns:
+        int64 [B, T, T], see `genenvs.geometry.packed`.
+    """
+    rest, last = rasterise_apart(axis, low, high, reached)
+    return rest | last
+
+
+def rasterise_apart(
+    axis: Tensor, low: Tensor, high: Tensor, reached: Tensor
+) -> tuple[Tensor, Tensor]:
+    """`rasterise_layers` of all solids but the last, and of the last one."""
+    size = low.shape[-2]
+    rest = torch.zeros(len(axis), size, size, dtype=torch.int64, device=axis.device)
+    last = torch.empty_like(rest)
+    for start, tables in _chunks(axis, low, high, reached):
+        words = rest[start : start + len(tables[0])]
+        block = last[start : start + len(tables[0])]
+        other = torch.empty_like(words)
+        for k in range(axis.shape[1]):
+            if k:
+                words |= block
+            _write(tables, k, block, other)
+    return rest, last
+
+
+Tables = tuple[Tensor, Tensor, Tensor, Tensor]
+
+
+def _chunks(
+    axis: Tensor, low: Tensor, high: Tensor, reached: Tensor
+) -> Iterator[tuple[int, Tables]]:
+    """The tables of some rows at a time, and where these begin."""
+    size = low.shape[-2]
+    first, stop = _below(low, size), _below(high, size)
+    run = packed.runs(first, stop.where(reached[..., None], first))  # [B, P, T, 2]
+    turned = packed.transpose(run.movedim(-1, 0)).unbind(0)
+    u, v = run.unbind(-1)
+    along = axis[..., None]
+    tables = (
+        u.where(along == 0, -1),
+        u.where(along == 1, -1),
+        torch.where(along == 0, v, turned[0].where(along == 2, -1)),
+        torch.where(along == 1, v, turned[1].where(along == 2, -1)),
+    )
+    chunk = max(1, _WORDS // size**2) if axis.device.type == "cpu" else max(len(axis), 1)
+    for start in range(0, len(axis), chunk):
+        a, b, c, d = (table[start : start + chunk] for table in tables)
+        yield start, (a, b, c, d)
+
+
+def _write(tables: Tables, k: int, block: Tensor, other: Tensor) -> None:
+    """Write solid k of every row into `block`, int64 [b, T, T]; `other` is room to work in.
+
+    A word is all of a run or none of it: where the axis is x, the run along z of layer x, if y is
+    in that layer's run; where it is y, the other way round; along z, the runs that all layers make
+    in x and in y.
+    """
+    rows, columns, run_x, run_y = (table[:, k] for table in tables)  # [b, T]
+    shift = 63 - torch.arange(block.shape[-1], device=block.device)
+    torch.bitwise_left_shift(rows[:, :, None], shift, out=block)  # bit y becomes the sign
+    torch.bitwise_left_shift(columns[:, None], shift[:, None], out=other)
+    block &= other
+    block >>= 63  # all bits are the sign
+    block &= run_x[:, :, None]
+    block &= run_y[:, None]
+
+
+def _below(place: Tensor, size: int) -> Tensor:
+    """How many voxels have their middle below a place: float32 [...] -> int64 [...], 0 .. size."""
+    count = torch.ceil(place * size - 0.5).clamp(0, size)
+    count = count + ((count + 0.5) / size < place).float()  # rounding, one way
+    count = count - ((count - 0.5) / size >= place).float()  # or the other
+    return count.clamp(0, size).long()
 
 
 def corners(lofts: Lofts) -> Tensor:

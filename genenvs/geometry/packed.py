@@ -60,3 +60,58 @@ def volume(words: Tensor) -> Tensor:
 def iou(first: Tensor, second: Tensor) -> Tensor:
     """Return what `voxels.iou` does, of packed grids: int64 [..., X, Y] twice -> float32 [...]."""
     return share(volume(first & second), volume(first | second))
+
+
+def runs(first: Tensor, stop: Tensor) -> Tensor:
+    """Words with the bits first .. stop - 1 set: int64 [...] in 0 .. 64 twice -> int64 [...]."""
+    values = [(1 << n) - 1 for n in range(DEPTH)] + [-1]
+    below = torch.tensor(values, device=first.device)
+    return below[stop] & ~below[first]
+
+
+def transpose(words: Tensor) -> Tensor:
+    """Exchange index and bit: bit j of word i becomes bit i of word j.
+
+    Blocks of bits change places, half the size each time (Warren, Hacker's Delight, 7-3).
+
+    Args:
+        words: int64 [..., n] with bits in 0 .. n - 1 alone, n at most 64.
+
+    Returns:
+        int64 [..., n].
+    """
+    n = words.shape[-1]
+    side = 1 << (n - 1).bit_length()  # a power of two
+    found = torch.nn.functional.pad(words, (0, side - n)) if side > n else words.clone()
+    step = side // 2
+    while step:
+        mask = sum(1 << bit for bit in range(side) if not bit & step)
+        low, high = found.unflatten(-1, (-1, 2, step)).unbind(-2)
+        moved = ((low >> step) ^ high) & mask
+        high ^= moved
+        low ^= moved << step
+        step //= 2
+    return found[..., :n]
+
+
+def pool(words: Tensor, size: int, cells: int) -> Tensor:
+    """Count the voxels in the blocks of a coarser grid.
+
+    Args:
+        words: int64 [..., size, size].
+        size: voxels a side.
+        cells: blocks a side, a divisor of `size`.
+
+    Returns:
+        int64 [..., cells, cells, cells].
+
+    Raises:
+        ValueError: `cells` is no divisor.
+    """
+    if size % cells:
+        raise ValueError(f"{size} voxels a side do not fall into {cells} equal blocks")
+    block = size // cells
+    start = torch.arange(cells, device=words.device) * block
+    slab = popcount(words[..., None] >> start & ((1 << block) - 1 if block < DEPTH else -1))
+    folded = slab.unflatten(-3, (cells, block)).unflatten(-2, (cells, block))
+    return folded.sum((-4, -2), dtype=torch.int64)

@@ -155,3 +155,31 @@ def test_a_gpu_finds_the_same_voxels():
         torch.testing.assert_close(
             function(shapes.cuda(), target.cuda()).cpu(), function(shapes, target)
         )
+
+
+@given(samples.seeds, st.sampled_from([(16, 4), (64, 16), (64, 64), (64, 1), (20, 5)]))
+def test_a_coarser_grid_counts_the_voxels_of_its_blocks(seed, sizes):
+    size, cells = sizes
+    grid = samples.grids(seed, 2, (size,) * 3)
+    block = size // cells
+    blocks = grid.view(2, cells, block, cells, block, cells, block)
+    expected = blocks.long().sum((2, 4, 6))
+    assert torch.equal(packed.pool(packed.pack(grid), size, cells), expected)
+
+
+def test_blocks_of_different_size_are_refused():
+    with pytest.raises(ValueError, match="16 voxels a side do not fall into 5"):
+        packed.pool(torch.zeros(1, 16, 16, dtype=torch.int64), 16, 5)
+
+
+@given(samples.seeds, st.sampled_from([1, 2, 5, 20, 32, 63, 64]))
+def test_bits_and_words_change_places(seed, size):
+    grid = samples.grids(seed, 3, (1, size, size))[:, 0]
+    assert torch.equal(packed.transpose(packed.pack(grid)), packed.pack(grid.mT))
+
+
+def test_a_run_is_its_bits():
+    first, stop = torch.meshgrid(torch.arange(65), torch.arange(65), indexing="ij")
+    bit = torch.arange(64)
+    inside = (bit >= first[..., None]) & (bit < stop[..., None])
+    assert torch.equal(packed.runs(first, stop), packed.pack(inside))
