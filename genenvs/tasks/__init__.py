@@ -52,3 +52,20 @@ for _suffix, _moves, _targets, _text in (
             },
         )
     )
+
+declare(
+    Declaration(
+        id="genenvs/BrickBuild-v0",
+        task="genenvs.tasks.brick_build.task:BrickBuild",
+        arguments={"targets": "mixed", "horizon": 256},
+        score="iou",
+        text="Build a shape from bricks, layer by layer",
+        source="Akizuki et al., CAADRIA 2020; BrickGPT (Pun et al., 2025)",
+        cheats={
+            "stop at once": "genenvs.tasks.brick_build.cheats:stop_at_once",
+            "stall": "genenvs.tasks.brick_build.cheats:stall",
+            "rise": "genenvs.tasks.brick_build.cheats:rise",
+            "largest": "genenvs.tasks.brick_build.cheats:largest",
+        },
+    )
+)

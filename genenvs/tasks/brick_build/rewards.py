@@ -1,0 +1,46 @@
+"""What a build is worth."""
+
+from genenvs.core.rewards import Metric, Term
+from genenvs.shapes import gold
+
+TERMS = {
+    "iou": Term(1.0, "Change of the intersection over union with the target.", change_of="iou"),
+    "unconnected": Term(
+        0.2,
+        "Minus the share of bricks without a path of studs to the ground, once, at the end. Always"
+        " 0 unless `floating` lets bricks be placed on nothing.",
+    ),
+    "fallen": Term(
+        0.2,
+        "Minus the share of bricks that do not stand: unconnected, or above a cut whose centre of"
+        " mass does not lie over its support polygon; once, at the end.",
+    ),
+}
+
+METRICS = {
+    "iou": Metric(
+        "Intersection over union of build and target, 0 .. 1.", when="step", better="higher"
+    ),
+    "invalid": Metric("1 where the action was illegal, so that nothing happened.", when="step"),
+    "precision": Metric(
+        "Share of the build that lies in the target; 1 of nothing.", better="higher"
+    ),
+    "recall": Metric("Share of the target that is built.", better="higher"),
+    "bricks": Metric("Number of bricks."),
+    "fallen": Metric("Share of bricks that do not stand, as the term has it.", better="lower"),
+    "structures": Metric("Sets of bricks that hang together by studs.", gold=True, better="lower"),
+    "stability": Metric(
+        "BrickGPT's stability by a linear programme: the mean over bricks of the share of friction"
+        " that is left where a brick is held weakest, 0 .. 1; 0 where nothing was built.",
+        when="judge",
+        gold=True,
+        better="higher",
+    ),
+    "stable": Metric(
+        "1 where the linear programme finds no brick that falls; 0 where nothing was built.",
+        when="judge",
+        gold=True,
+        better="higher",
+    ),
+    **gold.METRICS,
+}
