@@ -86,7 +86,7 @@ class _Matrix:
         return np.arange(start, self.width)
 
     def put(self, row: np.ndarray, column: np.ndarray, value: Any) -> None:
-        """Add entries; numbers of one brick to the left of -1 belong to the ground and fall away."""
+        """Add entries; those of negative rows, which are the ground's, fall away."""
         row, column, value = np.broadcast_arrays(row, column, value)
         here = row >= 0
         self.rows.append(row[here])

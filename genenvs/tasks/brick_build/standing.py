@@ -50,12 +50,12 @@ def judge(codes: Tensor) -> Standing:
         codes: integer [B, N], see `genenvs.tasks.brick_build.bricks.code`; `EMPTY` where there is
             no brick. No two bricks share a cell.
     """
-    rows, count = codes.shape
+    rows = len(codes)
     present = codes != EMPTY
     cells = bricks.cells(codes)  # [B, N, 12]
     label, number = structures(codes, cells)
     most = max(1, int(number.max())) if rows else 1
-    brick, _, _, z = bricks.decode(codes)
+    z = bricks.decode(codes).z
     group = (label - 1).clamp(min=0)  # [B, N]
     lowest = torch.zeros(rows, most, dtype=torch.int64, device=codes.device)
     ground = lowest.scatter_add_(1, group, (present & (z == 0)).long()) > 0
@@ -92,8 +92,7 @@ def structures(codes: Tensor, cells: Tensor) -> Components:
 
 def _cuts(codes: Tensor, cells: Tensor, group: Tensor, most: int) -> Tensor:
     """Which cuts of which structures hold: bool [B, G, Z], those above the top too."""
-    rows, count = codes.shape
-    device = codes.device
+    rows, device = len(codes), codes.device
     brick, x, y, z = bricks.decode(codes)
     mass = torch.where(codes != EMPTY, bricks.masses(device)[brick], 0.0)
     middle = [
@@ -112,7 +111,7 @@ def _cuts(codes: Tensor, cells: Tensor, group: Tensor, most: int) -> Tensor:
     full.scatter_(1, (cells + SIZE**2).flatten(1), True)
     carried = full.gather(1, cells.flatten(1)).view(cells.shape) & (cells < SIZE**3)
     directions = _directions(device)  # [D, 2]
-    # How far the contacts reach in each direction; a cell reaches half its shadow beyond its middle.
+    # How far the contacts reach in each direction: their middles, and half a cell's shadow more.
     reach = torch.full((rows, most * SIZE, len(directions)), -math.inf, device=device)
     place = torch.stack([cells // SIZE % SIZE, cells % SIZE], -1).float() @ directions.T
     place += directions.abs().sum(1) / 2

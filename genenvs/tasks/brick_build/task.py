@@ -78,8 +78,9 @@ class BrickBuild(ShapeTask):
     | key | shape | meaning |
     |---|---|---|
     | `planes` | uint8 [6, 20, 20] | seen from above, x then y, 0 or 255 but for two of them |
-    | `progress` | float32 [4] | layer / 20, remaining steps / horizon, IoU, share of the target's cells that lie above this layer |
+    | `progress` | float32 [4] | layer / 20, remaining steps / horizon, IoU, share left above |
 
+    Of the target's cells, `progress` ends with the share that lie above this layer.
     Planes: the target on this layer; on the next one; how many of the column's cells above this
     layer are target (255: all 20); how near the lowest of those is (255: the next layer, in steps
     of 12; 0: there is none); what is built on this layer; the studs to stand on. Two layers and two
@@ -96,9 +97,10 @@ class BrickBuild(ShapeTask):
     contacts there (`genenvs.tasks.brick_build.standing` has the definition).
 
     ## Metrics
-    `iou` scores the episode. Gold, never paid: `stability` and `stable`, BrickGPT's linear programme
-    of all forces between bricks; `chamfer` and `hausdorff` distance of the surfaces; the number of
-    `structures`.
+    `iou` scores the episode; `precision` and `recall` say where it is lost, `invalid` how many
+    actions were illegal, `bricks` how many were built, `fallen` what the term saw. Gold, never
+    paid: `stability` and `stable`, BrickGPT's linear programme of all forces between bricks;
+    `chamfer` and `hausdorff` distance of the surfaces; the number of `structures`.
 
     ## Starting state
     An empty world and one of the split's finite targets: seeded tables, chairs, shelves,
@@ -121,8 +123,8 @@ class BrickBuild(ShapeTask):
     ## Faithful / deviates
     Faithful: BrickGPT's world, bricks, masses, collision rule and stability. Deviates: its
     `brick_floats` also accepts a brick that hangs from one above, which building upwards cannot
-    have: `floating=True` allows it. Akizuki et al. publish neither code nor the rules of their brick
-    experiment, and BrickGPT's bricks come in any order from a language model.
+    have: `floating=True` allows it. Akizuki et al. publish neither code nor the rules of their
+    brick experiment, and BrickGPT's bricks come in any order from a language model.
 
     ## Version history
     - v0: first version.
@@ -213,7 +215,7 @@ class BrickBuild(ShapeTask):
         return layers.pack(self._columns(state) >> up & 1)
 
     def _columns(self, state: BrickState) -> Tensor:
-        """The target from the current layer upwards: int64 [B, 20, 20], the layer itself in bit 0."""
+        """The target from the current layer upwards: int64 [B, 20, 20], this layer in bit 0."""
         return self.targets.packed(state.instance) >> state.layer[:, None, None]
 
     def _footing(self, state: BrickState) -> Tensor:

@@ -47,7 +47,7 @@ def solids(codes: np.ndarray) -> list[Solid]:
     free = filled & ~np.pad(filled, ((0, 0), (0, 0), (0, 1)))[:, :, 1:]
     at = np.argwhere(free)
     one = _prism(*_STUD)
-    studs = one[None] + (at + (0.5, 0.5, 1.0))[:, None, None]
+    studs = one[None] + (at + np.array([0.5, 0.5, 1.0]))[:, None, None]
     colours = np.repeat(tint[free], len(one), 0)
     marks = np.repeat(np.arange(len(at)), len(one))
     return [seams, Solid(studs.reshape(-1, 3, 3), colours, marks)]
@@ -63,7 +63,8 @@ def scene(codes: np.ndarray) -> Any:
     found = trimesh.Scene()
     for k, (brick, x, y, z) in enumerate(_read(codes)):
         vertices, faces = _brick(brick.along_x, brick.along_y)
-        mesh = trimesh.Trimesh(vertices + (x * PITCH, y * PITCH, z * HEIGHT), faces, process=False)
+        corner = np.array([x * PITCH, y * PITCH, z * HEIGHT])
+        mesh = trimesh.Trimesh(vertices + corner, faces, process=False)
         mesh.visual.face_colors = (*brick.type.rgb, 255)
         name = f"{k:03d} {brick.type.short}x{brick.type.long}"
         found.add_geometry(mesh, node_name=name, geom_name=name)
@@ -82,11 +83,8 @@ def _prism(radius: float, height: float) -> np.ndarray:
     ring = np.stack([radius * np.cos(angle), radius * np.sin(angle), 0 * angle], 1)
     following, up = np.roll(ring, -1, 0), np.array([0, 0, height])
     top = np.stack([ring + up, following + up, np.broadcast_to(up, ring.shape)], 1)
-    side = [
-        np.stack([ring, following, following + up], 1),
-        np.stack([ring, following + up, ring + up], 1),
-    ]
-    return np.concatenate([*side, top])
+    side = np.stack([ring, following, following + up, ring, following + up, ring + up], 1)
+    return np.concatenate([side.reshape(-1, 3, 3), top])
 
 
 def _brick(along_x: int, along_y: int) -> tuple[np.ndarray, np.ndarray]:
@@ -104,5 +102,5 @@ def _brick(along_x: int, along_y: int) -> tuple[np.ndarray, np.ndarray]:
     for i in range(along_x):
         for j in range(along_y):
             triangles.append(np.arange(len(stud)).reshape(-1, 3) + sum(map(len, vertices)))
-            vertices.append(stud + ((i + 0.5) * PITCH, (j + 0.5) * PITCH, HEIGHT))
+            vertices.append(stud + np.array([(i + 0.5) * PITCH, (j + 0.5) * PITCH, HEIGHT]))
     return np.concatenate(vertices), np.concatenate(triangles)
