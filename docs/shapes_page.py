@@ -21,7 +21,7 @@ _CLAY, _BLUE = (226, 150, 90), (120, 165, 205)
 USERS = """## Your own meshes
 
 ```python
-gym.make("genenvs/VoxelStroke-v0", targets="path/to/folder")   # or one obj, ply, stl or glb file
+gym.make("genenvs/VoxelStroke-v0", targets="path/to/folder")  # or one obj, ply, stl or glb file
 ```
 
 A folder's meshes (with `pip install "genenvs[shapes]"`) are welded, small holes are closed, copies

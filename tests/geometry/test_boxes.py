@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from genenvs.geometry.boxes import Boxes, cuboid_boxes, overlapping, rotations, separation
 from tests.geometry import samples
-from tests.needs import import_or_skip, needs_device
+from tests.needs import import_or_skip
 
 
 def boxes(seed: int, rows: int, count: int, turned: str) -> Boxes:
@@ -108,13 +108,3 @@ def test_a_turned_box_reaches_into_the_corner_that_its_shadow_suggests():
     assert not overlapping(pair, pair)[0, 0, 1]
     straight = pair._replace(half=torch.full((1, 2, 3), 0.5 * math.sqrt(2)), turn=None)
     assert overlapping(straight, straight)[0, 0, 1]
-
-
-@needs_device("cuda")
-@pytest.mark.parametrize("turned", ["not", "about z", "freely"])
-def test_a_gpu_finds_the_same_separation(turned):
-    some = boxes(0, 8, 16, turned)
-    there = Boxes(*(None if x is None else x.cuda() for x in some))
-    torch.testing.assert_close(
-        separation(there, there).cpu(), separation(some, some), atol=1e-5, rtol=1e-5
-    )

@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 
 from genenvs.geometry.components import voxel_components
 from tests.geometry import reference, samples
-from tests.needs import needs_device
 
 
 @given(samples.seeds, st.tuples(*[st.integers(1, 7)] * 3), st.sampled_from([6, 26]))
@@ -54,13 +53,3 @@ def test_a_long_path_takes_few_rounds(monkeypatch):
 def test_only_6_or_26_neighbours():
     with pytest.raises(ValueError, match="6 or 26; got 18"):
         voxel_components(torch.zeros(1, 2, 2, 2).bool(), 18)
-
-
-@needs_device("cuda")
-@pytest.mark.parametrize("neighbours", [6, 26])
-def test_a_gpu_finds_the_same_components(neighbours):
-    grid = torch.cat([samples.grids(3, 20, (16,) * 3, 0.25), snake(16)[None]])
-    for here, there in zip(
-        voxel_components(grid, neighbours), voxel_components(grid.cuda(), neighbours), strict=True
-    ):
-        assert torch.equal(here, there.cpu())

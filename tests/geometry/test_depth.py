@@ -12,7 +12,6 @@ from genenvs.geometry import depth
 from genenvs.geometry.boxes import Boxes, cuboid_boxes, rotations
 from tests.geometry import reference, samples
 from tests.geometry.test_boxes import boxes
-from tests.needs import needs_device
 
 SIZE = (9, 12)
 
@@ -92,16 +91,3 @@ def test_chunks_leave_no_trace(monkeypatch):
     for one, other in zip(whole, depth.render(shapes, rays), strict=True):
         assert torch.equal(one, other)
     assert torch.isfinite(whole.depth).any()
-
-
-@needs_device("cuda")
-@pytest.mark.parametrize("turned", ["not", "about z", "freely"])
-def test_a_gpu_draws_the_same_picture(turned):
-    shapes, rays = boxes(0, 6, 9, turned), views(1, 6, "pinhole")
-    here = depth.render(shapes, rays)
-    there = depth.render(
-        Boxes(*(None if x is None else x.cuda() for x in shapes)),
-        depth.Rays(*(x.cuda() for x in rays)),
-    )
-    close = torch.isclose(there.depth.cpu(), here.depth, atol=1e-5)
-    assert close.float().mean() > 0.999  # a ray along an edge may fall to either side

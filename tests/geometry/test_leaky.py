@@ -7,7 +7,6 @@ import torch
 
 from genenvs.geometry import leaky, repair, voxelise
 from tests.geometry import shapes
-from tests.needs import needs_device
 
 
 def ring() -> shapes.Mesh:
@@ -69,11 +68,3 @@ def test_repair_leaves_large_openings_to_the_vote_if_it_may():
     with pytest.raises(ValueError, match="not closed"):
         repair.repair(vertices, cracked)
     assert len(repair.repair(vertices, cracked, closed=False).faces) >= len(cracked)
-
-
-@needs_device("cuda")
-def test_a_gpu_votes_alike():
-    vertices, faces = ring()
-    faces = faces[torch.arange(len(faces)) % 40 != 0]
-    there, _ = leaky.fill(vertices.cuda(), faces.cuda(), 32)
-    assert torch.equal(there.cpu(), leaky.fill(vertices, faces, 32)[0])

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from genenvs.geometry import meshes
 from tests.geometry import reference, samples, shapes
-from tests.needs import needs, needs_device
+from tests.needs import needs
 
 
 def of(mesh: shapes.Mesh) -> meshes.Topology:
@@ -127,14 +127,3 @@ def test_trimesh_agrees(name):
     assert ours.edges.item() == len(theirs.edges_unique)
     area = float(meshes.areas(vertices[None], faces[None]).sum())
     assert area == pytest.approx(theirs.area, rel=1e-5)
-
-
-@needs_device("cuda")
-def test_a_gpu_counts_the_same():
-    faces = torch.randint(0, 50, (16, 200, 3), generator=torch.Generator().manual_seed(0))
-    vertices = torch.randint(0, 4, (16, 50, 3), generator=torch.Generator().manual_seed(1)).float()
-    here = meshes.weld(vertices, faces)
-    there = meshes.weld(vertices.cuda(), faces.cuda())
-    assert torch.equal(there.cpu(), here)
-    for one, other in zip(meshes.topology(here), meshes.topology(there), strict=True):
-        assert torch.equal(one, other.cpu())

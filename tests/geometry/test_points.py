@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from genenvs.geometry import meshes, points
 from tests.geometry import reference, samples, shapes
-from tests.needs import needs, needs_device
+from tests.needs import needs
 
 
 def clouds(seed: int, *sizes: int, rows: int = 2) -> list[torch.Tensor]:
@@ -148,18 +148,3 @@ def test_open3d_takes_the_sum_of_unsquared_means_and_gives_its_f_score_in_percen
     hausdorff = points.hausdorff(first, second, squared=False)
     ours = torch.stack([chamfer, hausdorff, 100 * points.f_score(first, second, tau)])
     torch.testing.assert_close(ours[:, 0], torch.from_numpy(theirs.numpy()).float())
-
-
-@needs_device("cuda")
-def test_a_gpu_finds_the_same_distances_and_draws_the_same_points():
-    first, second = clouds(0, 500, 700, rows=4)
-    torch.testing.assert_close(
-        points.nearest(first.cuda(), second.cuda()).cpu(), points.nearest(first, second)
-    )
-    vertices, faces = (x[None] for x in shapes.torus())
-    key = torch.tensor([9])
-    here = points.sample(vertices, faces, key, 1000)
-    there = points.sample(vertices.cuda(), faces.cuda(), key.cuda(), 1000)
-    same = there[1].cpu() == here[1]  # a sum in another order may move a border between faces
-    assert same.float().mean() > 0.999
-    torch.testing.assert_close(there[0].cpu()[same], here[0][same], atol=1e-5, rtol=1e-5)

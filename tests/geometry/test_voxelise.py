@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 
 from genenvs.geometry import cuboids, meshes, repair, voxelise
 from tests.geometry import reference, samples, shapes
-from tests.needs import needs_device
 
 
 def fill(mesh: shapes.Mesh, size: int = 16) -> torch.Tensor:
@@ -173,11 +172,3 @@ def test_an_inner_wall_is_refused():
     wall = torch.tensor([[0, 1, 6], [1, 7, 6]])
     with pytest.raises(ValueError, match=r"have one face and [1-9] more than two"):
         repair.repair(vertices, torch.cat([faces, wall]))
-
-
-@needs_device("cuda")
-def test_a_gpu_fills_the_same_voxels():
-    vertices, faces = shapes.torus(24, 32)
-    vertices = vertices / 3 + 0.5
-    there = voxelise.voxelise(vertices.cuda(), faces.cuda(), 64)
-    assert torch.equal(there.cpu(), voxelise.voxelise(vertices, faces, 64))

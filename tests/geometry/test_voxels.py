@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 
 from genenvs.geometry import cuboids, packed, sums, voxels
 from tests.geometry import reference, samples
-from tests.needs import needs_device
 
 
 def box(*corners: int, size: int = 16) -> torch.Tensor:
@@ -139,22 +138,6 @@ def test_a_table_sums_any_block_of_a_long_grid():
     part = grid[:, 1:2, 2:4, 3:4].sum((1, 2, 3))
     total = grid.sum((1, 2, 3))
     assert torch.equal(found, torch.stack([total, part, total], 1))
-
-
-@needs_device("cuda")
-def test_a_gpu_finds_the_same_voxels():
-    shapes, target = samples.cuboids(0, 40, 27, 32), samples.grids(0, 40, (32,) * 3)
-    for function in (
-        lambda c, t: cuboids.rasterise(c, 32),
-        lambda c, t: cuboids.rasterise_packed(c, 32),
-        lambda c, t: voxels.iou(cuboids.rasterise(c, 32), t),
-        lambda c, t: packed.iou(cuboids.rasterise_packed(c, 32), packed.pack(t)),
-        lambda c, t: sums.local_iou(sums.table(t), c),
-        lambda c, t: voxels.surface(voxels.dilate(t)),
-    ):
-        torch.testing.assert_close(
-            function(shapes.cuda(), target.cuda()).cpu(), function(shapes, target)
-        )
 
 
 @given(samples.seeds, st.sampled_from([(16, 4), (64, 16), (64, 64), (64, 1), (20, 5)]))
