@@ -17,6 +17,11 @@ A brick whose forces vanish scores (F_T - D_i) / F_T, at least 0; any other scor
 adds n * d == 0 and so needs a bilinear solver; that is redundant, for lowering both n and d by the
 smaller of them changes no balance and lowers the cost. Forces are solved for in grams and torques
 in grams times studs, which scales all numbers to some 1.
+
+The published prices have a limit that is theirs, not ours: alpha is paid for every brick through
+which a drag is handed down, so from some eight layers on an overhang can cost more than letting its
+torque go, and a brick falls that friction would hold. `Constants(alpha=1e-5, beta=1e-8)` finds the
+balance there.
 """
 
 from dataclasses import dataclass

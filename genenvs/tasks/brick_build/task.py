@@ -115,7 +115,7 @@ class BrickBuild(ShapeTask):
       meshes; those need the extra `shapes`.
     - `whole` (`False`): keep the largest part of every target alone.
     - `floating` (`False`): bricks may be placed on nothing, and a brick above may hold them later.
-    - `horizon` (256): most steps; the reference took at most 196 bricks and 20 layers.
+    - `horizon` (256): most steps; the reference took at most 249. Large solid meshes need more.
     - those of every environment: `split`, `instances`, `reward_weights`, `device`, `dtype`.
 
     The linear programme needs scipy (`pip install "genenvs[shapes]"`), in evaluation alone.
