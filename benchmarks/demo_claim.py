@@ -177,8 +177,9 @@ def main() -> None:
 
 def _gold_floor(bank: Bank) -> dict[str, float]:
     """What the gold metrics say of the many-step solutions themselves."""
+    from genenvs.core.frechet import frechet_distance
     from genenvs.generators.judge import load_judge
-    from genenvs.images.metrics import frechet_distance, nearest_neighbour_distance
+    from genenvs.images.metrics import nearest_neighbour_distance
 
     judge, images = load_judge("digits"), bank.solution.float()
     features = judge.features(images)

@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 import torch
 
+from genenvs.core.frechet import frechet_distance
 from genenvs.generators import bank, bank_build, store
 from genenvs.generators.bank import Bank
 from genenvs.generators.denoiser import Denoiser, load
 from genenvs.generators.judge import load_judge
 from genenvs.generators.transition import sample, uniform_times
-from genenvs.images.metrics import frechet_distance
 from tests.needs import needs
 
 

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 import torch
 
+from genenvs.core.frechet import frechet_distance
 from genenvs.generators import store
 from genenvs.generators.judge import load_judge
-from genenvs.images.metrics import frechet_distance, nearest_neighbour_distance
+from genenvs.images.metrics import nearest_neighbour_distance
 from tests.needs import import_or_skip, needs
 
 

@@ -12,7 +12,8 @@ from tests.repository.project import ROOT
 # From the ground up; folders that share a floor do not import each other.
 FLOORS = (
     {"genenvs.core"},
-    {"genenvs.geometry", "genenvs.images", "genenvs.motion", "genenvs.simulators", "genenvs.video"},
+    {"genenvs.images"},  # below the other fields, so that each can show what it makes
+    {"genenvs.geometry", "genenvs.motion", "genenvs.simulators", "genenvs.video"},
     {"genenvs.generators", "genenvs.shapes"},
     {"genenvs.tasks"},
     {"genenvs.cli", "genenvs.doctor", "genenvs.interop", "genenvs.testing", "genenvs.wrappers"},
@@ -83,6 +84,8 @@ def complaint(module: str, imported: str) -> str | None:
         ("genenvs.core.env", "genenvs.core.vector.TaskVectorEnv", True),
         ("genenvs.core.env", "genenvs.tasks.denoise_schedule.task", False),
         ("genenvs.images.files", "genenvs.motion.clips", False),
+        ("genenvs.motion.figure", "genenvs.images.solids", True),
+        ("genenvs.motion.figure", "genenvs.geometry.meshes", False),
         ("genenvs.tasks.one.task", "genenvs.tasks.one.rewards", True),
         ("genenvs.tasks.one.task", "genenvs.tasks.two.rewards", False),
         ("genenvs.tasks", "genenvs.core.registry.declare", True),

@@ -19,13 +19,14 @@ import torch
 from torch import Tensor
 
 from genenvs.core.files import making
+from genenvs.core.frechet import frechet_distance
 from genenvs.core.task import SPLITS
 from genenvs.generators import bank, store
 from genenvs.generators.denoiser import Denoiser, load
 from genenvs.generators.judge import Judge, load_judge
 from genenvs.generators.training.digits_data import load_split
 from genenvs.generators.transition import SAMPLERS, sample, uniform_times
-from genenvs.images.metrics import frechet_distance, nearest_neighbour_distance
+from genenvs.images.metrics import nearest_neighbour_distance
 
 SAMPLES = 1000
 SAMPLE_STEPS = 50

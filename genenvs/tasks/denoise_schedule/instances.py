@@ -6,12 +6,13 @@ from typing import Any
 from gymnasium import spaces
 from torch import Tensor
 
+from genenvs.core.frechet import frechet_distance
 from genenvs.core.task import State, Task
 from genenvs.generators.bank import Bank
 from genenvs.generators.denoiser import Denoiser, load
 from genenvs.generators.judge import Judge, load_judge
 from genenvs.generators.transition import SAMPLERS
-from genenvs.images.metrics import frechet_distance, nearest_neighbour_distance
+from genenvs.images.metrics import nearest_neighbour_distance
 
 
 class GeneratorTask(Task):
