@@ -23,13 +23,15 @@ class Solid:
     Attributes:
         triangles: float [F, 3, 3], corners in world coordinates, z upwards.
         colour: [3] or [F, 3], RGB in 0 .. 255.
-        surface: int [F], triangles of one number have no line between them; None: lines only
-            where the normal changes.
+        surface: int [F], triangles of one number have no line between them where their normals
+            agree; None: one number for all.
+        smooth: the solid is round, so normals do not count.
     """
 
     triangles: np.ndarray
     colour: np.ndarray | Sequence[int]
     surface: np.ndarray | None = None
+    smooth: bool = False
 
 
 def cubes(cells: np.ndarray, colour: np.ndarray | Sequence[int], scale: float = 1.0) -> Solid:
@@ -69,6 +71,7 @@ def picture(
     high: Sequence[float] = (1.0, 1.0, 1.0),
     azimuth: float = -55.0,
     elevation: float = 26.0,
+    ground: Solid | None = None,
 ) -> np.ndarray:
     """A shaded picture.
 
@@ -79,6 +82,7 @@ def picture(
         high: its highest corner; its bottom is the floor.
         azimuth: degrees, from which side the camera looks; 0: from +x, -90: from -y.
         elevation: degrees above the horizon.
+        ground: what is painted on the floor: behind everything, under the shadow, without lines.
 
     Returns:
         uint8 [size, size, 3].
@@ -95,6 +99,10 @@ def picture(
         return np.stack([fine / 2 + right * scale, fine / 2 - up * scale, -near * scale], -1)
 
     image = np.full((fine * fine, 3), PAPER, np.float32)
+    if ground is not None:
+        seen, _ = _nearest(project(ground.triangles.astype(np.float64)), fine)
+        tiles = np.broadcast_to(ground.colour, (len(ground.triangles), 3))
+        image[seen >= 0] = tiles[seen[seen >= 0]]
     solids = [s for s in solids if len(s.triangles)]
     if solids:
         triangles = np.concatenate([s.triangles for s in solids]).astype(np.float64)
@@ -131,7 +139,8 @@ def _marks(solids: Sequence[Solid], normal: np.ndarray) -> np.ndarray:
     for k, solid in enumerate(solids):
         surface = 0 if solid.surface is None else np.asarray(solid.surface, np.int64)
         here = slice(start, start := start + len(solid.triangles))
-        marks.append((facing[here] * 64 + k) * 2**24 + surface)
+        turned = 0 if solid.smooth else facing[here]
+        marks.append(np.broadcast_to((turned * 64 + k) * 2**24 + surface, len(solid.triangles)))
     return np.concatenate(marks)
 
 

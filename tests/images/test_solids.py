@@ -99,3 +99,27 @@ def test_a_sheet_holds_its_panels_as_they_are():
     page = sheets.sheet([("one", one), ("two", two)], "a\nb")
     assert (page[18:48, 10:50] == one).all() and (page[18:38, 60:100] == two).all()
     assert page.shape == (30 + 3 * 18 + 10, 2 * 40 + 30, 3)
+
+
+def test_a_round_solid_has_no_lines_inside():
+    """A roof of two slopes: its ridge is a line unless the solid is declared round."""
+    roof = np.array(
+        [
+            [[0.1, 0.1, 0], [0.5, 0.1, 0.6], [0.5, 0.9, 0.6]],
+            [[0.9, 0.1, 0], [0.5, 0.9, 0.6], [0.5, 0.1, 0.6]],
+        ]
+    )
+    ridge, round_ = (
+        from_above(Solid(roof, (200, 200, 200), smooth=smooth)).astype(int)[25:35, 28:32]
+        for smooth in (False, True)
+    )
+    assert ridge.min() < round_.min()
+
+
+def test_a_shadow_falls_on_the_painted_ground():
+    corners = np.array([[[-9, -9, 0], [9, -9, 0], [9, 9, 0]], [[-9, -9, 0], [9, 9, 0], [-9, 9, 0]]])
+    shown = picture([triangle(0.8, (0, 0, 0), 0.3)], 60, ground=Solid(corners, (200, 0, 0)))
+    red = shown[(shown[..., 1] == 0) & (shown[..., 2] == 0), 0]
+    assert (
+        set(red[red > 100].tolist()) >= {200, 172} and (shown == np.array(PAPER)).all(2).sum() == 0
+    )
