@@ -1,0 +1,1 @@
+"""Skeletons in motion: rotations, clips, files, films, metrics. Metres, seconds, z up; batched."""
