@@ -69,3 +69,19 @@ declare(
         },
     )
 )
+
+declare(
+    Declaration(
+        id="genenvs/EdgeLoop-v0",
+        task="genenvs.tasks.edge_loop.task:EdgeLoop",
+        arguments={"targets": "mixed", "initial": "fit", "horizon": 100},
+        score="iou",
+        text="Move edge loops on cuboids until the solid follows a shape",
+        source="Mesh-Agent (Lin et al., ECCV 2020)",
+        cheats={
+            "stay": "genenvs.tasks.edge_loop.cheats:stay",
+            "grow": "genenvs.tasks.edge_loop.cheats:grow",
+            "shrink": "genenvs.tasks.edge_loop.cheats:shrink",
+        },
+    )
+)

@@ -1,0 +1,36 @@
+"""Policies that should score no better than they do; printed beside the scores."""
+
+from typing import Any
+
+import numpy as np
+
+from genenvs.tasks.edge_loop.moves import PER_LOOP, STAY
+
+
+def stay(envs: Any) -> Any:
+    """Moves nothing, ever."""
+    actions = np.full(envs.num_envs, STAY)
+    return lambda observation, info: actions
+
+
+def grow(envs: Any) -> Any:
+    """Takes the largest move outwards that is legal: lowest corners down, else highest up."""
+    return _first(envs, (0, 6, 12, 23, 29, 35))
+
+
+def shrink(envs: Any) -> Any:
+    """Takes the largest move inwards that is legal."""
+    return _first(envs, (5, 11, 17, 18, 24, 30))
+
+
+def _first(envs: Any, order: tuple[int, ...]) -> Any:
+    choices = np.array(order)
+
+    def policy(observation: Any, info: Any) -> np.ndarray:
+        current = np.asarray(observation["current"]).argmax(1)
+        actions = current[:, None] * PER_LOOP + choices
+        legal = np.take_along_axis(envs.action_masks().cpu().numpy(), actions, 1)
+        first = actions[np.arange(len(actions)), legal.argmax(1)]
+        return np.where(legal.any(1), first, STAY)
+
+    return policy
