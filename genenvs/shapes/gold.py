@@ -78,12 +78,14 @@ def surface_points(grid: Tensor, key: Tensor, purpose: int, n: int = SAMPLES) ->
         for step in (1, -1):
             beyond = padded.roll(-step, dim)[:, 1:-1, 1:-1, 1:-1]
             faces.append((grid & ~beyond).flatten(1))
-    total = torch.cat(faces, 1).long().cumsum(1)  # [K, 6 * voxels]
+    mask = torch.cat(faces, 1)  # [K, 6 * voxels]
+    count = mask.sum(1, keepdim=True)
+    # Those there are, row by row; few beside all. One more, for rows that have none.
+    there = torch.nn.functional.pad(mask.nonzero()[:, 1], (0, 1))
     counter = random.counter(0, purpose)
     draws = random.uniform(random.mix(key, _SURFACE), counter, 3 * n).unflatten(1, (3, n))
-    pick = (draws[:, 0] * total[:, -1:]).long() + 1  # of the faces, 1 .. total
-    face = torch.searchsorted(total, pick.minimum(total[:, -1:].clamp(min=1)))
-    face = face.clamp(max=total.shape[1] - 1)
+    pick = (draws[:, 0] * count).long().minimum((count - 1).clamp(min=0))
+    face = there[count.cumsum(0) - count + pick]
     cells = shape.numel()
     which, cell = face // cells, face % cells
     place = torch.stack(
@@ -99,4 +101,4 @@ def surface_points(grid: Tensor, key: Tensor, purpose: int, n: int = SAMPLES) ->
     offset.scatter_(2, axis[..., None], side[..., None].float())
     offset.scatter_(2, ((axis + 1) % 3)[..., None], draws[:, 1, :, None])
     offset.scatter_(2, ((axis + 2) % 3)[..., None], draws[:, 2, :, None])
-    return torch.where(total[:, -1, None, None] > 0, place + offset, 0.0)
+    return torch.where(count[..., None] > 0, place + offset, 0.0)

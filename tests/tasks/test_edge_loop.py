@@ -487,7 +487,7 @@ def test_meshes_of_a_user_are_targets(tmp_path):
         trimesh.creation.box((1, 1 + k, 2)).export(tmp_path / f"box{k}.obj")
     envs = make(3, targets=str(tmp_path))
     envs.reset(seed=0)
-    assert (envs.state.iou > 0.9).all()
+    assert (envs.state.iou > 0.8).all()
     assert envs.task.targets.names[0].startswith("box")
 
 
