@@ -70,6 +70,26 @@ declare(
     )
 )
 
+for _suffix, _observe, _text in (
+    ("", "voxels", "Model a shape by moving, resizing and deleting cuboids"),
+    ("Depth", "depth", "The same from a depth picture of the shape"),
+):
+    declare(
+        Declaration(
+            id=f"genenvs/PrimitiveModel{_suffix}-v0",
+            task="genenvs.tasks.primitive_model.task:PrimitiveModel",
+            arguments={"targets": "mixed", "observe": _observe, "horizon": 300},
+            score="iou",
+            text=_text,
+            source="Prim-Agent (Lin et al., ECCV 2020)",
+            cheats={
+                "stall": "genenvs.tasks.primitive_model.cheats:stall",
+                "delete all": "genenvs.tasks.primitive_model.cheats:delete_all",
+                "delete misses": "genenvs.tasks.primitive_model.cheats:delete_misses",
+            },
+        )
+    )
+
 declare(
     Declaration(
         id="genenvs/EdgeLoop-v0",
