@@ -13,7 +13,7 @@ from genenvs.tasks.edge_loop.loops import LOOPS, Cage, across
 from genenvs.tasks.edge_loop.moves import PER_LOOP, STEPS
 
 PLACES = (-0.75, -0.25, 0.25, 0.75)  # of the cross-sections, on the way to the neighbouring loops
-GAIN = 32.0  # a wedge of a 32nd of the target's volume reads 1
+GAIN = 64.0  # a wedge of a 64th of the target's volume reads 1
 
 
 def sections(grid: Tensor, axis: Tensor, layer: Tensor) -> Tensor:
@@ -38,7 +38,7 @@ def sections(grid: Tensor, axis: Tensor, layer: Tensor) -> Tensor:
 def wedges(
     cage: Cage, corner: Tensor, current: Tensor, unit: Tensor, target: Tensor, rest: Tensor
 ) -> Tensor:
-    """What each move of a loop would sweep over, outside all other cuboids.
+    """What each move of a loop would add to the solid, outside all other cuboids.
 
     Args:
         cage: of B rows.
@@ -49,8 +49,8 @@ def wedges(
         rest: int64 [B, T, T], what other cuboids fill anyway.
 
     Returns:
-        float32 [B, 2, 36]: voxels of the target, and voxels beside it; about, because of the
-        cross-sections; 0 for moves along the loop's own axis.
+        float32 [B, 2, 36]: voxels of the target, and voxels beside it, negative where a move takes
+        them away; about, because of the cross-sections; 0 for moves along the loop's own axis.
     """
     size = target.shape[-1]
     one = current[:, None]
@@ -88,7 +88,10 @@ def wedges(
     wide = total[..., None, :].expand(*edge.shape[:-1], -1)
     lower, upper = wide.gather(-1, floor), wide.gather(-1, floor + 1)
     found = torch.lerp(lower, upper, edge - floor)
-    swept = (found[..., 1:] - found[..., :1]).abs()  # [B, Q, grid, uv, corner, 6]
+    swept = found[..., 1:] - found[..., :1]  # [B, Q, grid, uv, corner, 6]
+    swept = torch.stack(
+        [-swept[..., 0, :], swept[..., 1, :]], -2
+    )  # the lowest corner adds downwards
     volume = (swept * run[:, :, None, None, None, None]).sum(1)  # [B, grid, uv, corner, 6]
     result = volume.new_zeros(len(axis), 2, 2, 3, len(STEPS))
     index = torch.tensor([[1, 2], [0, 2], [0, 1]], device=axis.device)[axis]  # [B, uv]

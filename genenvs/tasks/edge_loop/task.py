@@ -28,7 +28,8 @@ from genenvs.tasks.edge_loop.loops import (
 from genenvs.tasks.edge_loop.moves import PER_LOOP, STAY
 
 SIZE = 64  # voxels a side
-COARSE = 16  # of the target as it is observed
+COARSE = 8  # blocks a side of the target as it is observed
+BLOCK = SIZE // primitives.SIDE  # voxels a side of a cell that cuboids are made of
 _BATCH = {"cpu": 6, "cuda": 256}  # rows of the expert at a time: 24 grids of 32 KB each
 
 
@@ -42,7 +43,7 @@ class LoopState(State):
         corner: float32 [B, 10, 2, 3], lowest and highest corner of each loop, unit cube.
         unit: float32 [B], a hundredth of the diagonal of the target's bounding box.
         target: int64 [B, 64, 64], packed.
-        coarse: float32 [B, 16, 16, 16], how much of each block the target fills.
+        coarse: float32 [B, 8, 8, 8], how much of each block the target fills.
         still: int64 [B, 64, 64], cuboids without loops.
         rest: int64 [B, 64, 64], all but the cuboid of the loop whose turn it is.
         iou: float32 [B].
@@ -95,21 +96,22 @@ class EdgeLoop(ShapeTask):
     always 360. An action that it forbids moves nothing.
 
     ## Observation space
-    `Dict`, all float32 in 0 .. 1:
+    `Dict`, all float32 in 0 .. 1, `wedges` in -1 .. 1:
     | key | shape | meaning |
     |---|---|---|
-    | `target` | [16, 16, 16] | how much of each block of 4^3 voxels the target fills |
+    | `target` | [8, 8, 8] | how much of each block of 8^3 voxels the target fills |
     | `loops` | [10, 8] | of every loop x, y, z of its lowest corner and its axis / 2, then those |
     | | | of its highest corner |
     | `owner` | [10, 5] | the cuboid of every loop, one-hot, the largest first |
     | `current` | [10] | the loop whose turn it is, one-hot |
-    | `wedges` | [2, 36] | for each of its 36 moves the voxels that it sweeps over: those of the |
-    | | | target, those beside it; 1 is a 32nd of the target's volume, or more |
+    | `wedges` | [2, 36] | for each of its 36 moves the voxels that it adds (or, below 0, takes |
+    | | | away): those of the target, those beside it; 1 is a 64th of the target's volume or more |
     | `progress` | [1] | steps / horizon |
 
     The paper shows a picture of the target, from which a convolutional network has to learn what a
     move would do; `wedges` says it, measured in four cross-sections about the loop, so that a small
-    network learns to model in minutes. What other cuboids fill counts in neither part.
+    network learns to model in minutes; `target` shows the whole, coarsely. What other cuboids fill
+    counts in neither part.
 
     ## Rewards
     `iou`: the change of the intersection over union with the target at 64^3.
@@ -185,7 +187,10 @@ class EdgeLoop(ShapeTask):
             "progress": (1,),
         }
         self.observation_space = spaces.Dict(
-            {name: spaces.Box(0.0, 1.0, shape, np.float32) for name, shape in shapes.items()}
+            {
+                name: spaces.Box(-1.0 if name == "wedges" else 0.0, 1.0, shape, np.float32)
+                for name, shape in shapes.items()
+            }
         )
         # Cuboids of every target. Those that are fitted are computed when first asked for: all of
         # the mixture would take seconds.
@@ -197,19 +202,20 @@ class EdgeLoop(ShapeTask):
             self._cuboids = primitives.read(initial).matched(self.targets, self.split)
             self._known = (cuboids.volume(self._cuboids) > 0).any(1)
 
-    def initial_cuboids(self, instance: Tensor, coarse: Tensor) -> Tensor:
+    def initial_cuboids(self, instance: Tensor, target: Tensor) -> Tensor:
         """The cuboids that targets start with.
 
         Args:
             instance: int64 [K].
-            coarse: float32 [K, 16, 16, 16], how much of each block the target fills.
+            target: int64 [K, 64, 64], those targets.
 
         Returns:
             int64 [K, N, 6] in a grid of 16^3.
         """
         new = (~self._known[instance]).nonzero()[:, 0]
         if len(new):
-            found = fit.cuboids(coarse[new], BOXES)
+            filled = packed.pool(target[new], SIZE, primitives.SIDE) / BLOCK**3
+            found = fit.cuboids(filled, BOXES)
             self._cuboids[instance[new], :BOXES] = found
             self._known[instance[new]] = True
         return self._cuboids[instance]
@@ -217,11 +223,10 @@ class EdgeLoop(ShapeTask):
     def initial_state(self, instance: Tensor, key: Tensor) -> LoopState:
         """Cuboids with loops around them."""
         target = self.targets.packed(instance)
-        block = SIZE // COARSE
-        coarse = packed.pool(target, SIZE, COARSE).float() / block**3
-        boxes, others = largest(self.initial_cuboids(instance, coarse))
+        coarse = packed.pool(target, SIZE, COARSE) / (SIZE // COARSE) ** 3
+        boxes, others = largest(self.initial_cuboids(instance, target))
         cage, corner = place(boxes, SIZE)
-        still = cuboids.rasterise_packed(others * block, SIZE)
+        still = cuboids.rasterise_packed(others * BLOCK, SIZE)
         step = torch.zeros_like(instance)
         rest, box = around(cage, corner, step)
         rest |= still
@@ -288,7 +293,7 @@ class EdgeLoop(ShapeTask):
             "loops": torch.cat([state.corner, axis.expand(-1, -1, 2, 1)], -1).flatten(2),
             "owner": owner,
             "current": current,
-            "wedges": (swept * (evidence.GAIN / volume)).clamp(max=1),
+            "wedges": (swept * (evidence.GAIN / volume)).clamp(-1, 1),
             "progress": (state.step[:, None] / self.horizon).clamp(max=1),
         }
 
@@ -340,7 +345,7 @@ class EdgeLoop(ShapeTask):
     def render(self, state: LoopState, index: int) -> np.ndarray:  # type: ignore[override]
         """Target, cuboids of the start, and the mesh with its edge loops."""
         row = state.rows(torch.tensor([index], device=self.device))
-        boxes, others = largest(self.initial_cuboids(row.instance, row.coarse))
+        boxes, others = largest(self.initial_cuboids(row.instance, row.target))
         _, corner = place(boxes, SIZE)
         start, now = (
             meshes.surfaces(row.cage, x, others[0], primitives.SIDE) for x in (corner, row.corner)
@@ -358,7 +363,7 @@ class EdgeLoop(ShapeTask):
     def surfaces(self, state: LoopState, index: int) -> list[meshes.Quads]:
         """The closed surface of every cuboid of a row, quads between its edge loops."""
         row = state.rows(torch.tensor([index], device=self.device))
-        _, others = largest(self.initial_cuboids(row.instance, row.coarse))
+        _, others = largest(self.initial_cuboids(row.instance, row.target))
         return meshes.surfaces(row.cage, row.corner, others[0], primitives.SIDE)
 
     def artefact(self, state: LoopState, index: int) -> Any:  # type: ignore[override]
