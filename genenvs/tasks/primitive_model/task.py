@@ -10,14 +10,14 @@ from torch import Tensor
 
 from genenvs.core.task import Observation, Outcome, State, Transition
 from genenvs.geometry import cuboids as boxes
-from genenvs.geometry import sums, voxels
 from genenvs.shapes import gold
 from genenvs.shapes.primitives import COUNT, SIDE
 from genenvs.shapes.targets import MIXTURE
 from genenvs.shapes.task import ShapeTask
 from genenvs.tasks.primitive_model import depth, moves, rewards, viewer
+from genenvs.tasks.primitive_model.goals import goals
 from genenvs.tasks.primitive_model.moves import EACH, FACES, PASS, Outlook
-from genenvs.tasks.primitive_model.survey import Survey, fold, survey
+from genenvs.tasks.primitive_model.survey import Survey, survey
 
 SCALE = 32  # voxels that `moves` counts as one
 LEAST_GAIN = 1e-7  # of the reference: what float32 makes of no gain at all is none
@@ -155,13 +155,13 @@ class PrimitiveModel(ShapeTask):
     ## Faithful / deviates
     Faithful (Lin et al., 2020, and their code): grid, first cuboids, turns, the 756 actions and
     their numbers, the three terms and their weights, the horizon, and the expert that looks one
-    step ahead, which deletes in the second half only. Deviates: there is an action that does nothing, so
-    that nobody is forced to make things worse; a face cannot move until nothing is left of its
-    cuboid, nor bring a deleted one back, and three of four identical deletions are masked; targets
-    are generated and neither thickened nor cut off (see `published`); the target is observed as
-    voxels, their 128 x 128 picture is `PrimitiveModelDepth`; whose turn it is and the share of the
-    horizon stand for their one-hot step of 300; `moves` is ours. Their expert rates moves by the
-    local term of the cuboids before the move; ours by the reward itself.
+    step ahead, which deletes in the second half only. Deviates: there is an action that does
+    nothing, so that nobody is forced to make things worse; a face cannot move until nothing is left
+    of its cuboid, nor bring a deleted one back, and three of four identical deletions are masked;
+    targets are generated and neither thickened nor cut off (see `published`); the target is
+    observed as voxels, their 128 x 128 picture is `PrimitiveModelDepth`; whose turn it is and the
+    share of the horizon stand for their one-hot step of 300; `moves` is ours. Their expert rates
+    moves by the local term of the cuboids before the move; ours by the reward itself.
 
     ## Version history
     - v0: first version.
@@ -187,13 +187,8 @@ class PrimitiveModel(ShapeTask):
             raise ValueError(f"published must be True or False; got {published!r}")
         self.published = bool(published)
         self.reach = SIDE - 1 if published else SIDE
-        grids = self.targets.voxels(torch.arange(len(self.targets), device=self.device))
-        goals = voxels.dilate(grids) if published else grids
-        self._words = fold(goals)  # [N, 3, 16, 4]
-        self._volume = goals.flatten(1).sum(1)  # [N]
-        self._picture = grids.to(torch.uint8) * 255
+        self._goals = goals(self.targets, thick=self.published)
         self._first = moves.first_cuboids().to(self.device)
-        self._singles = _first_singles(goals, self._first)  # [N, 27]
         self._depth = depth.pictures(self.targets) if observe == "depth" else None
         self.action_space = spaces.Discrete(PASS + 1)
         self.observation_space = self._space()
@@ -220,9 +215,9 @@ class PrimitiveModel(ShapeTask):
         rows = len(instance)
         cuboids = self._first.expand(rows, -1, -1).clone()
         current = torch.zeros_like(instance)
-        seen = survey(cuboids, current, self._words[instance], self.reach)
-        volume = self._volume[instance]
-        single = self._singles[instance]
+        seen = survey(cuboids, current, self._goals.words[instance], self.reach)
+        volume = self._goals.volume[instance]
+        single = self._goals.single[instance]
         zero = torch.zeros(rows, device=self.device)
         state = PrimitiveState(
             instance=instance,
@@ -270,7 +265,7 @@ class PrimitiveModel(ShapeTask):
             "deleted": (~present).sum(1).float(),
         }
         terms = {name: value - getattr(state, name) for name, value in metrics.items()}
-        target = self._words[state.instance]
+        target = self._goals.words[state.instance]
         seen = survey(state.cuboids, (state.step + 1) % COUNT, target, self.reach)
         return Transition(
             state=state.advance(**metrics, hit=seen.hit, filled=seen.filled, layers=seen.layers),
@@ -297,7 +292,7 @@ class PrimitiveModel(ShapeTask):
             observation["depth"] = self._depth(state.instance)
         else:
             numbers += [state.iou, state.local_iou, state.single[rows, state.current]]
-            observation["target"] = self._picture[state.instance]
+            observation["target"] = self._goals.picture[state.instance]
             observation["moves"] = self._ahead(state)
         # An ended row may have been stepped beyond the horizon.
         observation["numbers"] = torch.stack(numbers, 1).clamp(max=1)
@@ -408,11 +403,3 @@ class PrimitiveModel(ShapeTask):
             "overlap": rewards.overlap(final.cuboids, union),
             **gold.distances(union, self.target(final), final.key),
         }
-
-
-def _first_singles(goals: Tensor, first: Tensor) -> Tensor:
-    """IoU of each first cuboid alone with each target: float32 [N, 27]."""
-    return torch.cat([
-        sums.local_iou(sums.table(part), first.expand(len(part), -1, -1))
-        for part in goals.split(256)
-    ])  # fmt: skip
