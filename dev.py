@@ -8,7 +8,7 @@
     ci-rllib     laws and core with RLlib and the old Gymnasium that it pins, elsewhere
     ci-zoo       test rl-baselines3-zoo, elsewhere
     ci-open3d    test geometry with open3d, elsewhere; needs the system library libusb-1.0
-    ci-pybullet  test the objects that come with pybullet, elsewhere
+    ci-pybullet  test the objects and motions that come with pybullet, elsewhere
 
 Everything after the target goes to the program that it runs: `python dev.py test -k random`.
 The first run makes `.venv` beside this file and installs into it what constraints.txt pins.
@@ -53,7 +53,10 @@ APART = {
     ),
     "zoo": (("dev", "zoo"), ("tests/interop/test_zoo.py",)),
     "open3d": (("dev", "open3d", "shapes"), ("tests/geometry",)),
-    "pybullet": (("dev", "pybullet", "shapes"), ("tests/geometry/test_pybullet_objects.py",)),
+    "pybullet": (
+        ("dev", "pybullet", "shapes"),
+        ("tests/geometry/test_pybullet_objects.py", "tests/motion"),
+    ),
 }
 MOST_WORKERS = 8  # each test process holds its own PyTorch, some 0.5 GB
 

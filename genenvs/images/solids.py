@@ -4,7 +4,7 @@ Parallel projection from above, as in a catalogue; one lamp, its shadow on the f
 line wherever the surface that is seen changes.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -71,7 +71,7 @@ def picture(
     high: Sequence[float] = (1.0, 1.0, 1.0),
     azimuth: float = -55.0,
     elevation: float = 26.0,
-    ground: Solid | None = None,
+    ground: Callable[[np.ndarray], np.ndarray] | None = None,
 ) -> np.ndarray:
     """A shaded picture.
 
@@ -82,7 +82,8 @@ def picture(
         high: its highest corner; its bottom is the floor.
         azimuth: degrees, from which side the camera looks; 0: from +x, -90: from -y.
         elevation: degrees above the horizon.
-        ground: what is painted on the floor: behind everything, under the shadow, without lines.
+        ground: the floor's colours: of places float [N, 2], x and y, gives RGB [N, 3]. Painted
+            behind everything and under the shadow; none where it is seen from its edge or below.
 
     Returns:
         uint8 [size, size, 3].
@@ -99,10 +100,12 @@ def picture(
         return np.stack([fine / 2 + right * scale, fine / 2 - up * scale, -near * scale], -1)
 
     image = np.full((fine * fine, 3), PAPER, np.float32)
-    if ground is not None:
-        seen, _ = _nearest(project(ground.triangles.astype(np.float64)), fine)
-        tiles = np.broadcast_to(ground.colour, (len(ground.triangles), 3))
-        image[seen >= 0] = tiles[seen[seen >= 0]]
+    if ground is not None and view[2, 2] > 1e-3:
+        ticks = (np.arange(fine) + 0.5 - fine / 2) / scale
+        up, right = np.meshgrid(-ticks, ticks, indexing="ij")
+        plane = centre + right.reshape(-1, 1) * view[0] + up.reshape(-1, 1) * view[1]
+        fall = (plane[:, 2:] - lowest[2]) / view[2, 2]  # along the line of sight
+        image[:] = ground((plane - fall * view[2])[:, :2])
     solids = [s for s in solids if len(s.triangles)]
     if solids:
         triangles = np.concatenate([s.triangles for s in solids]).astype(np.float64)

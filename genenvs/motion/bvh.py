@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.functional import normalize
 
 from genenvs.core.files import making
 from genenvs.motion import quaternions
@@ -96,7 +97,7 @@ def write(
         )
     if not bool(root.isfinite().all() and rotations.isfinite().all()):
         raise ValueError("root and rotations must be finite")
-    rotations = rotations.detach().double().cpu()
+    rotations = normalize(rotations.detach().double().cpu(), dim=-1)
     turned = torch.cat([rotations[..., :1], _to_file(rotations[..., 1:])], -1)
     order = _depth_first(skeleton)
     angles = torch.rad2deg(_angles(quaternions.matrix(turned)))[:, order]  # [T, J, 3]
@@ -113,9 +114,12 @@ def _hierarchy(lines: list[str]) -> list[_Joint]:
     joints: list[_Joint] = []
     above: list[int] = []  # joints whose braces are open
     opening: _Joint | None = None
-    for line in filter(None, lines):
-        word, _, rest = line.replace("{", " { ").partition(" ")
-        rest, word = rest.replace("{", "").strip(), word.upper()
+    text = "\n".join(lines).replace("{", "\n{\n").replace("}", "\n}\n")
+    for line in filter(str.strip, text.split("\n")):
+        word, _, rest = line.strip().replace("\t", " ").partition(" ")
+        word, rest = word.upper(), rest.strip()
+        if word not in ("ROOT", "JOINT", "END", "OFFSET", "CHANNELS", "{", "}"):
+            raise ValueError(f"{line[:40]!r} in the hierarchy is not understood")
         if word in ("ROOT", "JOINT", "END"):
             if opening or (word == "ROOT") == bool(joints) or (word != "ROOT" and not above):
                 raise ValueError(f"{line!r} does not stand where it can; one ROOT holds all joints")
@@ -124,7 +128,7 @@ def _hierarchy(lines: list[str]) -> list[_Joint]:
             if not name or name in {joint.name for joint in joints}:
                 name = f"{name}-{len(joints)}"
             opening = _Joint(name, parent, [], [])
-        if word == "{" or "{" in line:
+        elif word == "{":
             if opening is None:
                 raise ValueError("a brace opens without a joint")
             above.append(len(joints))
@@ -136,12 +140,10 @@ def _hierarchy(lines: list[str]) -> list[_Joint]:
             if not above:
                 raise ValueError("a brace closes that was not opened")
             above.pop()
-        elif word in ("OFFSET", "CHANNELS"):
+        else:
             if not above:
                 raise ValueError(f"{word} outside a joint")
             _fill(joints[above[-1]], word, rest.split())
-        elif word not in ("ROOT", "JOINT", "END"):
-            raise ValueError(f"{line[:40]!r} in the hierarchy is not understood")
     if above or opening or not joints:
         raise ValueError("the hierarchy is cut off")
     for joint in joints:
@@ -230,13 +232,16 @@ def _to_file(vector: Tensor) -> Tensor:
 
 
 def _angles(m: Tensor) -> Tensor:
-    """Angles a, b, c of m = Rz(a) Rx(b) Ry(c) in radians: [..., 3, 3] -> [..., 3]."""
-    sine = m[..., 2, 1].clamp(-1, 1)
-    locked = sine.abs() > 1 - 1e-9  # z and y turn about one axis: all of it is put into z
+    """Angles a, b, c of m = Rz(a) Rx(b) Ry(c) in radians: [..., 3, 3] -> [..., 3].
+
+    Near gimbal lock a is made of rounding; b and c are of what it leaves, so the product holds.
+    """
     a = torch.atan2(-m[..., 0, 1], m[..., 1, 1])
-    c = torch.atan2(-m[..., 2, 0], m[..., 2, 2])
-    a = torch.where(locked, torch.atan2(m[..., 1, 0], m[..., 0, 0]), a)
-    return torch.stack([a, torch.asin(sine), torch.where(locked, 0.0, c)], -1)
+    cosine, sine = a.cos()[..., None], a.sin()[..., None]
+    first = cosine * m[..., 0, :] + sine * m[..., 1, :]  # rows of Rz(-a) m = Rx(b) Ry(c)
+    second = cosine * m[..., 1, :] - sine * m[..., 0, :]
+    b = torch.atan2(m[..., 2, 1], second[..., 1])
+    return torch.stack([a, b, torch.atan2(first[..., 2], first[..., 0])], -1)
 
 
 def _children(skeleton: Skeleton, joint: int) -> list[int]:

@@ -6,6 +6,7 @@ the turn of a head, is not carried over.
 """
 
 import re
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -129,7 +130,7 @@ def _rest(motion: Motion) -> Tensor:
     return forward(motion.skeleton, torch.zeros(3), identity.repeat(joints, 1))[0]
 
 
-def _upright(rest: Tensor, joints: dict[str, int]):  # type: ignore[no-untyped-def]
+def _upright(rest: Tensor, joints: dict[str, int]) -> Callable[[Tensor], Tensor]:
     """What turns a file's vectors into ours, by which of y and z the rest pose stands along."""
     ankles = (rest[joints["left_ankle"]] + rest[joints["right_ankle"]]) / 2
     spine = rest[joints["neck"]] - ankles
@@ -146,26 +147,25 @@ def _pitch(foot: Tensor) -> Tensor:
 def _solve(place: dict[str, Tensor], pitch: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
     """Root [T, 3] and rotations [T, 15, 4] from positions [T, 3] of the parts."""
     middle = (place["left_hip"] + place["right_hip"]) / 2
-    world = {"root": _frame(place["left_hip"] - place["right_hip"], place["spine"] - middle)}
     # Some skeletons begin their spine between the hips.
     straight = place["neck"] - middle
     short = (place["spine"] - middle).norm(dim=-1) < 0.1 * straight.norm(dim=-1)
     low = torch.where(short[:, None], straight, place["spine"] - middle)
-    world["root"] = _frame(place["left_hip"] - place["right_hip"], low)
-    shoulders = place["left_shoulder"] - place["right_shoulder"]
-    world["chest"] = _frame(
-        shoulders, place["neck"] - (middle + low * short.logical_not()[:, None])
-    )
+    base = torch.where(short[:, None], middle, place["spine"])
+    world = {
+        "root": _frame(place["left_hip"] - place["right_hip"], low),
+        "chest": _frame(place["left_shoulder"] - place["right_shoulder"], place["neck"] - base),
+    }
     world["neck"] = world["chest"]
     local = {}
     for side in ("left", "right"):
-        for base, upper, hinge, end, sign in (
+        for trunk, upper, hinge, end, sign in (
             ("root", "hip", "knee", "ankle", 1.0),
             ("chest", "shoulder", "elbow", "wrist", -1.0),
         ):
             first = place[f"{side}_{hinge}"] - place[f"{side}_{upper}"]
             second = place[f"{side}_{end}"] - place[f"{side}_{hinge}"]
-            turned, bend = _limb(world[base], first, second, sign)
+            turned, bend = _limb(world[trunk], first, second, sign)
             world[f"{side}_{upper}"] = turned
             local[f"{side}_{hinge}"] = quaternions.exponential(
                 bend[:, None] * humanoid().axes[JOINTS.index(f"{side}_{hinge}")]

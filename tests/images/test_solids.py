@@ -117,9 +117,14 @@ def test_a_round_solid_has_no_lines_inside():
 
 
 def test_a_shadow_falls_on_the_painted_ground():
-    corners = np.array([[[-9, -9, 0], [9, -9, 0], [9, 9, 0]], [[-9, -9, 0], [9, 9, 0], [-9, 9, 0]]])
-    shown = picture([triangle(0.8, (0, 0, 0), 0.3)], 60, ground=Solid(corners, (200, 0, 0)))
-    red = shown[(shown[..., 1] == 0) & (shown[..., 2] == 0), 0]
-    assert (
-        set(red[red > 100].tolist()) >= {200, 172} and (shown == np.array(PAPER)).all(2).sum() == 0
-    )
+    """Red where x is negative, green elsewhere; seen from above x is to the right."""
+
+    def ground(place: np.ndarray) -> np.ndarray:
+        return np.where(place[:, :1] < 0.5, (200, 0, 0), (0, 200, 0))
+
+    bare = picture([], 60, azimuth=-90, elevation=90, ground=ground)
+    assert (bare[:, :29] == (200, 0, 0)).all() and (bare[:, 31:] == (0, 200, 0)).all()
+    over = picture([triangle(0.8, (0, 0, 0), 0.3)], 60, azimuth=-90, elevation=50, ground=ground)
+    assert {200, 172} <= set(over[..., :2].max(2).ravel().tolist())  # in the light and in shadow
+    flat = picture([], 60, elevation=0, ground=ground)
+    assert (flat == np.array(PAPER)).all()  # the floor is seen from its edge
