@@ -93,7 +93,8 @@ class EdgeLoop(ShapeTask):
 
     The mask allows moves of the loop whose turn it is (steps taken mod 10), not along its own axis,
     not out of the unit cube, and not so far that the loop gets thinner than two hundredths; and
-    always 360. An action that it forbids moves nothing.
+    always 360. For agents that do not look at it: the turn decides which loop moves, whatever loop
+    an action names, and a move that goes nowhere or too far moves nothing.
 
     ## Observation space
     `Dict`, all float32 in 0 .. 1, `wedges` in -1 .. 1:
@@ -251,7 +252,7 @@ class EdgeLoop(ShapeTask):
         cage = state.cage
         row = torch.arange(len(action), device=self.device)
         moving = action < STAY
-        number = torch.where(moving, action // PER_LOOP, 0)
+        number = torch.where(moving, action // PER_LOOP, 0) if self.published else state.current
         which = action % PER_LOOP
         loop = state.corner[row, number]  # [B, 2, 3]
         axis = self._axis(state, number)
@@ -259,7 +260,6 @@ class EdgeLoop(ShapeTask):
             moved = moves.forced(loop, which, axis, state.unit)
         else:
             moved = moves.tried(loop, state.unit)
-            moving = moving & (number == state.current)
             moving &= moves.legal(moved, axis, state.unit)[row, which]
             moved = moved[row, which].clamp(0, 1)
         corner = state.corner
