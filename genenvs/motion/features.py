@@ -62,7 +62,7 @@ def humanoid_points(positions: Tensor, orientations: Tensor) -> Tensor:
     Returns:
         [..., 17, 3].
     """
-    return torch.cat([positions, soles(positions, orientations)[..., (1, 3), :]], -2)
+    return torch.cat([positions, soles(positions, orientations)[..., 1::2, :]], -2)
 
 
 def kinetic(positions: Tensor, fps: float = 60.0, *, bug_compatible: bool = False) -> Tensor:

@@ -91,8 +91,8 @@ def mirrored(root: Tensor, rotations: Tensor) -> tuple[Tensor, Tensor]:
         The same shapes.
     """
     flip = rotations.new_tensor((1.0, -1.0, 1.0, -1.0))  # a reflection turns what lies in its plane
-    swap = torch.tensor(MIRROR, device=rotations.device)
-    return root * root.new_tensor((1.0, -1.0, 1.0)), rotations[..., swap, :] * flip
+    swapped = torch.stack([rotations[..., k, :] for k in MIRROR], -2)
+    return root * root.new_tensor((1.0, -1.0, 1.0)), swapped * flip
 
 
 def lowest(positions: Tensor, orientations: Tensor) -> Tensor:
@@ -124,9 +124,13 @@ def soles(positions: Tensor, orientations: Tensor) -> Tensor:
     Returns:
         [..., 4, 3]: left heel, left toe, right heel, right toe.
     """
-    body, ankles = humanoid(str(positions.device)), list(ANKLES)
-    centre, half = body.centres[ankles], body.halves[ankles]  # [2, 3]
+    body = humanoid(str(positions.device))
+    # By their numbers one by one: a list would be copied to the device at every call.
+    centre, half = (torch.stack([x[k] for k in ANKLES]) for x in (body.centres, body.halves))
     ends = torch.tensor([[-1.0, 0.0, -1.0], [1.0, 0.0, -1.0]], device=positions.device)
     local = (centre[:, None] + ends * half[:, None]).to(positions.dtype)  # [2, 2, 3]
-    turned = quaternions.rotate(orientations[..., ankles, None, :], local)
-    return (positions[..., ankles, None, :] + turned).flatten(-3, -2)
+    place, frame = (
+        torch.stack([x[..., k, :] for k in ANKLES], -2)[..., None, :]
+        for x in (positions, orientations)
+    )
+    return (place + quaternions.rotate(frame, local)).flatten(-3, -2)

@@ -81,7 +81,7 @@ def shortest(a: Tensor, b: Tensor) -> Tensor:
     half = normalize(a + b, dim=-1)
     q = torch.cat([(a * half).sum(-1, keepdim=True), torch.linalg.cross(a, half)], -1)
     # The axis that a lies farthest from, so that there is something across.
-    other = torch.nn.functional.one_hot(a.abs().argmin(-1), 3).to(a.dtype)
+    other = (torch.arange(3, device=a.device) == a.abs().argmin(-1, keepdim=True)).to(a.dtype)
     across = normalize(torch.linalg.cross(a, other), dim=-1)
     about = torch.cat([torch.zeros_like(q[..., :1]), across], -1)
     return normalize(torch.where((a * b).sum(-1, keepdim=True) < -1 + 1e-6, about, q), dim=-1)
