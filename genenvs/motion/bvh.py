@@ -73,7 +73,12 @@ def read(path: Path) -> Motion:
 
 
 def write(
-    path: str | Path, skeleton: Skeleton, root: Tensor, rotations: Tensor, fps: float
+    path: str | Path,
+    skeleton: Skeleton,
+    root: Tensor,
+    rotations: Tensor,
+    fps: float,
+    tips: Tensor | None = None,
 ) -> None:
     """Write a motion of ours (x forwards, y left, z up) with y up and z forwards, in metres.
 
@@ -85,6 +90,8 @@ def write(
         root: float [T, 3], metres.
         rotations: float [T, J, 4].
         fps: frames a second.
+        tips: float [J, 3], where the bones of last joints end, in their frames; by default they go
+            on as they came.
 
     Raises:
         ValueError: the shapes do not fit, there is no frame, or a value is not finite.
@@ -102,7 +109,9 @@ def write(
     order = _depth_first(skeleton)
     angles = torch.rad2deg(_angles(quaternions.matrix(turned)))[:, order]  # [T, J, 3]
     values = torch.cat([_to_file(root.detach().double().cpu()), angles.flatten(1)], 1)
-    lines = ["HIERARCHY", *_write_joint(skeleton, 0, 0), "MOTION"]
+    if tips is None:
+        tips = normalize(skeleton.offsets, dim=-1) * _TIP
+    lines = ["HIERARCHY", *_write_joint(skeleton, tips, 0, 0), "MOTION"]
     lines += [f"Frames: {len(root)}", f"Frame Time: {1 / fps:.8f}"]
     lines += [" ".join(f"{value:.6f}" for value in row) for row in values.tolist()]
     with making(path) as temporary:
@@ -254,7 +263,7 @@ def _depth_first(skeleton: Skeleton, joint: int = 0) -> list[int]:
     return [joint, *below]
 
 
-def _write_joint(skeleton: Skeleton, joint: int, depth: int) -> list[str]:
+def _write_joint(skeleton: Skeleton, tips: Tensor, joint: int, depth: int) -> list[str]:
     outer, inner = "\t" * depth, "\t" * (depth + 1)
     offset = _to_file(skeleton.offsets[joint].cpu()) * (1 if depth else 0)
     turns = " ".join(f"{axis}rotation" for axis in _ORDER)
@@ -269,9 +278,9 @@ def _write_joint(skeleton: Skeleton, joint: int, depth: int) -> list[str]:
     ]
     children = _children(skeleton, joint)
     for child in children:
-        lines += _write_joint(skeleton, child, depth + 1)
+        lines += _write_joint(skeleton, tips, child, depth + 1)
     if not children:
-        tip = offset * (_TIP / max(float(offset.norm()), 1e-6))
+        tip = _to_file(tips[joint].cpu())
         lines += [f"{inner}End Site", f"{inner}{{", f"{inner}\tOFFSET {_words(tip)}", f"{inner}}}"]
     return [*lines, f"{outer}}}"]
 

@@ -131,6 +131,12 @@ def pybullet_clips(fps: float = 30.0) -> tuple[Clip, ...]:
     return tuple(read_clip(file, fps) for file in files)
 
 
+def write_bvh(path: str | Path, clip: Clip) -> None:
+    """Write a clip as BVH that `read_clip`, Blender and others read; see `genenvs.motion.bvh`."""
+    body = humanoid.humanoid()
+    bvh.write(path, body.skeleton, clip.root, clip.rotations, clip.fps, body.tips)
+
+
 def partition(clips: tuple[Clip, ...], split: str) -> tuple[Clip, ...]:
     """The clips of a split, by the content of their files: a renamed copy stays where it was.
 

@@ -54,6 +54,18 @@ class Humanoid:
     halves: Tensor
     radii: Tensor
 
+    @property
+    def tips(self) -> Tensor:
+        """Where the bones of the last joints end, [15, 3]: crown, toes, fingers; else 0."""
+        tips = torch.zeros_like(self.centres)
+        for k, name in enumerate(JOINTS):
+            if k in ANKLES:
+                tips[k] = self.centres[k] + self.halves[k] * self.halves.new_tensor((1, 0, -1))
+            elif name.endswith(("neck", "wrist")):
+                way = 1.0 if name == "neck" else -1.0
+                tips[k, 2] = self.centres[k, 2] + way * self.radii[k]
+        return tips
+
 
 @cache
 def humanoid(device: str = "cpu") -> Humanoid:

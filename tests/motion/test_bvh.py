@@ -37,6 +37,19 @@ def test_another_reader_finds_the_joints_where_ours_are(seed, tmp_path_factory):
     assert np.abs(back.numpy()[..., [1, 2, 0]] - ours).max() < 1e-4
 
 
+def test_bones_end_where_the_body_does(tmp_path):
+    """Head, hands and feet: what another program draws, and what a toe is read from."""
+    root, rotations = (x[0] for x in samples.motion(0, 1, 3))
+    path = tmp_path / "a.bvh"
+    clips.write_bvh(path, clips.Clip("a", "", 30.0, root, rotations))
+    ends = bvh.read(path).skeleton
+    offset = {n: o for n, o in zip(ends.names, ends.offsets.tolist(), strict=True)}
+    x, y, z = offset["left_ankle" + bvh.END]
+    assert x == 0 and y == pytest.approx(-0.05, abs=1e-4) and z == pytest.approx(0.1335, abs=1e-4)
+    assert offset["neck" + bvh.END][1] == pytest.approx(0.2775, abs=1e-4)
+    assert offset["right_wrist" + bvh.END][1] == pytest.approx(-0.04, abs=1e-4)
+
+
 def test_the_order_of_the_file_is_that_of_the_braces():
     """A skeleton whose list is by level: channels must follow the tree, not the list."""
     from genenvs.motion.skeleton import Skeleton

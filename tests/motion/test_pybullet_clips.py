@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from genenvs.core.files import sha256
-from genenvs.motion import beats, build_skeleton, bvh, clips, features, feet, metrics
+from genenvs.motion import beats, build_skeleton, clips, features, feet, metrics
 from genenvs.motion.humanoid import ANKLES, JOINTS, TABLE, humanoid, lowest, soles
 from genenvs.motion.skeleton import forward
 from tests.motion import reference
@@ -68,7 +68,7 @@ def test_a_walk_walks_forwards_and_plants_its_feet(recorded):
 def test_every_clip_goes_to_bvh_and_back(recorded, tmp_path):
     for name, clip in recorded.items():
         path = tmp_path / f"{name}.bvh"
-        bvh.write(path, humanoid().skeleton, clip.root, clip.rotations, 60.0)
+        clips.write_bvh(path, clip)
         ours = places(clip)[0]
         names, theirs, _ = reference.read_bvh(path)
         order = [names.index(joint) for joint in JOINTS]
@@ -88,7 +88,7 @@ def test_a_skeleton_of_other_names_gives_nearly_the_same_motion(recorded, tmp_pa
     for name in ("walk", "dance_b", "spinkick", "cartwheel", "crawl"):
         clip = recorded[name]
         path = tmp_path / "own.bvh"
-        bvh.write(path, humanoid().skeleton, clip.root, clip.rotations, 60.0)
+        clips.write_bvh(path, clip)
         text = path.read_text()
         for ours, theirs in other.items():
             for word in ("ROOT", "JOINT"):
