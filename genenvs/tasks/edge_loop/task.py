@@ -11,6 +11,7 @@ from torch import Tensor
 
 from genenvs.core.task import Observation, Outcome, State, Transition
 from genenvs.geometry import cuboids, lofts, packed
+from genenvs.images.sheets import sheet
 from genenvs.shapes import fit, primitives
 from genenvs.shapes.targets import MIXTURE
 from genenvs.shapes.task import ShapeTask
@@ -199,6 +200,7 @@ class EdgeLoop(ShapeTask):
         count = len(self.targets)
         self._cuboids = torch.zeros(count, width, 6, dtype=torch.int64, device=self.device)
         self._known = torch.zeros(count, dtype=torch.bool, device=self.device)
+        self._drawn: tuple[int, list[tuple[str, np.ndarray]]] = (-1, [])
         if initial != "fit":
             self._cuboids = primitives.read(initial).matched(self.targets, self.split)
             self._known = (cuboids.volume(self._cuboids) > 0).any(1)
@@ -345,20 +347,33 @@ class EdgeLoop(ShapeTask):
     def render(self, state: LoopState, index: int) -> np.ndarray:  # type: ignore[override]
         """Target, cuboids of the start, and the mesh with its edge loops."""
         row = state.rows(torch.tensor([index], device=self.device))
-        boxes, others = largest(self.initial_cuboids(row.instance, row.target))
-        _, corner = place(boxes, SIZE)
-        start, now = (
-            meshes.surfaces(row.cage, x, others[0], primitives.SIDE) for x in (corner, row.corner)
-        )
-        loop, axis = int(row.current), int(self._axis(row, row.current))
-        band = meshes.rings(viewer.band(row.corner[0, loop], axis), axis)
-        done = int(row.step) >= self.horizon
+        solids = viewer.ringed(self.surfaces(row, 0), len(row.owner.unique()))
+        if int(row.step) < self.horizon:
+            loop = row.corner[0, int(row.current)]
+            solids.append(viewer.marked(loop, int(self._axis(row, row.current))))
         caption = (
             f"{self.targets.name(int(row.instance))}: after {int(row.step)} steps,"
             f" IoU {float(row.iou):.3f}, at the start {float(row.initial):.3f}"
         )
-        looped = len(row.owner.unique())
-        return viewer.view(row.target[0], start, now, looped, None if done else band, caption)
+        return sheet([*self.backdrop(row), ("edge loops", viewer.panel(solids))], caption)
+
+    def backdrop(self, row: LoopState) -> list[tuple[str, np.ndarray]]:
+        """Pictures of one row's target and first cuboids; those of the last target are kept."""
+        instance = int(row.instance)
+        if self._drawn[0] != instance:
+            boxes, others = largest(self.initial_cuboids(row.instance, row.target))
+            cage, corner = place(boxes, SIZE)
+            first = meshes.surfaces(cage, corner, others[0], primitives.SIDE)
+            parts = self.targets.parts
+            shape = (
+                viewer.voxels(row.target[0])
+                if parts is None
+                else viewer.parts(parts.rows(row.instance[0]))
+            )
+            solids = viewer.ringed(first, len(cage.owner.unique()))
+            panels = [("target", viewer.panel([shape])), ("cuboids", viewer.panel(solids))]
+            self._drawn = instance, panels
+        return self._drawn[1]
 
     def surfaces(self, state: LoopState, index: int) -> list[meshes.Quads]:
         """The closed surface of every cuboid of a row, quads between its edge loops."""

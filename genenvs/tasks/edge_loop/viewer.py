@@ -1,76 +1,59 @@
 """Pictures of EdgeLoop: the target, the cuboids, and the mesh with its edge loops."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from torch import Tensor
 
 from genenvs.geometry import packed
-from genenvs.images.sheets import sheet
+from genenvs.geometry.lofts import Lofts, mesh
 from genenvs.images.solids import Solid, cubes, picture
-from genenvs.tasks.edge_loop.meshes import Quads
+from genenvs.tasks.edge_loop.meshes import Quads, rings
 
 TARGET = (150, 156, 166)
 PLAIN = (206, 208, 212)  # cuboids without loops
 TINTS = ((106, 154, 196), (222, 168, 96), (128, 180, 132), (196, 122, 128), (158, 136, 190))
 ACTIVE = (220, 60, 30)
+PANEL = 260  # pixels
 _WIDTH, _LIFT = 0.008, 0.003  # of the band that marks the loop whose turn it is
 _SHRINK = 0.002  # of each surface against the one before: faces in one plane would mingle
 
 
-def view(
-    target: Tensor,
-    start: list[Quads],
-    now: list[Quads],
-    looped: int,
-    band: Quads | None,
-    caption: str,
-    size: int = 300,
-) -> np.ndarray:
-    """Three panels over a caption.
+def panel(solids: Sequence[Solid]) -> np.ndarray:
+    """One picture of the unit cube: uint8 [PANEL, PANEL, 3]."""
+    return picture(solids, PANEL)
 
-    Args:
-        target: int64 [T, T], packed.
-        start: surfaces of the cuboids, those with loops first.
-        now: the same after the loops have moved.
-        looped: how many have loops.
-        band: what marks the loop whose turn it is.
-        caption: lines below.
-        size: of a panel, pixels.
 
-    Returns:
-        uint8 [H, W, 3].
-    """
-    grid = packed.unpack(target, target.shape[-1]).cpu().numpy()
-    marked = [tinted(quads, k, looped) for k, quads in enumerate(now)]
-    if band is not None:
-        marked.append(_solid(band, ACTIVE, 0))
-    panels = [
-        ("target", picture([cubes_of(grid)], size)),
-        ("cuboids", picture([tinted(q, k, looped) for k, q in enumerate(start)], size)),
-        ("edge loops", picture(marked, size)),
+def ringed(found: Sequence[Quads], looped: int) -> list[Solid]:
+    """The surfaces of cuboids, the first `looped` of them with loops."""
+    return [
+        _solid(quads, TINTS[number % len(TINTS)] if number < looped else PLAIN, number)
+        for number, quads in enumerate(found)
     ]
-    return sheet(panels, caption)
 
 
-def cubes_of(grid: np.ndarray) -> Solid:
-    """A target's voxels without lines between them."""
-    found = cubes(grid, TARGET, 1 / len(grid))
-    return Solid(found.triangles, found.colour, np.zeros(len(found.triangles), np.int64))
-
-
-def tinted(quads: Quads, number: int, looped: int) -> Solid:
-    """A surface with a line wherever a loop is."""
-    return _solid(quads, TINTS[number % len(TINTS)] if number < looped else PLAIN, number)
-
-
-def band(loop: Tensor, axis: int) -> Tensor:
-    """A thin box about a loop: its corners [2, 3] -> two loops float32 [2, 2, 3]."""
+def marked(loop: Tensor, axis: int) -> Solid:
+    """What shows whose turn it is: a band around a loop, float32 [2, 3]."""
     found = loop.clone()
     found[0] -= _LIFT
     found[1] += _LIFT
     both = found[None].repeat(2, 1, 1)
     both[0, :, axis] = loop[0, axis] - _WIDTH
     both[1, :, axis] = loop[0, axis] + _WIDTH
-    return both
+    return _solid(rings(both, axis), ACTIVE, 0)
+
+
+def voxels(words: Tensor) -> Solid:
+    """A packed target, int64 [T, T], without lines between its voxels."""
+    grid = packed.unpack(words, words.shape[-1]).cpu().numpy()
+    found = cubes(grid, TARGET, 1 / len(grid))
+    return Solid(found.triangles, found.colour, np.zeros(len(found.triangles), np.int64))
+
+
+def parts(found: Lofts) -> Solid:
+    """A target of lofts [P]: far fewer triangles."""
+    vertices, faces = mesh(found)
+    return Solid(vertices[faces].cpu().numpy(), TARGET)
 
 
 def _solid(quads: Quads, colour: tuple[int, int, int], number: int) -> Solid:
