@@ -5,6 +5,7 @@ from genenvs.shapes import gold
 
 TERMS = {
     "iou": Term(1.0, "Change of the intersection over union with the target.", change_of="iou"),
+    "invalid": Term(0.005, "Minus 1 for an illegal action; who heeds the mask pays nothing."),
     "unconnected": Term(
         0.2,
         "Minus the share of bricks without a path of studs to the ground, once, at the end. Always"

@@ -89,7 +89,8 @@ class BrickBuild(ShapeTask):
     network.
 
     ## Rewards
-    `iou`: the change of the intersection over union with the target. At the end, once, however it
+    `iou`: the change of the intersection over union with the target. `invalid`: minus 1 for an
+    illegal action. At the end, once, however it
     comes: `fallen`, minus the share of bricks that do not stand, and `unconnected`, minus the share
     without a path of studs to the ground, which the mask keeps at 0 unless `floating` is set.
     A brick stands if its structure reaches the ground and, for every cut of it between two layers
@@ -203,11 +204,12 @@ class BrickBuild(ShapeTask):
             hit=hit,
             iou=iou,
         )
+        invalid = (placing & ~placed).float()
         return Transition(
             state=after,
-            terms={"iou": iou - before},
+            terms={"iou": iou - before, "invalid": -invalid},
             terminated=done,
-            metrics={"iou": iou.clone(), "invalid": (placing & ~placed).float()},
+            metrics={"iou": iou.clone(), "invalid": invalid},
         )
 
     def target_words(self, state: BrickState, up: int) -> Tensor:
