@@ -81,6 +81,8 @@ def read_clip(path: str | Path, fps: float = 30.0) -> Clip:
             recording = deepmimic.read(path)
     except (OSError, UnicodeDecodeError) as error:
         raise ValueError(f"{path} cannot be read: {error}") from error
+    if not bool(recording.root.isfinite().all() and recording.rotations.isfinite().all()):
+        raise ValueError(f"{path} does not give finite poses")
     last = float(recording.times[-1])
     if last > LONGEST:
         raise ValueError(f"{path} lasts {last:.0f} s, more than {LONGEST:.0f}; cut it")

@@ -182,3 +182,14 @@ def test_splits_follow_content_and_share_nothing(tmp_path):
     assert clips.partition(all_clips[:2], "test") == all_clips[:2]
     with pytest.raises(ValueError, match="split must be one of"):
         clips.partition(all_clips, "dev")
+
+
+def test_quaternions_of_other_lengths_are_rotations_all_the_same(tmp_path):
+    """As pybullet's own kick has them, down to 0.58."""
+    rows = files.rows(3)
+    short = [row[:4] + [0.6 * x for x in row[4:8]] + row[8:] for row in rows]
+    one, other = (
+        deepmimic.read(files.write_rows(tmp_path / f"{k}.txt", frames))
+        for k, frames in enumerate((rows, short))
+    )
+    assert torch.allclose(one.rotations, other.rotations, atol=1e-6)
