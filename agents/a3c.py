@@ -30,7 +30,7 @@ from torch.nn.utils import clip_grad_norm_, parameters_to_vector, vector_to_para
 
 from . import checkpoint
 from .actor_critic import a2c_loss
-from .agent import EVERYTHING
+from .agent import EVERYTHING, Teach
 from .fleet import Fleet, Line
 from .networks import ActorCritic
 from .play import Episodes, Player
@@ -164,6 +164,11 @@ class A3C:
         run.advance(int(shared.steps.sum()) - run.steps)
         run.going()
         shared.put_into(self.model, self.problem.device)
+
+    def imitate(self, teach: Teach) -> None:
+        """Have the network taught what to do, and share it; see `imitation.py`."""
+        teach(self.model, self.model.judge)
+        self.shared = Shared.of(self.model, None, self.config.workers)
 
     @torch.no_grad()
     def act(self, observation: Any, info: dict[str, Any]) -> Tensor:

@@ -1,9 +1,9 @@
 """What an agent is: a configuration and three methods."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Protocol
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from .problem import Problem
 from .run import Run
@@ -14,7 +14,9 @@ class Agent(Protocol):
 
     `Agent(problem, config, state)` makes the agent: anew, or with the tensors that `state()` once
     gave. It raises `TypeError` for spaces that it cannot handle. An agent that remembers within an
-    episode also has `reset(num_envs)`, called before every batch of episodes that `act` plays.
+    episode also has `reset(num_envs)`, called before every batch of episodes that `act` plays. One
+    that can be taught by imitation has `imitate(teach)`, and `gamma` and `reward_scale` in its
+    `Config`.
     """
 
     Config: ClassVar[type]
@@ -40,5 +42,10 @@ class Agent(Protocol):
     def state(self) -> dict[str, Tensor]:
         """Every tensor that a resumed run needs: weights, optimiser, buffers, counters."""
 
+
+Judge = Callable[[Any, Tensor | None, Tensor], tuple[Tensor, Tensor]]
+"""(observation, mask, samples [B, D]) to log-probability and value, [B] each, with gradients."""
+Teach = Callable[[nn.Module, Judge], None]
+"""What an agent's `imitate(teach)` calls once, with its network and how to judge samples by it."""
 
 EVERYTHING = "Box, Discrete, MultiDiscrete, MultiBinary"

@@ -22,6 +22,7 @@ from genenvs.core.registry import scores
 
 from . import configs, evaluation, grading
 from .folder import ROOT
+from .imitation import DAgger
 from .registry import BUILT_IN, find
 from .run import RECORD, read_json, write_json
 from .training import load, train
@@ -43,6 +44,8 @@ KEPT = (
     "seed",
     "device",
     "threads",
+    "imitate",
+    "imitate_steps",
 )  # what a resumed run takes from run.json
 
 
@@ -68,6 +71,10 @@ class Train:
     """cpu, cuda, cuda:1 ..."""
     threads: int = 1
     """Of torch on the CPU; small networks are slower with more."""
+    imitate: Literal["reference"] | None = None
+    """Clone the environment's scripted policy before learning begins."""
+    imitate_steps: Annotated[int, Ge(1)] = DAgger.steps
+    """Environment steps over all rows for that, beside --steps."""
     resume: bool = False
     """Go on with the run in --out, if there is one."""
     tensorboard: bool = True
@@ -146,6 +153,8 @@ def run_train(arguments: list[str]) -> int:
         progress=not settings.quiet,
         tensorboard=settings.tensorboard,
         threads=settings.threads,
+        imitate=settings.imitate,
+        imitate_steps=settings.imitate_steps,
     )
     found = None
     if settings.episodes:
@@ -185,7 +194,9 @@ def parse_train(arguments: list[str]) -> tuple[Train, Any, dict[str, Any]]:
     name: str | None = first.agent or kept.get("agent")
     env: str | None = first.env or kept.get("env")
     append = tyro.conf.UseAppendAction
-    settings = _command(Train, {"arg": append}, {k: kept[k] for k in KEPT if k in kept})
+    settings = _command(
+        Train, {"arg": append}, {k: kept[k] for k in KEPT if kept.get(k) is not None}
+    )
     parts: list[Any] = [("settings", tyro.conf.OmitArgPrefixes[settings])]
     base = None
     if name is not None:
@@ -229,6 +240,8 @@ def _summary(trained: Any, found: evaluation.Scored | None) -> Table:
     title = escape(f"{trained.name} on {trained.problem.env}")
     table = Table(title=title, show_header=False)
     table.add_row("steps", f"{trained.steps:,} in {trained.seconds:.1f} s")
+    if trained.agreement is not None:
+        table.add_row("clone agreed with the reference in", f"{trained.agreement:.1%} of states")
     last = next((row["return"] for row in reversed(trained.curve) if "return" in row), None)
     table.add_row("return while training", "no episode ended" if last is None else f"{last:.4g}")
     if found is not None:

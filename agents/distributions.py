@@ -142,3 +142,9 @@ class Actions:
         """Samples [B, D] in the form that the environment takes: [B, *space.shape]."""
         action = action.reshape(len(action), *(self.space.shape or ()))
         return action if self.continuous else action + self._start.to(action.device)
+
+    def from_env(self, action: Tensor) -> Tensor:
+        """Actions of the environment [B, *space.shape] as samples [B, D]: undoes `to_env`."""
+        if self.continuous:
+            return action.flatten(1).to(torch.float32)
+        return (action - self._start.to(action.device)).reshape(len(action), -1).long()

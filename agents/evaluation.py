@@ -208,7 +208,8 @@ def read_seeds(path: Path) -> list[int]:
 def facts(trained: Trained) -> dict[str, Any]:
     """What a table says of an agent beside its score."""
     assert trained.folder is not None
-    return {
+    imitated = {} if trained.agreement is None else {"agreement": trained.agreement}
+    return imitated | {
         "agent": trained.name,
         "steps": trained.steps,
         "seconds": round(trained.seconds, 1),

@@ -24,6 +24,7 @@ from gymnasium.vector import AutoresetMode
 from torch import Tensor
 
 from . import checkpoint
+from .agent import Teach
 from .distributions import Actions
 from .networks import ActorCritic
 from .play import Episodes, each, stack
@@ -110,6 +111,11 @@ class GRPO(TorchAgent):
             self.batches += 1
             run.advance(groups.steps)
             self.improve(run, groups)
+
+    def imitate(self, teach: Teach) -> None:
+        """Have the policy taught what to do, and make it the reference; see `imitation.py`."""
+        super().imitate(teach)
+        self.reference.load_state_dict(self.model.state_dict())
 
     def improve(self, run: Run, groups: Groups) -> None:
         """`epochs` gradient steps on one batch of groups."""

@@ -203,6 +203,11 @@ class ActorCritic(nn.Module):
         outputs = self.pi(features)
         return self.actions.distribution(outputs, self.log_std, mask), self.v(features)[:, 0]
 
+    def judge(self, observation: Any, mask: Tensor | None, action: Tensor) -> tuple[Tensor, Tensor]:
+        """Log-probability of samples [B, D] and the value, [B] each."""
+        policy, value = self(observation, mask)
+        return policy.log_prob(action), value
+
     def policy(self, observation: Any, mask: Tensor | None = None) -> Distribution:
         """The distribution alone."""
         outputs = self.pi(self.encoder(prepare(observation, self.space)))

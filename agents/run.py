@@ -63,7 +63,8 @@ class Run:
     resumed has the curve of one that was not.
 
     Attributes:
-        steps: environment steps so far, over all rows.
+        steps: environment steps so far, over all rows; those of a warm start count up to 0, so
+            that schedules and budgets are those of a run without one.
         total: when to stop.
         curve: rows so far, by column.
         seconds: that training took, over all resumes.
@@ -78,10 +79,12 @@ class Run:
         tensorboard: bool = False,
         title: str = "",
         on_row: Callable[[dict[str, float]], None] | None = None,
+        warm_up: int = 0,
     ) -> None:
         self.seed, self.total, self.folder = seed, total, folder
         self.agent: Any = None
-        self.steps = 0
+        self.warm_up = warm_up
+        self.steps = -warm_up
         self.curve: list[dict[str, float]] = []
         self.seconds = 0.0
         self._saved_at = 0  # steps at the last checkpoint
@@ -118,10 +121,10 @@ class Run:
 
     def going(self) -> bool:
         """Whether steps are left; writes a row of the curve, and a checkpoint, when due."""
-        at = self.curve[-1]["steps"] if self.curve else 0
+        at = max(0, self.curve[-1]["steps"]) if self.curve else 0
         over = self.steps >= self.total
         if self.steps > at and (over or self._row_of(self.steps) > self._row_of(int(at))):
-            self._add_row()
+            self.add_row()
             tens = [self._row_of(steps) // ROWS_PER_CHECKPOINT for steps in (int(at), self.steps)]
             due = tens[1] > tens[0]
             if over or (due and self.steps - self._saved_at >= self._spacing):
@@ -132,7 +135,7 @@ class Run:
         """Count environment steps."""
         self.steps += steps
         if self._bar is not None:
-            self._bar.update(min(self.steps, self.total) - self._bar.n)
+            self._bar.update(min(self.steps, self.total) + self.warm_up - self._bar.n)
 
     def log(self, **values: Tensor | float) -> None:
         """Remember losses and the like for the next row of the curve, which shows their means.
@@ -161,14 +164,14 @@ class Run:
             from tqdm import tqdm
 
             self._bar = tqdm(
-                total=self.total, initial=self.steps, unit="step", desc=self._title,
-                smoothing=0.05, dynamic_ncols=True, unit_scale=True,
+                total=self.total + self.warm_up, initial=self.steps + self.warm_up, unit="step",
+                desc=self._title, smoothing=0.05, dynamic_ncols=True, unit_scale=True,
             )  # fmt: skip
         if self._tensorboard and self.folder is not None:
             from torch.utils.tensorboard import SummaryWriter
 
             self._writer = SummaryWriter(
-                str(self.folder / "tensorboard"), purge_step=self.steps if self.steps else None
+                str(self.folder / "tensorboard"), purge_step=self.steps if self.curve else None
             )
 
     def take_up(self, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
@@ -180,13 +183,23 @@ class Run:
         if self.folder is not None:
             self._write_curve()  # rows after the checkpoint are played again
 
+    def warmed_up(self) -> None:
+        """The warm start is over: keep it, and go on as a run without one begins."""
+        self.advance(-self.steps)
+        self._played = None
+        self._write({})
+
     def save(self) -> None:
         """Write a checkpoint, and seed what follows it."""
         self._checkpoints += 1
         self._saved_at = self.steps
-        self.seconds = time.perf_counter() - self._clock
         seed_everything(self.seed, self._checkpoints)
         envs = self._played.snapshot(self._checkpoints) if self._played is not None else {}
+        self._write(envs)
+        seed_everything(self.seed, self._checkpoints)
+
+    def _write(self, envs: dict[str, Tensor]) -> None:
+        self.seconds = time.perf_counter() - self._clock
         if self.folder is not None:
             checkpoint.save(
                 self.folder / checkpoint.NAME,
@@ -198,7 +211,6 @@ class Run:
                     "curve": self.curve,
                 },
             )
-        seed_everything(self.seed, self._checkpoints)
 
     def close(self) -> None:
         """Stop showing progress; the run may be over or broken off."""
@@ -214,7 +226,8 @@ class Run:
     def _row_of(self, steps: int) -> int:
         return steps * ROWS // self.total
 
-    def _add_row(self) -> None:
+    def add_row(self) -> None:
+        """End a row of the curve: the episodes that ended and the means of what was logged."""
         found = self._played.episodes() if self._played is not None else Episodes()
         row: dict[str, float] = {"steps": self.steps, "episodes": found.count}
         if found.count:
@@ -232,7 +245,7 @@ class Run:
                 if name not in ("steps", "episodes"):
                     kind = "rollout" if name in FIRST_COLUMNS else "losses"
                     self._writer.add_scalar(f"{kind}/{name}", value, self.steps)
-            speed = self.steps / max(time.perf_counter() - self._clock, 1e-9)
+            speed = (self.steps + self.warm_up) / max(time.perf_counter() - self._clock, 1e-9)
             self._writer.add_scalar("time/steps_per_second", speed, self.steps)
         if self._on_row is not None:
             self._on_row(row)

@@ -19,7 +19,7 @@ from torch import Tensor
 from genenvs.core.optional import require
 
 from . import sb3_configs, sb3_state
-from .agent import EVERYTHING
+from .agent import EVERYTHING, Teach
 from .networks import NetworkConfig, make_encoder
 from .problem import Problem
 from .run import Diverged, Run
@@ -179,14 +179,34 @@ def _numpy(observation: Any) -> Any:
 # --- the agents ---
 
 
-class PPO(SB3Agent):
+class OnPolicy(SB3Agent):
+    """Those that know the probability of an action, and so can imitate."""
+
+    def imitate(self, teach: Teach) -> None:
+        """Have the policy taught what to do; see `imitation.py`."""
+        teach(self.model.policy, self._judge)
+
+    def _judge(
+        self, observation: Any, mask: Tensor | None, action: Tensor, **more: Any
+    ) -> tuple[Tensor, Tensor]:
+        space, policy = self.problem.spaces[1], self.model.policy
+        if isinstance(space, spaces.Discrete):
+            action = action[:, 0]
+        elif isinstance(space, spaces.MultiBinary):
+            action = action.float()  # Bernoulli's
+        given = policy.obs_to_tensor(_numpy(observation))[0]
+        value, log_prob, _ = policy.evaluate_actions(given, action, **more)
+        return log_prob, value[:, 0]
+
+
+class PPO(OnPolicy):
     """Proximal policy optimisation (Schulman et al. 2017)."""
 
     Config = sb3_configs.PPOConfig
     algorithm = sb3.PPO
 
 
-class A2C(SB3Agent):
+class A2C(OnPolicy):
     """Synchronous advantage actor-critic (Mnih et al. 2016, played synchronously)."""
 
     Config = sb3_configs.A2CConfig
@@ -235,12 +255,17 @@ class SAC(SB3Agent):
     algorithm = sb3.SAC
 
 
-class MaskablePPO(SB3Agent):
+class MaskablePPO(OnPolicy):
     """PPO over the actions that are legal (Huang and Ontañón 2022)."""
 
     Config = sb3_configs.PPOConfig
     spaces = "Discrete, MultiDiscrete, MultiBinary"
     algorithm = sb3_contrib.MaskablePPO
+
+    def _judge(
+        self, observation: Any, mask: Tensor | None, action: Tensor, **more: Any
+    ) -> tuple[Tensor, Tensor]:
+        return super()._judge(observation, mask, action, action_masks=mask)
 
     def act(self, observation: Any, info: dict[str, Any]) -> Tensor:
         """The best of the legal actions."""

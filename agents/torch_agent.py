@@ -9,7 +9,7 @@ from annotated_types import Ge, Gt, Le
 from torch import Tensor, nn
 
 from . import checkpoint
-from .agent import EVERYTHING
+from .agent import EVERYTHING, Teach
 from .networks import ActorCritic, NetworkConfig
 from .problem import Problem
 from .run import Run
@@ -85,6 +85,10 @@ class TorchAgent:
         for group in self.optimizer.param_groups:
             group["lr"] = self.config.learning_rate * (1 - self.config.anneal * run.fraction)
         self.optimizer.step()
+
+    def imitate(self, teach: Teach) -> None:
+        """Have the network taught what to do; see `imitation.py`."""
+        teach(self.model, self.model.judge)
 
     @torch.no_grad()
     def act(self, observation: Any, info: dict[str, Any]) -> Tensor:

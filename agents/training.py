@@ -6,11 +6,11 @@ from collections.abc import Callable, Mapping
 from contextlib import nullcontext, suppress
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
-from . import checkpoint, configs
+from . import checkpoint, configs, imitation
 from . import folder as folders
 from .problem import Problem
 from .registry import find
@@ -41,6 +41,11 @@ class Trained:
     seconds: float
     folder: Path | None
 
+    @property
+    def agreement(self) -> float | None:
+        """Share of fresh states in which a warm start agreed with the reference; None without."""
+        return next((row["agreement"] for row in self.curve[::-1] if "agreement" in row), None)
+
 
 def train(
     agent: str,
@@ -56,6 +61,8 @@ def train(
     progress: bool = False,
     tensorboard: bool = False,
     threads: int | None = 1,
+    imitate: Literal["reference"] | None = None,
+    imitate_steps: int = imitation.DAgger.steps,
     on_row: Callable[[dict[str, float]], None] | None = None,
 ) -> Trained:
     """Train an agent on an environment.
@@ -75,6 +82,9 @@ def train(
         progress: show a progress bar with the return and the speed.
         tensorboard: write events into `out`/tensorboard.
         threads: of torch on the CPU; networks this small are slower with more. None: as it is.
+        imitate: `reference` has the agent clone the environment's scripted policy first.
+        imitate_steps: at most so many steps over all rows for that, beside `steps`; in the curve
+            they count up to 0.
         on_row: called with every new row of the curve.
 
     Returns:
@@ -82,8 +92,8 @@ def train(
 
     Raises:
         ValueError: unknown agent, environment or field; a folder in use; another config than that
-            of the run to resume.
-        TypeError: the agent cannot handle the environment's spaces.
+            of the run to resume; nothing to imitate.
+        TypeError: the agent cannot handle the environment's spaces, or cannot imitate.
         agents.run.Diverged: a loss became NaN.
     """
     if steps < 1:
@@ -91,6 +101,8 @@ def train(
     kind = find(agent)
     problem = Problem(env, dict(arguments or {}), seed, device)
     problem.spaces  # noqa: B018  a wrong id or argument is told before anything is written
+    if imitate is not None:
+        imitation.check(agent, problem, imitate, imitate_steps)
     if not isinstance(config, kind.Config):
         config = configs.make(kind.Config, configs.tuned(agent, env) | dict(config or {}))
     record = {
@@ -100,6 +112,8 @@ def train(
         **problem.record(),
         "steps": steps,
         "threads": threads,
+        "imitate": imitate,
+        "imitate_steps": imitate_steps if imitate else None,
     }
     folder = None if out is None else Path(out)
     with nullcontext() if folder is None else folders.claimed(folder):
@@ -107,7 +121,8 @@ def train(
         if threads is not None:
             torch.set_num_threads(threads)
         title = f"{agent} {env.rpartition('/')[2]}"
-        run = Run(seed, steps, folder, progress, tensorboard, title, on_row)
+        warm_up = imitate_steps if imitate else 0
+        run = Run(seed, steps, folder, progress, tensorboard, title, on_row, warm_up)
         state = None
         if kept is not None:
             run.take_up(*kept)
@@ -122,6 +137,8 @@ def train(
             folders.keep_code(folder, [agent, getattr(config, "network", "")])
         try:
             run.start(made)
+            if warm_up and kept is None:  # the first checkpoint is written when it is over
+                imitation.imitate(made, problem, config, run, imitation.DAgger(warm_up))
             if run.steps < steps:
                 made.learn(run)
         except BaseException:
@@ -197,13 +214,19 @@ def draw(curve: list[dict[str, float]], env: str, agent: str, path: Path) -> Non
     from matplotlib.figure import Figure
 
     rows = [row for row in curve if "return" in row]
+    warm = [row for row in rows if row["steps"] <= 0]
+    learned = rows[len(warm) :]
     figure = Figure(figsize=(6.0, 3.8), layout="constrained")
     axes = figure.subplots()
-    if rows:
-        steps = [row["steps"] for row in rows]
-        (line,) = axes.plot(steps, [row["return"] for row in rows], linewidth=0.8, alpha=0.35)
+    if learned:
+        steps = [row["steps"] for row in learned]
+        (line,) = axes.plot(steps, [row["return"] for row in learned], linewidth=0.8, alpha=0.35)
         colour = line.get_color()
-        axes.plot(steps, smoothed(rows), linewidth=1.6, color=colour, label=agent)
+        axes.plot(steps, smoothed(learned), linewidth=1.6, color=colour, label=agent)
+    if warm:
+        steps = [row["steps"] for row in warm]
+        axes.plot(steps, [row["return"] for row in warm], linewidth=1.6, color="#b5651d")
+        axes.axvspan(min(steps), 0, color="#b5651d", alpha=0.12, linewidth=0, label="imitation")
     if env in genenvs.ids() and declaration(env).score == "return":
         measured = scores(env)
         for name, colour in (("random", "#999999"), ("reference", "#2a9d55")):

@@ -20,6 +20,12 @@ KINDS = {
     "Network": "MultiDiscrete; Dict",
     "Walk": "MultiBinary; Box",
 }
+TAUGHT = {
+    "Taught": spaces.Discrete(6),
+    "TaughtPairs": spaces.MultiDiscrete([3, 4]),
+    "TaughtBits": spaces.MultiBinary(3),
+    "TaughtBox": spaces.Box(-1, 1, (2,)),
+}
 HORIZON = {"Grid": 8, "Bandit": 1, "Network": 6, "Walk": 5}
 
 
@@ -27,7 +33,7 @@ def env_id(name: str) -> str:
     """The id of a throwaway task, registered when first asked for."""
     found = f"genenvs-agents-test/{name}-v0"
     if found not in gym.registry:
-        own = name in ("Endless", "Clocked", "Ending", "Picture")
+        own = name in ("Endless", "Clocked", "Ending", "Picture", *TAUGHT)
         gym.register(
             found,
             entry_point="genenvs.core.env:TaskEnv",
@@ -106,6 +112,64 @@ class Picture(Endless):
     def observe(self, state: ClockState) -> Tensor:
         left = self._answer(state)[:, None, None, None].expand(-1, 36, 18, 3)
         return torch.cat([left, 1 - left], 2).to(torch.uint8) * 200
+
+
+class Taught(Endless):
+    """Seven questions, whose answers a reference knows, but for the last, where it is wrong.
+
+    A step pays 1 for the answer (of a Box: for one that is near it). The last of the `Discrete`'s
+    actions is never legal.
+    """
+
+    ends = "terminates"
+    terms = {"right": Term(1.0, "One for the right answer.")}
+
+    def __init__(self, **arguments: object) -> None:
+        super().__init__(**arguments)
+        self.action_space = TAUGHT[type(self).__name__]
+        self.observation_space = spaces.Dict(
+            {"question": spaces.Discrete(7), "step": spaces.Discrete(9)}
+        )
+        table = {  # [7, ...]
+            "Taught": torch.tensor([3, 0, 4, 1, 2, 0, 4]),
+            "TaughtPairs": torch.tensor([[0, 3], [2, 1], [1, 1], [2, 0], [0, 2], [1, 3], [2, 2]]),
+            "TaughtBits": torch.tensor([[int(b) for b in f"{n:03b}"] for n in range(7)]),
+            "TaughtBox": torch.linspace(-0.9, 0.9, 14).reshape(7, 2),
+        }
+        self.answers = table[type(self).__name__]
+
+    def transition(self, state: ClockState, action: Tensor) -> Transition:
+        gap = (action - self.answers[self._question(state)]).abs().reshape(len(action), -1).amax(1)
+        over = torch.zeros(len(action), dtype=torch.bool)
+        right = {"right": (gap < 0.2).float()}
+        return Transition(state.replace(step=state.step + 1), right, over, {})
+
+    def _question(self, state: ClockState) -> Tensor:
+        return (state.key + state.step) % 7
+
+    def observe(self, state: ClockState) -> dict[str, Tensor]:
+        return {"question": self._question(state), "step": state.step.clamp(max=8)}
+
+    def action_mask(self, state: ClockState) -> Tensor | None:
+        if not isinstance(self.action_space, spaces.Discrete):
+            return None
+        return (torch.arange(6) < 5).expand(len(state.step), 6)
+
+    def reference_action(self, state: ClockState) -> Tensor:
+        question = self._question(state)
+        return self.answers[torch.where(question == 6, 0, question)]
+
+
+class TaughtPairs(Taught):
+    """The same in two choices at once."""
+
+
+class TaughtBits(Taught):
+    """The same in bits."""
+
+
+class TaughtBox(Taught):
+    """The same in two numbers."""
 
 
 class Single(gym.Env):
