@@ -156,7 +156,11 @@ def _from_files(path: Path, split: str, size: int, whole: bool, device: str) -> 
     grids = _largest(_grounded(grids, size), size) if whole else _grounded(grids, size)
     notes = [f"{v.path}: {note}" for v in folder.good for note in v.notes]
     notes += [f"left out: {reason}" for _, reason in folder.bad]
-    unique = {content: row for row, content in enumerate(_digests(grids))}
+    # Order and split follow from one grid, whatever is asked for: stages of a pipeline must agree.
+    agreed = folder if size == CANONICAL else read_folder(path, CANONICAL)
+    coarse = _grounded(torch.stack([packed.pack(v.grid) for v in agreed.good]), CANONICAL)
+    content = dict(zip([v.path for v in agreed.good], _digests(coarse), strict=True))
+    unique = {content[v.path]: row for row, v in enumerate(folder.good) if v.path in content}
     rows = _share([unique[content] for content in sorted(unique)], split)
     names = tuple(folder.good[row].path.name for row in rows)
     family = torch.arange(len(rows), device=device)

@@ -136,3 +136,12 @@ class TestFiles:
         import_or_skip("trimesh", extra="shapes")
         with pytest.raises(ValueError, match=r"holds no .*\.obj"):
             targets.load(str(tmp_path), "train", 16)
+
+
+def test_files_have_one_order_on_every_grid(tmp_path):
+    trimesh = import_or_skip("trimesh", extra="shapes")
+    for k in range(9):
+        trimesh.creation.box((1, 1 + k / 3, 2)).export(tmp_path / f"box{k}.stl")
+    for split in SPLITS:
+        coarse, fine = (targets.load(str(tmp_path), split, size) for size in (16, 64))
+        assert coarse.names == fine.names and len(coarse) > 0
