@@ -52,6 +52,7 @@ def render() -> str:
         "a shape of another one; a target is the same shape in every environment, whatever the "
         "grid.",
         USERS,
+        "[Two stages](two_stage.md) lead from a shape to a clean mesh of it.",
     ])  # fmt: skip
 
 

@@ -1,0 +1,1 @@
+"""Whole ways from a target to something that a user would keep."""
