@@ -61,6 +61,34 @@ def legal(cuboid: Tensor) -> Tensor:
     return torch.cat([fits.flatten(1), ~gone, never, never, never], 1)
 
 
+def carry_out(cuboid: Tensor, own: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """One action of each cuboid.
+
+    Args:
+        cuboid: int64 [B, 6].
+        own: int64 [B], 0 .. 27 of its actions; anything else changes nothing, as what is illegal.
+
+    Returns:
+        The cuboid afterwards, int64 [B, 6]; which face moved, int64 [B, 1]; where it is now,
+        int64 [B, 1]; and whether the cuboid was deleted, bool [B, 1].
+    """
+    own = own[:, None]
+    count = len(AMOUNTS)
+    turn = (own >= 0) & (own < FACES)
+    face = torch.where(turn, own // count, 0)
+    low_face = face < 3
+    amount = torch.tensor(AMOUNTS, device=own.device)[torch.where(turn, own % count, 0)]
+    now = cuboid.gather(1, face)
+    to = now + amount
+    opposite = cuboid.gather(1, (face + 3) % 6)
+    thick = torch.where(low_face, opposite - to, to - opposite) > 0
+    # Of a deleted cuboid, zeros, every face that grows would bring it back.
+    fits = turn & thick & (to >= 0) & (to <= SIDE) & (now != opposite)
+    to = torch.where(fits, to, now)
+    deleted = (own == FACES) & (now != opposite)
+    return cuboid.scatter(1, face, to).masked_fill(deleted, 0), face, to, deleted
+
+
 def content(layers: Tensor, cuboid: Tensor, face: Tensor, to: Tensor) -> Tensor:
     """What the current cuboid holds once a face has moved.
 

@@ -54,21 +54,24 @@ def survey(cuboids: Tensor, current: Tensor, target: Tensor, reach: int = SIDE) 
         target: int64 [B, 3, 16, 4], of `fold`.
         reach: layers that count.
     """
-    runs = _runs(cuboids.clamp(max=reach))  # [27, 3, B]
-    rows = torch.arange(len(cuboids), device=cuboids.device)
-    own = runs[current, :, rows].T  # [3, B]
-    runs[current, :, rows] = 0
+    runs = _runs(cuboids.clamp(max=reach) if reach < SIDE else cuboids)  # [27, 3, B]
+    place = current.expand(1, 3, -1)
+    own = runs.gather(0, place)[0]  # [3, B]
+    runs.scatter_(0, place, 0)
     # The batch comes last: what a loop runs over lies together in memory.
     others = _fill(runs)
     goal = target.movedim(0, -1)  # [3, 16, 4, B]
     section = _planes(own)[:, None]  # [3, 1, 4, B]
     counted = torch.stack([goal & ~others, ~others, goal])  # [3, 3, 16, 4, B]
     layers = packed.popcount(counted & section).sum(3, dtype=torch.int16)  # [3, 3, 16, B]
-    layers[:, :, reach:] = 0
+    if reach < SIDE:
+        layers[:, :, reach:] = 0
     below = torch.nn.functional.pad(layers.cumsum(2, dtype=torch.int16), (0, 0, 1, 0))
+    both = torch.stack([others[0] & goal[0], others[0]])  # [2, 16, 4, B]
+    hit, filled = packed.popcount(both).sum((1, 2), dtype=torch.int64)
     return Survey(
-        hit=packed.popcount(others[0] & goal[0]).sum((0, 1), dtype=torch.int64),
-        filled=packed.popcount(others[0]).sum((0, 1), dtype=torch.int64),
+        hit=hit,
+        filled=filled,
         layers=below.movedim(-1, 0).contiguous(),
     )
 
@@ -90,7 +93,7 @@ def _planes(runs: Tensor) -> Tensor:
 
 def _fill(runs: Tensor) -> Tensor:
     """Unions: int64 [K, 3, B] -> int64 [3, 16, 4, B], every turn."""
-    count, _, batch = runs.shape
+    batch = runs.shape[2]
     at = torch.arange(SIDE, device=runs.device)[:, None]
     first = -(runs.flatten(1)[:, None] >> at & 1)  # [K, 16, R]
     planes = _planes(runs).transpose(1, 2).flatten(2)  # [K, 4, R]
@@ -100,7 +103,7 @@ def _fill(runs: Tensor) -> Tensor:
         part = slice(start, start + width)
         found, x, yz = words[..., part], first[..., None, part], planes[:, None, :, part]
         block = torch.empty_like(found)
-        for k in range(count):
-            torch.bitwise_and(x[k], yz[k], out=block)
+        for here, there in zip(x.unbind(0), yz.unbind(0), strict=True):
+            torch.bitwise_and(here, there, out=block)
             found |= block
     return words.unflatten(2, (3, batch)).permute(2, 0, 1, 3)

@@ -57,12 +57,13 @@ class PrimitiveState(State):
     @property
     def present(self) -> Tensor:
         """Which cuboids are left: bool [B, 27]."""
-        return (self.cuboids != 0).any(-1)
+        return self.cuboids[..., 3] > 0
 
     @property
     def cuboid(self) -> Tensor:
         """The one whose turn it is: int64 [B, 6]."""
-        return self.cuboids[torch.arange(len(self.step), device=self.step.device), self.current]
+        place = self.current[:, None, None].expand(-1, 1, 6)
+        return self.cuboids.gather(1, place)[:, 0]
 
     @property
     def survey(self) -> Survey:
@@ -188,6 +189,7 @@ class PrimitiveModel(ShapeTask):
         self.published = bool(published)
         self.reach = SIDE - 1 if published else SIDE
         self._goals = goals(self.targets, thick=self.published)
+        self._faces = torch.arange(6, device=self.device).repeat_interleave(len(moves.AMOUNTS))
         self._first = moves.first_cuboids().to(self.device)
         self._depth = depth.pictures(self.targets) if observe == "depth" else None
         self.action_space = spaces.Discrete(PASS + 1)
@@ -241,23 +243,15 @@ class PrimitiveModel(ShapeTask):
 
     def transition(self, state: PrimitiveState, action: Tensor) -> Transition:  # type: ignore[override]
         """Change the cuboid whose turn it is."""
-        rows = torch.arange(len(action), device=self.device)
         current, cuboid = state.current, state.cuboid
-        own = (action - EACH * current).clamp(0, EACH - 1)  # [B]
-        right = (action // EACH == current) & moves.legal(cuboid)[rows, own]
-        delete = right & (own == FACES)
-        face = torch.where(right & ~delete, own // len(moves.AMOUNTS), 3)  # a face that stays
-        amount = torch.tensor(moves.AMOUNTS, device=self.device)[own % len(moves.AMOUNTS)]
-        to = cuboid[rows, face] + torch.where(right & ~delete, amount, 0)
-        held = moves.content(state.layers, cuboid, face[:, None], to[:, None])  # [B, 3, 1]
-        after = cuboid.scatter(1, face[:, None], to[:, None])
-        after = torch.where(delete[:, None], 0, after)
-        held = torch.where(delete[:, None, None], 0, held)
+        after, face, to, deleted = moves.carry_out(cuboid, action - EACH * current)
+        held = moves.content(state.layers, cuboid, face, to)  # [B, 3, 1]
+        held = held.masked_fill(deleted[:, None], 0)
         found = moves.outlook(state.survey, state.volume, held, self._size(after)[:, None])
         # Consumes the state.
-        state.cuboids[rows, current] = after
-        left = (after != 0).any(1)
-        state.single[rows, current] = found.single[:, 0] * left
+        state.cuboids.scatter_(1, current[:, None, None].expand(-1, 1, 6), after[:, None])
+        single = found.single * (after[:, 3:4] > 0)
+        state.single.scatter_(1, current[:, None], single)
         present = state.present
         metrics = {
             "iou": found.iou[:, 0],
@@ -280,53 +274,52 @@ class PrimitiveModel(ShapeTask):
 
     def observe(self, state: PrimitiveState) -> Observation:  # type: ignore[override]
         """See the page."""
-        rows = torch.arange(len(state.step), device=self.device)
+        current, cuboid = state.current, state.cuboid
         observation = {
             "cuboids": state.cuboids / SIDE,
             "present": state.present.to(torch.int8),
-            "box": state.current,
-            "current": state.cuboid / SIDE,
+            "box": current,
+            "current": cuboid / SIDE,
         }
         numbers = [state.step / self.horizon, state.deleted / COUNT]
         if self._depth is not None:
             observation["depth"] = self._depth(state.instance)
         else:
-            numbers += [state.iou, state.local_iou, state.single[rows, state.current]]
+            numbers += [state.iou, state.local_iou, state.single.gather(1, current[:, None])[:, 0]]
             observation["target"] = self._goals.picture[state.instance]
-            observation["moves"] = self._ahead(state)
+            observation["moves"] = self._ahead(state, cuboid)
         # An ended row may have been stepped beyond the horizon.
         observation["numbers"] = torch.stack(numbers, 1).clamp(max=1)
         return observation
 
-    def _ahead(self, state: PrimitiveState) -> Tensor:
+    def _ahead(self, state: PrimitiveState, cuboid: Tensor) -> Tensor:
         """The observation `moves`: float32 [B, 25, 3]."""
-        held, fits = self._contents(state)
-        now = self._stay_content(state)
-        fresh, bare, own = (torch.where(fits[:, None], held - now, 0)).unbind(1)
+        held, fits = self._contents(state, cuboid)
+        now = self._stay_content(state, cuboid)
+        fresh, bare, own = ((held - now) * fits[:, None]).unbind(1)
         return torch.stack([fresh, bare - fresh, own], 2) / SCALE
 
-    def _contents(self, state: PrimitiveState) -> tuple[Tensor, Tensor]:
+    def _contents(self, state: PrimitiveState, cuboid: Tensor) -> tuple[Tensor, Tensor]:
         """What the current cuboid would hold: int64 [B, 3, 25], and which are legal [B, 25]."""
-        to, fits = moves.faces_moved(state.cuboid)
-        face = torch.arange(6, device=self.device).repeat_interleave(len(moves.AMOUNTS))
-        face = face.expand(len(to), -1)
-        held = moves.content(state.layers, state.cuboid, face, to.flatten(1))
-        left = (state.cuboid != 0).any(1, keepdim=True)
+        to, fits = moves.faces_moved(cuboid)
+        held = moves.content(state.layers, cuboid, self._faces.expand(len(to), -1), to.flatten(1))
+        left = cuboid[:, 3:4] > 0
         return torch.nn.functional.pad(held, (0, 1)), torch.cat([fits.flatten(1), left], 1)
 
-    def _stay_content(self, state: PrimitiveState) -> Tensor:
+    def _stay_content(self, state: PrimitiveState, cuboid: Tensor) -> Tensor:
         """What the current cuboid holds: int64 [B, 3, 1]."""
         last = torch.full_like(state.step, 3)[:, None]
-        return moves.content(state.layers, state.cuboid, last, state.cuboid[:, 3:4])
+        return moves.content(state.layers, cuboid, last, cuboid[:, 3:4])
 
     def _stay(self, state: PrimitiveState) -> Outlook:
         """What doing nothing leads to, [B, 1] each."""
-        held = self._stay_content(state)
-        return moves.outlook(state.survey, state.volume, held, self._size(state.cuboid)[:, None])
+        cuboid = state.cuboid
+        held = self._stay_content(state, cuboid)
+        return moves.outlook(state.survey, state.volume, held, self._size(cuboid)[:, None])
 
     def _size(self, cuboids: Tensor) -> Tensor:
         """Voxels that count: int64 [..., 6] -> int64 [...]."""
-        return boxes.volume(cuboids.clamp(max=self.reach))
+        return boxes.volume(cuboids.clamp(max=self.reach) if self.published else cuboids)
 
     def reference_action(self, state: PrimitiveState) -> Tensor:  # type: ignore[override]
         """The paper's virtual expert: the legal action that pays most at once, none if none pays.
@@ -341,8 +334,9 @@ class PrimitiveModel(ShapeTask):
 
     def _gains(self, state: PrimitiveState) -> Tensor:
         """What each move and the deletion would pay by the default weights; -inf if illegal."""
-        held, fits = self._contents(state)
-        found = moves.outlook(state.survey, state.volume, held, self._sizes(state.cuboid))
+        cuboid = state.cuboid
+        held, fits = self._contents(state, cuboid)
+        found = moves.outlook(state.survey, state.volume, held, self._sizes(cuboid))
         rows = torch.arange(len(held), device=self.device)
         present = state.present
         others = present.clone()

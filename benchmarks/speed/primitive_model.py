@@ -1,0 +1,170 @@
+"""Rows of PrimitiveModel: steps of the batch beside the authors' step in plain numpy."""
+
+from collections.abc import Callable, Iterator
+from itertools import cycle
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import torch
+from gymnasium.vector import AutoresetMode
+
+import genenvs  # noqa: F401  (registers the ids)
+from benchmarks.speed.measure import Timing, interleave, ratio
+from genenvs.tasks.primitive_model.moves import AMOUNTS, EACH, PASS, first_cuboids
+
+ENV = "genenvs/PrimitiveModel-v0"
+SIZES = (64, 1_024)
+STEPS = 310  # of the play that is repeated: an end falls in it
+
+
+class Plain:
+    """One step as the authors' code takes it: grids in numpy, filled cuboid by cuboid.
+
+    The union of 27 cuboids and its IoU, each cuboid's own grid and IoU, and the mask of legal
+    actions; ours alone, after what theirs computes (environment.py of Prim-Agent).
+    """
+
+    def __init__(self, target: np.ndarray) -> None:
+        self.target = target
+        self.first = first_cuboids().numpy()
+        self.reset()
+
+    def reset(self) -> None:
+        """Begin an episode."""
+        self.boxes, self.count, self.last = self.first.copy(), 0, (0.0, 0.0, 0)
+
+    def measure(self) -> tuple[float, float, int]:
+        """IoU, mean single IoU and the number of deleted cuboids."""
+        canvas, single = np.zeros_like(self.target), []
+        for x, y, z, u, v, w in self.boxes:
+            canvas[x:u, y:v, z:w] = True
+            if u > x:
+                alone = np.zeros_like(self.target)
+                alone[x:u, y:v, z:w] = True
+                single.append((alone & self.target).sum() / (alone | self.target).sum())
+        iou = (canvas & self.target).sum() / (canvas | self.target).sum()
+        return iou, sum(single) / max(len(single), 1), len(self.boxes) - len(single)
+
+    def step(self, action: int) -> float:
+        """The reward."""
+        if action != PASS:
+            box, operation, k = action // EACH, action % EACH // 4, action % 4
+            if operation == 6:
+                self.boxes[box] = 0
+            else:
+                self.boxes[box, operation] += AMOUNTS[k]
+        now = self.measure()
+        reward = sum(w * (b - a) for w, a, b in zip((1, 0.1, 0.01), self.last, now, strict=True))
+        self.last, self.count = now, self.count + 1
+        self.mask()
+        return reward
+
+    def mask(self) -> np.ndarray:
+        """Legal actions: bool [756]. The authors visit all of them; we, the 28 that can be."""
+        mask, box = np.zeros(PASS, bool), self.count % len(self.boxes)
+        low, high = self.boxes[box, :3], self.boxes[box, 3:]
+        for own in range(EACH):
+            coordinate, axis, amount = own // 4, own // 4 % 3, AMOUNTS[own % 4]
+            if coordinate == 6:
+                legal = (high > low).all()
+            elif coordinate < 3:
+                legal = 0 <= low[axis] + amount < high[axis]
+            else:
+                legal = low[axis] < high[axis] + amount <= len(self.target)
+            mask[box * EACH + own] = legal
+        return mask
+
+
+def make(num_envs: int, device: str, output: str = "torch") -> Any:
+    """A native batch."""
+    return gym.make_vec(
+        ENV, num_envs=num_envs, device=device, output=output,
+        autoreset_mode=AutoresetMode.SAME_STEP,
+    )  # fmt: skip
+
+
+def recorded(num_envs: int, device: str) -> torch.Tensor:
+    """Legal actions from seed 0, drawn evenly: int64 [STEPS, num_envs]."""
+    envs = make(num_envs, device)
+    _, info = envs.reset(seed=0)
+    generator = torch.Generator(device).manual_seed(0)
+    actions = []
+    for _ in range(STEPS):
+        mask = info["action_mask"].float()
+        # A deletion a cuboid in some two hundred steps, so that most are left, as in training.
+        mask[:, EACH - 4 : PASS : EACH] *= 0.05
+        actions.append(torch.multinomial(mask, 1, generator=generator)[:, 0])
+        info = envs.step(actions[-1])[4]
+    return torch.stack(actions)
+
+
+def player(envs: Any, actions: Any) -> Callable[[], Any]:
+    """A function that takes the next step of the recorded play, over and over."""
+    rounds = cycle(range(len(actions)))
+
+    def step() -> None:
+        if (k := next(rounds)) == 0:
+            envs.reset(seed=0)
+        envs.step(actions[k])
+
+    return step
+
+
+def plain_player(envs: Any, actions: torch.Tensor) -> Callable[[], Any]:
+    """The same play of the first row, in numpy; episodes are as long."""
+    envs.reset(seed=0)
+    plain = Plain(envs.unwrapped.task.target(envs.unwrapped.state)[0].cpu().numpy())
+    wanted = actions[:300, 0].tolist()
+    rounds = cycle(range(300))
+
+    def step() -> None:
+        if (k := next(rounds)) == 0:
+            plain.reset()
+        plain.step(wanted[k])
+
+    return step
+
+
+def steps(num_envs: int, device: str) -> Iterator[dict[str, Any]]:
+    """Steps a second, observation and mask included, and over the numpy step."""
+    actions = recorded(num_envs, device)
+    calls = {"torch": player(make(num_envs, device), actions)}
+    if torch.device(device).type == "cpu":
+        calls["numpy"] = player(make(num_envs, device, "numpy"), actions.numpy())
+    calls["plain"] = plain_player(make(1, device), actions)
+    found = interleave(calls, torch.device(device))
+    for output in [name for name in ("torch", "numpy") if name in found]:
+        yield _rate(f"steps/s, {output} output", num_envs, found[output])
+    per_step = [seconds / num_envs for seconds in found["torch"]]
+    over = ratio(found["plain"], per_step)
+    target = "at least 20" if num_envs == 64 else ""
+    yield _row("steps/s over the authors' step in plain numpy", num_envs, over, target)
+
+
+def parts(num_envs: int, device: str) -> Iterator[dict[str, Any]]:
+    """The expert, in states from the middle of an episode."""
+    envs = make(num_envs, device)
+    envs.reset(seed=0)
+    for action in recorded(num_envs, device)[:100]:
+        envs.step(action)
+    state, task = envs.unwrapped.state, envs.unwrapped.task
+    found = interleave({"expert": lambda: task.reference_action(state)}, torch.device(device))
+    yield _rate("expert's actions/s, 25 candidates each", num_envs, found["expert"])
+
+
+def rows(device: str) -> Iterator[dict[str, Any]]:
+    """All rows on a device."""
+    for num_envs in SIZES:
+        yield from steps(num_envs, device)
+        yield from parts(num_envs, device)
+
+
+def _rate(what: str, num_envs: int, seconds: list[float], target: str = "") -> dict[str, Any]:
+    return _row(what, num_envs, Timing.of([num_envs / s for s in seconds]), target)
+
+
+def _row(what: str, num_envs: int, found: Timing, target: str) -> dict[str, Any]:
+    numbers = {k: float(f"{getattr(found, k):.4g}") for k in ("median", "low", "high")}
+    unit = "ratio" if "over" in what else "1/s"
+    return {"what": what, "num_envs": num_envs, "target": target, "unit": unit, **numbers}
