@@ -54,7 +54,8 @@ def cubes(cells: np.ndarray, colour: np.ndarray | Sequence[int], scale: float = 
             quad[..., axis] += side
             quad[:, (1, 2), u] += 1
             quad[:, (2, 3), v] += 1
-            corners.append(quad)
+            # u x v is the axis, but -y for y: turned so that faces look outwards.
+            corners.append(quad if side != (axis == 1) else quad[:, ::-1])
             tints.append(tint[tuple(at.T)] if tint.ndim == 4 else np.tile(tint, (len(at), 1)))
             marks.append(np.ravel_multi_index(tuple(at.T), cells.shape))
     quads = np.concatenate(corners) * scale

@@ -60,6 +60,7 @@ def test_voxels_have_their_outer_faces_alone():
     shown = cubes(cells, (10, 20, 30))
     assert len(shown.triangles) == 2 * 24
     assert shown.triangles.min() == 1 and shown.triangles.max() == 3
+    assert np.linalg.det(shown.triangles).sum() / 6 == pytest.approx(8)  # they face outwards
     cells[:] = True  # against the grid's end there is a face too
     assert len(cubes(cells, (10, 20, 30)).triangles) == 2 * 6 * 16
 

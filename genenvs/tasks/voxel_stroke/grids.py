@@ -1,7 +1,9 @@
-"""Padded voxel grids as flat bytes: every read of a neighbourhood is one gather.
+"""Voxel grids of 16^3 in 1,600 bytes, so that a batch of them stays in the cache.
 
-A shape of `size`^3 cells lies in the middle of (`size` + 2 `PAD`)^3, so that a window around any
-cell of it stays inside. A cell's byte has a bit for each thing that a policy sees of it.
+A column of the grid is an int32: its low half has a bit for every cell of the target, its high
+half one for every visited cell. There is a border of `PAD` columns all around, which belong to no
+shape, so that no read of a window needs a test. A *place* is one number, `column << 5 | z + PAD`:
+a step to a neighbour is one addition, and leads at worst to a place that is no cell.
 """
 
 import itertools
@@ -9,15 +11,16 @@ import itertools
 import torch
 from torch import Tensor
 
+from genenvs.geometry import packed
+
+SIZE = 16  # cells a side: half the bits of a word
 PAD = 2  # of Akizuki's window: 5 = 2 PAD + 1 cells a side
 WINDOW = 2 * PAD + 1
+SIDE = SIZE + 2 * PAD
 TARGET, VISITED = 1, 2  # bits of a cell
 MOVES = (6, 26)
-
-
-def side(size: int) -> int:
-    """Cells a side of the padded grid."""
-    return size + 2 * PAD
+_LEVELS = 5  # bits of a place that hold z + PAD
+_HALF = (1 << SIZE) - 1
 
 
 def moves(number: int) -> Tensor:
@@ -30,60 +33,136 @@ def moves(number: int) -> Tensor:
     """
     if isinstance(number, bool) or number not in MOVES:
         raise ValueError(f"moves must be 6 or 26; got {number!r}")
-    steps = [step for step in itertools.product((-1, 0, 1), repeat=3) if any(step)]
     if number == 6:
-        steps = sorted((s for s in steps if sum(map(abs, s)) == 1), reverse=True)
-        steps = [s for a in steps[:3] for s in (a, (-a[0], -a[1], -a[2]))]
-    return torch.tensor(steps)
+        ahead = torch.eye(3, dtype=torch.int64)
+        return torch.stack([ahead, -ahead], 1).flatten(0, 1)
+    around = itertools.product((-1, 0, 1), repeat=3)
+    return torch.tensor([step for step in around if any(step)])
 
 
-def window() -> Tensor:
-    """Steps to the cells of the window, in order of (x, y, z): int64 [WINDOW**3, 3]."""
-    return torch.tensor(list(itertools.product(range(-PAD, PAD + 1), repeat=3)))
+def offset(steps: Tensor) -> Tensor:
+    """Steps int64 [..., 3] as differences of places: int64 [...]."""
+    strides = torch.tensor([SIDE << _LEVELS, 1 << _LEVELS, 1], device=steps.device)
+    return (steps * strides).sum(-1)  # a product of integer matrices does not exist on CUDA
 
 
-def flat(steps: Tensor, size: int) -> Tensor:
-    """Steps or places int64 [..., 3] as distances in the flat padded grid: int64 [...]."""
-    wide = side(size)
-    return steps @ torch.tensor([wide**2, wide, 1], device=steps.device)
+def place(cell: Tensor) -> Tensor:
+    """The places of cells int64 [..., 3], each coordinate in 0 .. 15: int64 [...]."""
+    return offset(cell + PAD)
 
 
-def places(size: int) -> Tensor:
-    """Where in the unpadded grid each cell of the padded one lies: int64 [side**3, 3]."""
-    axis = torch.arange(side(size)) - PAD
-    return torch.cartesian_prod(axis, axis, axis)
+def cell(place: Tensor) -> Tensor:
+    """The cells int64 [..., 3] of places int64 [...]; the inverse of `place`."""
+    column = place >> _LEVELS
+    z = place & (1 << _LEVELS) - 1
+    return torch.stack([column // SIDE, column % SIDE, z], -1) - PAD
 
 
-def padded(shapes: Tensor) -> Tensor:
-    """Shapes bool [K, size, size, size] as padded bytes with their bit `TARGET` set.
-
-    Returns:
-        uint8 [K, side**3].
-    """
-    return torch.nn.functional.pad(shapes.to(torch.uint8), (PAD,) * 6).flatten(1)
-
-
-def unpadded(cells: Tensor, size: int) -> Tensor:
-    """Padded bytes uint8 [K, side**3] without the border: [K, size, size, size]."""
-    inner = slice(PAD, PAD + size)
-    return cells.view(-1, *(side(size),) * 3)[:, inner, inner, inner]
-
-
-def read(cells: Tensor, at: Tensor) -> Tensor:
-    """The cells of every row's grid at its places.
+def words_of(shapes: Tensor) -> Tensor:
+    """The words of targets, nothing visited.
 
     Args:
-        cells: uint8 [B, C].
-        at: int64 [B] or [B, N], below C.
+        shapes: int64 [B, 16, 16], packed as in `genenvs.geometry.packed`.
 
     Returns:
-        uint8 of the shape of `at`.
+        int32 [B, SIDE**2].
     """
-    # `gather` and indexing take twice as long as `index_select` of the flat grid.
-    return cells.view(-1).index_select(0, rows(cells, at).view(-1)).view(at.shape)
+    return torch.nn.functional.pad(shapes.int(), (PAD,) * 4).flatten(1)
 
 
-def rows(cells: Tensor, at: Tensor) -> Tensor:
-    """Places in every row as places in the flat batch: int64 of the shape of `at`."""
-    start = torch.arange(0, cells.numel(), cells.shape[1], device=cells.device)
-    return at + start.view(-1, *(1,) * (at.ndim - 1))
+def shapes_of(words: Tensor) -> tuple[Tensor, Tensor]:
+    """Target and visited cells of words int32 [B, SIDE**2]: two of bool [B, 16, 16, 16]."""
+    inner = words.view(-1, SIDE, SIDE)[:, PAD:-PAD, PAD:-PAD].long()
+    return packed.unpack(inner, SIZE), packed.unpack(inner >> SIZE, SIZE)
+
+
+def volume(words: Tensor) -> Tensor:
+    """Cells of the targets: int64 [B]."""
+    return packed.popcount((words & _HALF).long()).sum(1, dtype=torch.int64)
+
+
+def nth(words: Tensor, n: Tensor) -> Tensor:
+    """The place of a target's n-th cell in order of (x, y, z).
+
+    Args:
+        words: int32 [B, SIDE**2].
+        n: int64 [B, 1], from 0, below the number of cells.
+
+    Returns:
+        int64 [B].
+    """
+    half = (words & _HALF).long()
+    total = packed.popcount(half).cumsum(1)
+    column = torch.searchsorted(total, n, right=True)  # the first with more than n up to here
+    before = total.gather(1, (column - 1).clamp(min=0)).masked_fill(column == 0, 0)
+    bits = half.gather(1, column) >> torch.arange(SIZE, device=words.device) & 1  # [B, 16]
+    z = torch.searchsorted(bits.cumsum(1), n - before, right=True)
+    return (column << _LEVELS | z + PAD)[:, 0]
+
+
+def read(words: Tensor, places: Tensor) -> Tensor:
+    """What stands at some places of every row.
+
+    Args:
+        words: int32 [B, SIDE**2].
+        places: int64 [B, N].
+
+    Returns:
+        int32 [B, N]: the bits `TARGET` and `VISITED`; 0 where there is no cell.
+    """
+    word, z = _fetch(words, places), (places & (1 << _LEVELS) - 1).int()
+    target, visited = ((half << PAD >> z) & 1 for half in (word & _HALF, word >> SIZE & _HALF))
+    return target | visited << 1
+
+
+def visit(words: Tensor, places: Tensor) -> None:
+    """Mark one place int64 [B] of every row as visited, in place; again does no harm."""
+    at = _rows(words, places[:, None])[:, 0]
+    bit = torch.ones_like(places) << (places & (1 << _LEVELS) - 1) + (SIZE - PAD)
+    flat = words.view(-1)
+    flat[at] = flat[at] | bit.int()
+
+
+class Windows:
+    """Reads the cells around a place, WINDOW^3 of them, in one gather and one look into a table."""
+
+    def __init__(self, device: torch.device) -> None:
+        """Lay out the table on a device."""
+        near = torch.arange(-PAD, PAD + 1)
+        steps = torch.stack([near, torch.full_like(near, -PAD), torch.zeros_like(near)], 1)
+        self._rows = offset(steps).to(device)  # [5], first columns of the window's rows
+        codes, bits = torch.arange(1 << 2 * WINDOW), torch.arange(2 * WINDOW)
+        self._cells = (codes[:, None] >> bits & 1).to(torch.int8).to(device)  # [1024, 10]
+
+    def read(self, words: Tensor, places: Tensor) -> Tensor:
+        """Target and visited cells around one place (int64 [B]) of every row.
+
+        Args:
+            words: int32 [B, SIDE**2].
+            places: int64 [B], of cells.
+
+        Returns:
+            int8 [B, 2, WINDOW, WINDOW, WINDOW], 0 or 1.
+        """
+        starts = _rows(words, places[:, None] + self._rows).view(-1)
+        # Columns of a row of the window lie side by side, so that it is copied as one.
+        word = words.view(-1).unfold(0, WINDOW, 1).index_select(0, starts)
+        word = word.view(-1, WINDOW**2)  # [B, 25]
+        lowest = ((places & (1 << _LEVELS) - 1) - PAD).int()[:, None]
+        halves = word & _HALF, word >> SIZE & _HALF
+        code = torch.cat([half << PAD >> lowest & (1 << WINDOW) - 1 for half in halves], 1)
+        pair = code[:, ::2] | code[:, 1::2] << WINDOW  # two columns at a time: [B, 25]
+        cells = self._cells.index_select(0, pair.view(-1))
+        return cells.view(-1, 2, WINDOW, WINDOW, WINDOW)
+
+
+def _fetch(words: Tensor, places: Tensor) -> Tensor:
+    """The words of places [B, N]: int32 [B, N]."""
+    # `gather` and indexing take twice as long as `index_select` of the flat batch.
+    return words.view(-1).index_select(0, _rows(words, places).view(-1)).view(places.shape)
+
+
+def _rows(words: Tensor, places: Tensor) -> Tensor:
+    """Where in the flat batch of words the places [B, N] are: int64 [B, N]."""
+    start = torch.arange(0, words.numel(), SIDE**2, device=words.device)[:, None]
+    return (places >> _LEVELS) + start

@@ -15,29 +15,28 @@ from genenvs.shapes import gold
 from genenvs.shapes.targets import MIXTURE
 from genenvs.shapes.task import ShapeTask
 from genenvs.tasks.voxel_stroke import grids, rewards, viewer
-from genenvs.tasks.voxel_stroke.grids import TARGET, VISITED, WINDOW
+from genenvs.tasks.voxel_stroke.grids import SIZE, TARGET, VISITED, WINDOW
 
-SIZE = 16  # cells a side of the grid
 GOAL = 0.95  # coverage at which a shape counts as drawn
 START = 0  # what a draw is for
 
 
 @dataclass(frozen=True)
 class StrokeState(State):
-    """A batch of half-drawn shapes; C cells in the padded grid, see `grids`.
+    """A batch of half-drawn shapes; for words and places see `grids`.
 
     Attributes:
-        cells: uint8 [B, C], bits `TARGET` and `VISITED`; only cells of the target are visited.
-        cursor: int64 [B], where the stroke ends, in 0 .. C - 1.
+        words: int32 [B, 400], target and visited cells; only cells of the target are visited.
+        cursor: int64 [B], the place where the stroke ends.
         volume: int64 [B], cells of the target.
         covered: int64 [B], cells of the stroke.
         clean: int64 [B], cells of the stroke before the first fault.
         crossed: int64 [B], self-intersections so far.
         left: int64 [B], exits so far.
-        path: int16 [B, L], the cells of the stroke in order; what lies beyond `covered` is 0.
+        path: int16 [B, L], the places of the stroke in order; 0 beyond `covered` of them.
     """
 
-    cells: Tensor
+    words: Tensor
     cursor: Tensor
     volume: Tensor
     covered: Tensor
@@ -82,8 +81,9 @@ class VoxelStroke(ShapeTask):
     ## Metrics
     `clean_coverage` scores an episode: the share of the target that was drawn before the first
     fault. `coverage` alone would also count what a stroke reaches by trying every direction at
-    every cell. Faults by kind, `self_intersections` and `exits`, and the stroke's `length`. Gold, never paid: `untouched_parts`, the
-    pieces that the stroke left out; `chamfer` and `hausdorff` distance of stroke and target.
+    every cell. Faults by kind, `self_intersections` and `exits`; the stroke's `length`. Gold, never
+    paid: `untouched_parts`, the pieces that the stroke left out; `chamfer` and `hausdorff` distance
+    of stroke and target.
 
     ## Starting state
     A target of the split (`mixed`: 3,584 train, 448 validation, 896 test; see `targets`), of which
@@ -120,9 +120,13 @@ class VoxelStroke(ShapeTask):
         """Load the targets; see the page for arguments."""
         super().__init__(size=SIZE, targets=targets, whole=True, **common)
         steps = grids.moves(moves)  # [A, 3]
-        self.steps = grids.flat(steps, SIZE).to(self.device)  # [A]
-        self._window = grids.flat(grids.window(), SIZE).to(self.device)  # [125]
-        self._place = (grids.places(SIZE) / (SIZE - 1)).clamp(0, 1).to(self.device)  # [C, 3]
+        self.steps = grids.offset(steps).to(self.device)  # [A]
+        self.windows = grids.Windows(self.device)
+        # In the flat window: the cells next to the cursor, and those next to these.
+        strides = torch.tensor([WINDOW**2, WINDOW, 1])
+        next_to = ((steps + grids.PAD) * strides).sum(1)
+        self._next = next_to.to(self.device)  # [A]
+        self._beyond = (next_to[:, None] + (steps * strides).sum(1)).to(self.device)  # [A, A]
         self.longest = min(self.horizon + 1, SIZE**3)  # cells of a stroke
         self.action_space = spaces.Discrete(len(steps))
         self.observation_space = spaces.Dict({
@@ -133,15 +137,11 @@ class VoxelStroke(ShapeTask):
 
     def initial_state(self, instance: Tensor, key: Tensor) -> StrokeState:
         """The cursor in one of the target's cells, drawn."""
-        shapes = self.targets.voxels(instance)
-        order = shapes.flatten(1).cumsum(1)  # [B, size^3]
-        volume = order[:, -1]
+        words = grids.words_of(self.targets.packed(instance))
+        volume = grids.volume(words)
         which = random.randint(key, random.counter(0, START), 1, volume[:, None])
-        cell = torch.searchsorted(order, which + 1)[:, 0]
-        where = torch.stack([cell // SIZE**2, cell // SIZE % SIZE, cell % SIZE], 1) + grids.PAD
-        cursor = grids.flat(where, SIZE)
-        cells = grids.padded(shapes)
-        cells.scatter_(1, cursor[:, None], TARGET | VISITED)
+        cursor = grids.nth(words, which)
+        grids.visit(words, cursor)
         path = torch.zeros(len(key), self.longest, dtype=torch.int16, device=self.device)
         path[:, 0] = cursor
         one, none = torch.ones_like(volume), torch.zeros_like(volume)
@@ -149,7 +149,7 @@ class VoxelStroke(ShapeTask):
             instance=instance,
             key=key,
             step=none,
-            cells=cells,
+            words=words,
             cursor=cursor,
             volume=volume,
             covered=one,
@@ -162,16 +162,17 @@ class VoxelStroke(ShapeTask):
     def transition(self, state: StrokeState, action: Tensor) -> Transition:  # type: ignore[override]
         """Enter the neighbour, or stay where that is a fault."""
         aim = state.cursor + self.steps[action]
-        cell = grids.read(state.cells, aim)
+        cell = grids.read(state.words, aim[:, None])[:, 0]
         terms = rewards.stroke(cell)
-        cursor = torch.where(cell == TARGET, aim, state.cursor)
-        covered = state.covered + (cell == TARGET)
+        new = cell == TARGET
+        cursor = torch.where(new, aim, state.cursor)
+        covered = state.covered + new
         crossed = state.crossed + (cell == TARGET | VISITED)
         left = state.left + (cell == 0)
         # Where nothing moved, both write what is there already. (An ended row may be stepped on.)
-        place = (covered - 1).clamp(max=self.longest - 1)
-        state.cells.view(-1)[grids.rows(state.cells, cursor)] = TARGET | VISITED
-        state.path.view(-1)[grids.rows(state.path, place)] = cursor.short()
+        grids.visit(state.words, cursor)
+        last = (covered - 1).clamp(max=self.longest - 1)
+        state.path.scatter_(1, last[:, None], cursor[:, None].short())
         after = state.advance(
             cursor=cursor,
             covered=covered,
@@ -184,8 +185,8 @@ class VoxelStroke(ShapeTask):
         return Transition(after, terms, (coverage >= GOAL) | stuck, {"coverage": coverage})
 
     def around(self, state: StrokeState) -> Tensor:
-        """The cells that the actions lead to: uint8 [B, A]."""
-        return grids.read(state.cells, state.cursor[:, None] + self.steps)
+        """What stands where the actions lead to: int32 [B, A], bits as in `grids.read`."""
+        return grids.read(state.words, state.cursor[:, None] + self.steps)
 
     def outcome(self, state: StrokeState) -> Outcome:  # type: ignore[override]
         """How the stroke went."""
@@ -200,35 +201,30 @@ class VoxelStroke(ShapeTask):
 
     def observe(self, state: StrokeState) -> Observation:  # type: ignore[override]
         """See the page."""
-        seen = grids.read(state.cells, state.cursor[:, None] + self._window)  # [B, 125]
-        window = torch.stack([seen & TARGET, seen >> 1], 1)
         coverage = state.covered / state.volume
         elapsed = (state.step / self.horizon).clamp(max=1)
         return {
-            "window": window.view(torch.int8).view(-1, 2, WINDOW, WINDOW, WINDOW),
-            "position": self._place[state.cursor],
+            "window": self.windows.read(state.words, state.cursor),
+            "position": grids.cell(state.cursor) / (SIZE - 1),
             "progress": torch.stack([coverage, elapsed], 1),
         }
 
     def reference_action(self, state: StrokeState) -> Tensor:  # type: ignore[override]
         """Warnsdorff's rule: the new cell with the fewest ways on, the first of equals."""
-        next_to = state.cursor[:, None] + self.steps  # [B, A]
-        legal = grids.read(state.cells, next_to) == TARGET
-        # From outside the grid there would be no neighbours to read.
-        near = torch.where(legal, next_to, state.cursor[:, None])
-        beyond = (near[..., None] + self.steps).flatten(1)  # [B, A * A]
-        ways = (grids.read(state.cells, beyond) == TARGET).view(*near.shape, -1).sum(2)
+        target, visited = self.windows.read(state.words, state.cursor).flatten(2).unbind(1)
+        new = (target > visited).int()  # [B, 125]
+        ways = new[:, self._beyond.flatten()].view(-1, *self._beyond.shape).sum(2)
         actions = len(self.steps)
         rank = ways * actions + torch.arange(actions, device=self.device)
-        return rank.masked_fill(~legal, 2 * actions**2).argmin(1)
+        return rank.masked_fill(new[:, self._next] == 0, actions**2 + actions).argmin(1)
 
     def judge(self, final: StrokeState) -> dict[str, Tensor]:  # type: ignore[override]
         """Pieces left out, and distances of stroke and target."""
-        cells = grids.unpadded(final.cells, SIZE)
-        untouched = voxel_components(cells == TARGET, 26).number
+        target, visited = grids.shapes_of(final.words)
+        untouched = voxel_components(target & ~visited, 26).number
         return {
             "untouched_parts": untouched.float(),
-            **gold.distances(cells >= VISITED, cells > 0, final.key),
+            **gold.distances(visited, target, final.key),
         }
 
     def render(self, state: StrokeState, index: int) -> np.ndarray:  # type: ignore[override]
@@ -241,9 +237,9 @@ class VoxelStroke(ShapeTask):
 
     def _drawn(self, state: StrokeState, index: int) -> tuple[np.ndarray, np.ndarray]:
         """The target bool [16, 16, 16] and the stroke's cells in order, int64 [N, 3]."""
-        target = grids.unpadded(state.cells[index : index + 1], SIZE)[0] > 0
+        target = grids.shapes_of(state.words[index : index + 1])[0][0]
         path = state.path[index, : int(state.covered[index])].long()
-        return target.cpu().numpy(), grids.places(SIZE)[path.cpu()].numpy()
+        return target.cpu().numpy(), grids.cell(path).cpu().numpy()
 
     def _caption(self, state: StrokeState, index: int) -> str:
         covered, volume = int(state.covered[index]), int(state.volume[index])
