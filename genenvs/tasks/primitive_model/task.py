@@ -259,7 +259,7 @@ class PrimitiveModel(ShapeTask):
             "deleted": (~present).sum(1).float(),
         }
         terms = {name: value - getattr(state, name) for name, value in metrics.items()}
-        target = self._goals.words[state.instance]
+        target = self._goals.words.index_select(0, state.instance)
         seen = survey(state.cuboids, (state.step + 1) % COUNT, target, self.reach)
         return Transition(
             state=state.advance(**metrics, hit=seen.hit, filled=seen.filled, layers=seen.layers),
@@ -286,7 +286,7 @@ class PrimitiveModel(ShapeTask):
             observation["depth"] = self._depth(state.instance)
         else:
             numbers += [state.iou, state.local_iou, state.single.gather(1, current[:, None])[:, 0]]
-            observation["target"] = self._goals.picture[state.instance]
+            observation["target"] = self._goals.picture.index_select(0, state.instance)
             observation["moves"] = self._ahead(state, cuboid)
         # An ended row may have been stepped beyond the horizon.
         observation["numbers"] = torch.stack(numbers, 1).clamp(max=1)
