@@ -55,8 +55,8 @@ class Turn(nn.Module):
             nn.Linear(2 * HIDDEN + 8, HIDDEN), nn.Tanh(), nn.Linear(HIDDEN, 1)
         )
         for head in (self.worth, self.rest[2]):
-            nn.init.normal_(head.weight, std=0.01)  # type: ignore[union-attr, arg-type]
-            nn.init.zeros_(head.bias)  # type: ignore[union-attr, arg-type]
+            nn.init.normal_(head.weight, std=0.01)  # type: ignore[arg-type]
+            nn.init.zeros_(head.bias)  # type: ignore[arg-type]
         self.pooled = 2 * HIDDEN + 8 + COUNT
         self.features = PASS + 1 + self.pooled
 
