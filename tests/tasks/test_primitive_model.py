@@ -65,7 +65,9 @@ class Plain:
         return boxes if (low >= 0).all() and (high <= SIDE).all() and (high > low).all() else None
 
     def act(self, action: int) -> tuple[float, float, int]:
-        """Changes of the three measures."""
+        """Changes of the three measures; the turn decides which cuboid is meant."""
+        if action != PASS:
+            action = 28 * (self.step % COUNT) + action % 28
         after = self.tweak(action)
         self.boxes = self.boxes if after is None else after
         now, before = self.measure(self.boxes), self.last

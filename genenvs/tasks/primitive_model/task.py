@@ -95,8 +95,10 @@ class PrimitiveModel(ShapeTask):
 
     Coordinates are the lowest x, y, z of a cuboid, then the highest, exclusive. The mask leaves the
     actions of cuboid b = step mod 27 that change it and leave it at least one voxel thick within
-    the grid; of a deleted cuboid only 756. The authors number four identical
-    deletions a cuboid; 28 b + 25 .. 27 are never legal. An illegal action changes nothing.
+    the grid; of a deleted cuboid only 756. The authors number four identical deletions a cuboid; 28
+    b + 25 .. 27 are never legal. For agents that know no masks: an action of another cuboid is
+    taken as the same one of the cuboid whose turn it is, and what that cuboid cannot do changes
+    nothing.
 
     ## Observation space
     `Dict`:
@@ -244,7 +246,8 @@ class PrimitiveModel(ShapeTask):
     def transition(self, state: PrimitiveState, action: Tensor) -> Transition:  # type: ignore[override]
         """Change the cuboid whose turn it is."""
         current, cuboid = state.current, state.cuboid
-        after, face, to, deleted = moves.carry_out(cuboid, action - EACH * current)
+        own = torch.where(action == PASS, -1, action % EACH)
+        after, face, to, deleted = moves.carry_out(cuboid, own)
         held = moves.content(state.layers, cuboid, face, to)  # [B, 3, 1]
         held = held.masked_fill(deleted[:, None], 0)
         found = moves.outlook(state.survey, state.volume, held, self._size(after)[:, None])
