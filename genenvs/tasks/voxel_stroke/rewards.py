@@ -6,8 +6,8 @@ from genenvs.core.rewards import Metric, Term
 from genenvs.shapes import gold
 from genenvs.tasks.voxel_stroke.grids import TARGET, VISITED
 
-# Akizuki et al. (2020), as Liang et al.'s survey (2025) gives them in its table of 3-D tasks: +1 inside,
-# -0.5 for a self-intersection, -1 outside.
+# Akizuki et al. (2020), as the survey of Liang et al. (2025) gives them in its table of 3-D tasks:
+# +1 inside, -0.5 for a self-intersection, -1 outside.
 TERMS = {
     "filled": Term(1.0, "1 for a cell of the target that was not visited yet."),
     "crossed": Term(0.5, "Minus 1 for a self-intersection: a cell of the stroke. Nothing moves."),

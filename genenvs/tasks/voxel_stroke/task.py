@@ -229,14 +229,14 @@ class VoxelStroke(ShapeTask):
 
     def render(self, state: StrokeState, index: int) -> np.ndarray:  # type: ignore[override]
         """The target beside the stroke, which goes from dark to light."""
-        return viewer.picture(*self._drawn(state, index), self._caption(state, index))
+        return viewer.picture(*self.drawn(state, index), self._caption(state, index))
 
     def artefact(self, state: StrokeState, index: int) -> Any:  # type: ignore[override]
         """The cells of the stroke and a tube along it: a trimesh scene."""
-        return viewer.scene(self._drawn(state, index)[1])
+        return viewer.scene(self.drawn(state, index)[1])
 
-    def _drawn(self, state: StrokeState, index: int) -> tuple[np.ndarray, np.ndarray]:
-        """The target bool [16, 16, 16] and the stroke's cells in order, int64 [N, 3]."""
+    def drawn(self, state: StrokeState, index: int) -> tuple[np.ndarray, np.ndarray]:
+        """Of a row the target bool [16, 16, 16] and the stroke's cells in order, int64 [N, 3]."""
         target = grids.shapes_of(state.words[index : index + 1])[0][0]
         path = state.path[index, : int(state.covered[index])].long()
         return target.cpu().numpy(), grids.cell(path).cpu().numpy()

@@ -23,27 +23,27 @@ def gradient(count: int) -> np.ndarray:
 
 
 def picture(target: np.ndarray, path: np.ndarray, caption: str) -> np.ndarray:
-    """The target, the cells of the stroke, and the line through them.
+    """The `panels` over a caption: uint8 [H, W, 3]."""
+    return sheet(panels(target, path), caption)
+
+
+def panels(target: np.ndarray, path: np.ndarray) -> list[tuple[str, np.ndarray]]:
+    """The target, the cells of the stroke, and the line through them, each with its title.
 
     Args:
         target: bool [X, Y, Z].
         path: int [N, 3], cells of the stroke in order; the last one is the cursor.
-        caption: lines below.
-
-    Returns:
-        uint8 [H, W, 3].
     """
 
     def shaded(*shown: Solid) -> np.ndarray:
         return solids.picture(shown, 240, high=target.shape)
 
     built, colours = _coloured(target.shape, path)
-    panels = [
+    return [
         ("target", shaded(cubes(target, PALE))),
         ("stroke, first to last cell", shaded(cubes(built, colours))),
         ("its line, cursor red", shaded(_line(path), _dot(path[-1]))),
     ]
-    return sheet(panels, caption)
 
 
 def scene(path: np.ndarray) -> Any:
