@@ -386,7 +386,10 @@ class PrimitiveModel(ShapeTask):
             f" IoU {float(state.iou[index]):.3f}, {len(cuboids)} primitives"
         )
         colours = viewer.PALETTE[state.present[index].cpu().numpy()]
-        return viewer.picture(target.cpu().numpy(), cuboids.cpu().numpy(), colours, caption)
+        seen = None
+        if self._depth is not None:
+            seen = self._depth(state.instance[index : index + 1])[0, 0].cpu().numpy()
+        return viewer.picture(target.cpu().numpy(), cuboids.cpu().numpy(), colours, caption, seen)
 
     def artefact(self, state: PrimitiveState, index: int) -> Any:  # type: ignore[override]
         """The cuboids as a `trimesh.Scene`, one coloured box each, in the unit cube, z upwards."""

@@ -47,7 +47,11 @@ def solid(cuboids: np.ndarray, colours: np.ndarray) -> Solid:
 
 
 def picture(
-    target: np.ndarray, cuboids: np.ndarray, colours: np.ndarray, caption: str
+    target: np.ndarray,
+    cuboids: np.ndarray,
+    colours: np.ndarray,
+    caption: str,
+    seen: np.ndarray | None = None,
 ) -> np.ndarray:
     """The target beside its model.
 
@@ -56,6 +60,7 @@ def picture(
         cuboids: int64 [N, 6], all with volume.
         colours: [N, 3], RGB in 0 .. 255.
         caption: one line below.
+        seen: uint8 [H, W], the depth picture that is observed, if one is.
 
     Returns:
         uint8 [H, W, 3].
@@ -64,6 +69,8 @@ def picture(
         ("target", shaded([cubes(target, TARGET, 1 / SIDE)])),
         ("cuboids", shaded([solid(cuboids, colours)] if len(cuboids) else [])),
     ]
+    if seen is not None:
+        panels.append(("observed depth", seen[..., None].repeat(3, 2)))
     return sheet(panels, caption)
 
 
