@@ -50,7 +50,7 @@ def trained(seed: int, steps: int) -> Any:
     folder = RUNS / f"voxel-stroke-{seed}-{steps}"
     return agents.train(
         "ppo", ENV, steps=steps, seed=seed, out=folder, resume=True,
-        imitate="reference", imitate_steps=IMITATED, **PPO,
+        imitate="reference", imitate_steps=IMITATED, config=PPO,
     ).agent  # fmt: skip
 
 

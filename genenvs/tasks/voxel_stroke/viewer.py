@@ -12,6 +12,7 @@ from genenvs.images.solids import Solid, cubes
 PALE, CURSOR = (214, 218, 224), (235, 60, 40)
 # From dark to light in even steps, so that order is read from lightness too: viridis (CC0).
 SCALE = np.array([[68, 1, 84], [59, 82, 139], [33, 145, 140], [94, 201, 98], [253, 231, 37]])
+PANEL = 240  # pixels
 WIDTH = 0.3  # of a cell, of the line along a stroke
 DOT = 0.8  # of a cell, the cursor on the line
 
@@ -35,8 +36,11 @@ def panels(target: np.ndarray, path: np.ndarray) -> list[tuple[str, np.ndarray]]
         path: int [N, 3], cells of the stroke in order; the last one is the cursor.
     """
 
+    used = np.argwhere(target)
+    low, high = used.min(0), used.max(0) + 1
+
     def shaded(*shown: Solid) -> np.ndarray:
-        return solids.picture(shown, 240, high=target.shape)
+        return solids.picture(shown, PANEL, low=low, high=high)
 
     built, colours = _coloured(target.shape, path)
     return [
