@@ -71,7 +71,7 @@ def survey(cuboids: Tensor, current: Tensor, target: Tensor, reach: int = SIDE) 
     hit, filled = packed.popcount(both).sum((1, 2), dtype=torch.int64)
     return Survey(
         hit=hit,
-        filled=filled,
+        filled=filled.clone(),  # no two fields of a state share storage
         layers=below.movedim(-1, 0).contiguous(),
     )
 
