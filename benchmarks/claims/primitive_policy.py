@@ -161,8 +161,7 @@ class PrimitiveConfig(PPOConfig):
     n_epochs: int = 4
     learning_rate: float = 2e-4
     anneal: bool = True
-    # A cuboid's next turn is 27 steps away, and the end is part of the task: at 0.995 and 0.95 the
-    # agent came to delete too early, and fell below what it had imitated.
+    # A cuboid's next turn is 27 steps away, and the end is part of the task.
     gamma: float = 1.0
     gae_lambda: float = 0.98
     ent_coef: float = 0.005
