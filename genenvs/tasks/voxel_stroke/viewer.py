@@ -35,7 +35,6 @@ def panels(target: np.ndarray, path: np.ndarray) -> list[tuple[str, np.ndarray]]
         target: bool [X, Y, Z].
         path: int [N, 3], cells of the stroke in order; the last one is the cursor.
     """
-
     used = np.argwhere(target)
     low, high = used.min(0), used.max(0) + 1
 
