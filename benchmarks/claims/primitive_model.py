@@ -25,7 +25,7 @@ from genenvs.core.evaluate import Evaluation
 ENV, AGENT = "genenvs/PrimitiveModel-v0", "benchmarks.claims.primitive_policy:PrimitivePPO"
 TARGETS = "aeroplane"  # of the families, the one that the expert models worst; also the paper's
 SEEDS = (0, 1, 2)
-STEPS, IMITATE_STEPS = 500_000, 20_000
+STEPS, IMITATE_STEPS = 150_000, 20_000
 LEAST = 108  # steps of the run that measures imitation alone: it has to have some
 FOLDER = Path("runs/claims/primitive_model")
 METRICS = ("iou", "return", "primitives", "chamfer", "components", "overlap")
