@@ -57,7 +57,10 @@ class Look(nn.Module):
     def __init__(self, space: gym.Space[Any]) -> None:
         super().__init__()
         self.rate = nn.Sequential(
-            nn.Linear(2 * WINDOW**3 + 2 * ACTIONS, WIDE), nn.ReLU(), nn.Linear(WIDE, NARROW), nn.ReLU()
+            nn.Linear(2 * WINDOW**3 + 2 * ACTIONS, WIDE),
+            nn.ReLU(),
+            nn.Linear(WIDE, NARROW),
+            nn.ReLU(),
         )
         self.head = nn.Linear(NARROW, 1)
         nn.init.zeros_(self.head.weight)
