@@ -103,10 +103,10 @@ def rasterise_layers(axis: Tensor, low: Tensor, high: Tensor, reached: Tensor) -
 def rasterise_apart(
     axis: Tensor, low: Tensor, high: Tensor, reached: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """`rasterise_layers` of all solids but the last, and of the last one."""
+    """`rasterise_layers` of all solids but the last, and of the last one; of none twice nothing."""
     size = low.shape[-2]
     rest = torch.zeros(len(axis), size, size, dtype=torch.int64, device=axis.device)
-    last = torch.empty_like(rest)
+    last = torch.zeros_like(rest)
     for start, tables in _chunks(axis, low, high, reached):
         words = rest[start : start + len(tables[0])]
         block = last[start : start + len(tables[0])]

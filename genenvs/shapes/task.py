@@ -1,6 +1,6 @@
 """What the tasks that build a given shape share."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 from torch import Tensor
 
@@ -9,18 +9,22 @@ from genenvs.shapes.targets import MIXTURE, Targets, load
 
 
 class ShapeTask(Task):
-    """A task whose instance is a shape to build, as voxels."""
+    """A task whose instance is a shape to build, as voxels.
 
-    def __init__(
-        self, *, size: int, targets: str = MIXTURE, whole: bool = False, **common: Any
-    ) -> None:
+    Attributes:
+        size: voxels a side.
+        whole: of every target only the largest part is kept whose voxels share faces.
+    """
+
+    size: ClassVar[int]
+    whole: ClassVar[bool] = False
+
+    def __init__(self, *, targets: str = MIXTURE, **common: Any) -> None:
         """Load the targets of the split.
 
         Args:
-            size: voxels a side.
             targets: a family, `mixed`, or the path of a mesh or a folder of meshes; see
                 `genenvs.shapes.targets.load`.
-            whole: keep the largest part of every target alone.
             **common: see `Task`.
 
         Raises:
@@ -28,8 +32,9 @@ class ShapeTask(Task):
             ImportError: meshes need the extra `shapes`.
         """
         super().__init__(**common)
-        self.size = size
-        self.targets: Targets = load(targets, self.split, size, whole=whole, device=self.device)
+        self.targets: Targets = load(
+            targets, self.split, self.size, whole=self.whole, device=self.device
+        )
 
     @property
     def num_instances(self) -> int:

@@ -114,7 +114,6 @@ class BrickBuild(ShapeTask):
     - `targets` (`"mixed"`): a family (`table`, `chair`, `shelf`, `aeroplane`, `lamp`, `car`,
       `union`, `corridor`), `mixed` (all but `corridor`), or the path of a mesh or a folder of
       meshes; those need the extra `shapes`.
-    - `whole` (`False`): keep the largest part of every target alone.
     - `floating` (`False`): bricks may be placed on nothing, and a brick above may hold them later.
     - `horizon` (256): most steps; the reference took at most 249. Large solid meshes need more.
     - those of every environment: `split`, `instances`, `reward_weights`, `device`, `dtype`.
@@ -131,6 +130,7 @@ class BrickBuild(ShapeTask):
     - v0: first version.
     """
 
+    size = SIZE
     terms = rewards.TERMS
     metrics = rewards.METRICS
     ends = "terminates"
@@ -142,7 +142,7 @@ class BrickBuild(ShapeTask):
             ValueError: unknown targets.
             TypeError: `floating` is no bool.
         """
-        super().__init__(size=SIZE, **common)
+        super().__init__(**common)
         if not isinstance(floating, bool):
             raise TypeError(f"floating must be True or False; got {floating!r}")
         self.floating = floating

@@ -156,6 +156,7 @@ class EdgeLoop(ShapeTask):
     """
 
     ends = "terminates"
+    size = SIZE
     terms = rewards.TERMS
     metrics = rewards.METRICS
 
@@ -173,7 +174,7 @@ class EdgeLoop(ShapeTask):
             ValueError: see `ShapeTask`; or the file is of other targets, or no file of primitives.
             FileNotFoundError: there is no such file.
         """
-        super().__init__(size=SIZE, targets=targets, **common)
+        super().__init__(targets=targets, **common)
         if not isinstance(published, bool):
             raise ValueError(f"published must be True or False; got {published!r}")
         if not isinstance(initial, str | Path):

@@ -170,6 +170,7 @@ class PrimitiveModel(ShapeTask):
     - v0: first version.
     """
 
+    size = SIDE
     terms = rewards.TERMS
     metrics = rewards.METRICS
     ends = "terminates"
@@ -183,7 +184,7 @@ class PrimitiveModel(ShapeTask):
         **common: Any,
     ) -> None:
         """Load the targets; see the page for arguments."""
-        super().__init__(size=SIDE, targets=targets, **common)
+        super().__init__(targets=targets, **common)
         if observe not in ("voxels", "depth"):
             raise ValueError(f"observe must be 'voxels' or 'depth'; got {observe!r}")
         if not isinstance(published, bool | np.bool_):

@@ -112,13 +112,14 @@ class VoxelStroke(ShapeTask):
     - v0: first version.
     """
 
+    size, whole = SIZE, True
     terms = rewards.TERMS
     metrics = rewards.METRICS
     ends = "truncates"
 
     def __init__(self, *, moves: int = 6, targets: str = MIXTURE, **common: Any) -> None:
         """Load the targets; see the page for arguments."""
-        super().__init__(size=SIZE, targets=targets, whole=True, **common)
+        super().__init__(targets=targets, **common)
         steps = grids.moves(moves)  # [A, 3]
         self.steps = grids.offset(steps).to(self.device)  # [A]
         self.windows = grids.Windows(self.device)
