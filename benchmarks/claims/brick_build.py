@@ -100,9 +100,7 @@ def main() -> None:
         f" {greedy.mean:.3f}. The interval over run seeds {verdict} lie above greedy's. With these"
         f" runs taken as given, IoU changes by {better['iou']}, BrickGPT's stability by"
         f" {better['stability']} and the share of builds in which no brick falls by"
-        f" {better['stable']} (targets, paired). Greedy loses where bricks have to reach beyond"
-        " what carries them: it covers what is carried first, and then nothing is left to hold a"
-        " brick that reaches out."
+        f" {better['stable']} (targets, paired)."
     )
     record.write(
         "brick_build",

@@ -22,6 +22,7 @@ CANONICAL = 16  # shapes that agree on this grid are one shape: it decides their
 _CANDIDATES = 1_536  # a family's shapes before duplicates leave; splits are filled in order
 _LEAST = 24  # voxels of the canonical grid below which a shape is none
 _SHAPES = random.word("shapes")
+Stamp = tuple[tuple[str, int, int], ...]  # name, time of change, bytes
 
 
 @dataclass(frozen=True)
@@ -69,8 +70,10 @@ def load(
 ) -> Targets:
     """The targets of a split; computed once a process for each set of arguments.
 
-    Every target stands on the floor of its grid. Which split a target belongs to follows from its
-    content, so no split holds a shape of another one, whatever the grid.
+    Every target stands on the floor of its grid. Which split a family's shape belongs to follows
+    from its voxels at 16^3, so that no two splits share one on that grid; on another one a few
+    shapes that differ there look alike. Files are ranked by their voxels at 16^3 and shared out in
+    that order: another file in the folder may move its neighbours.
 
     Args:
         targets: a family (see `genenvs.shapes.families`), `mixed` for all families but those that
@@ -96,7 +99,8 @@ def load(
             f"targets must be one of {names}, or the path of a mesh or of a folder of meshes;"
             f" got {str(targets)!r}, which does not exist"
         )
-    return _from_files(Path(targets), split, size, whole, str(device))
+    path = Path(targets).resolve()
+    return _from_files(path, _stamp(path), split, size, whole, str(device))
 
 
 @lru_cache(maxsize=16)
@@ -147,8 +151,17 @@ def _split_of(content: str) -> str:
     raise AssertionError
 
 
+def _stamp(path: Path) -> Stamp:
+    """What changes with the files of a path."""
+    files = sorted(path.rglob("*")) if path.is_dir() else [path]
+    facts = [(str(file), file.stat()) for file in files if file.is_file()]
+    return tuple((name, fact.st_mtime_ns, fact.st_size) for name, fact in facts)
+
+
 @lru_cache(maxsize=16)
-def _from_files(path: Path, split: str, size: int, whole: bool, device: str) -> Targets:
+def _from_files(
+    path: Path, stamp: Stamp, split: str, size: int, whole: bool, device: str
+) -> Targets:
     from genenvs.geometry.files import read_folder
 
     folder = read_folder(path, size)
@@ -160,7 +173,12 @@ def _from_files(path: Path, split: str, size: int, whole: bool, device: str) -> 
     agreed = folder if size == CANONICAL else read_folder(path, CANONICAL)
     coarse = _grounded(torch.stack([packed.pack(v.grid) for v in agreed.good]), CANONICAL)
     content = dict(zip([v.path for v in agreed.good], _digests(coarse), strict=True))
-    unique = {content[v.path]: row for row, v in enumerate(folder.good) if v.path in content}
+    unique: dict[str, int] = {}
+    for row, found in enumerate(folder.good):
+        if found.path not in content:
+            notes.append(f"left out: {found.path} is too thin for the grid of {CANONICAL}^3")
+        elif unique.setdefault(content[found.path], row) != row:
+            notes.append(f"left out: {found.path} is the same shape as another file")
     rows = _share([unique[content] for content in sorted(unique)], split)
     names = tuple(folder.good[row].path.name for row in rows)
     family = torch.arange(len(rows), device=device)

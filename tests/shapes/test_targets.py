@@ -132,6 +132,30 @@ class TestFiles:
         assert any("broken.obj" in note for note in found.notes)
         assert len(found) > 0
 
+    def test_a_file_that_changed_is_read_again(self, folder):
+        trimesh = import_or_skip("trimesh", extra="shapes")
+        path = next(folder.rglob("*.stl"))
+        before = contents(targets.load(str(path), "train", 16))
+        trimesh.creation.icosphere(2).export(path)
+        assert contents(targets.load(str(path), "train", 16)) != before
+
+    def test_a_relative_path_is_that_of_the_working_folder(self, folder, monkeypatch):
+        found = []
+        for name in ("0", "1"):
+            trimesh = import_or_skip("trimesh", extra="shapes")
+            trimesh.creation.box((1, 1, 1 + int(name))).export(folder / name / "same.stl")
+            monkeypatch.chdir(folder / name)
+            found.append(contents(targets.load("same.stl", "train", 16)))
+        assert found[0] != found[1]
+
+    def test_copies_and_thin_plates_are_noted(self, folder):
+        trimesh = import_or_skip("trimesh", extra="shapes")
+        first = next(folder.rglob("*.obj"))
+        shutil.copy(first, folder / "copy.obj")
+        trimesh.creation.box((1, 1, 0.02)).export(folder / "plate.stl")
+        notes = "\n".join(targets.load(str(folder), "train", 64).notes)
+        assert "the same shape as another file" in notes and "plate.stl is too thin" in notes
+
     def test_a_folder_of_nothing_is_an_error(self, tmp_path):
         import_or_skip("trimesh", extra="shapes")
         with pytest.raises(ValueError, match=r"holds no .*\.obj"):

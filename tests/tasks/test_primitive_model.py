@@ -379,3 +379,23 @@ def test_bad_arguments_say_what_is_wrong():
 def test_amounts_are_numbered_as_by_the_authors():
     assert AMOUNTS == (1, 2, -2, -1)
     assert (EACH, FACES, PASS) == (28, 24, 756)
+
+
+def test_one_cuboid_that_fills_the_grid_is_observed_within_the_space():
+    """Its deletion would change as many voxels as there are."""
+    envs = gym.make_vec(
+        "genenvs/PrimitiveModel-v0", num_envs=1, autoreset_mode=gym.vector.AutoresetMode.DISABLED
+    )
+    observation, info = envs.reset(seed=0)
+    for step in range(27 * 8):
+        box = step % 27
+        grow = [28 * box + 4 * c + k for c, k in ((0, 2), (1, 2), (2, 2), (3, 1), (4, 1), (5, 1))]
+        wanted = [*grow, 756] if box == 13 else [28 * box + 24, 756]
+        action = next(a for a in wanted if info["action_mask"][0, a])
+        observation, *_, info = envs.step(np.array([action]))
+        assert envs.observation_space.contains(observation)
+    assert np.abs(observation["moves"]).max() <= 128
+    task_state = envs.unwrapped.state
+    assert int((task_state.cuboids[0, :, 3] > 0).sum()) == 1
+    volume = (task_state.cuboids[0, 13, 3:] - task_state.cuboids[0, 13, :3]).prod()
+    assert int(volume) > 2 * 16**2  # more than a move of a face can change

@@ -109,7 +109,7 @@ class PrimitiveModel(ShapeTask):
     | `present` | [27] | 0, 1 | which are left |
     | `box` | index | | whose turn it is |
     | `current` | [6] | 0 .. 1 | its coordinates |
-    | `moves` | [25, 3] | -16 .. 16 | what its 24 moves and its deletion would add; see below |
+    | `moves` | [25, 3] | -128 .. 128 | what its 24 moves and its deletion would add; see below |
     | `numbers` | [5] | 0 .. 1 | step / horizon, share deleted, three IoUs; see below |
 
     `moves`, in units of 32 voxels: hits of the union (target voxels that it covers), its misses
@@ -209,7 +209,7 @@ class PrimitiveModel(ShapeTask):
             fields["depth"] = spaces.Box(0, 255, self._depth.shape, np.uint8)
             fields["numbers"] = spaces.Box(0.0, 1.0, (2,), np.float32)
         else:
-            most = 2 * SIDE**2 / SCALE
+            most = SIDE**3 / SCALE  # a deletion takes all that a cuboid holds
             fields["target"] = spaces.Box(0, 255, (SIDE,) * 3, np.uint8)
             fields["moves"] = spaces.Box(-most, most, (FACES + 1, 3), np.float32)
             fields["numbers"] = spaces.Box(0.0, 1.0, (5,), np.float32)
