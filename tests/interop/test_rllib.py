@@ -51,7 +51,9 @@ def test_rllib_finds_every_id_and_samples_from_it(env_id: str, mode: str) -> Non
     assert sum(episode.is_done for episode in episodes) >= 8
     for episode in episodes:
         assert 1 <= len(episode) <= registry.declaration(env_id).arguments["horizon"]
-        assert np.isfinite(episode.get_return()) and episode.get_return() < 0
+        assert np.isfinite(episode.get_return())
+        assert episode.get_return() < 0 or "Denoise" not in env_id  # all that those pay is a price
+    assert len({float(episode.get_return()) for episode in episodes}) > 1
 
 
 def test_the_rows_of_neighbouring_env_runners_share_no_episode() -> None:
