@@ -19,6 +19,9 @@ SHARES = {"train": 8, "validation": 1, "test": 2}  # of eleven
 EACH = {"train": 512, "validation": 64, "test": 128}  # targets of a family
 MIXTURE = "mixed"
 CANONICAL = 16  # shapes that agree on this grid are one shape: it decides their split
+FINER = (
+    20  # shapes that agree on this one stay out of each other's splits too: bricks are laid there
+)
 _CANDIDATES = 1_536  # a family's shapes before duplicates leave; splits are filled in order
 _LEAST = 24  # voxels of the canonical grid below which a shape is none
 _SHAPES = random.word("shapes")
@@ -71,8 +74,8 @@ def load(
     """The targets of a split; computed once a process for each set of arguments.
 
     Every target stands on the floor of its grid. Which split a family's shape belongs to follows
-    from its voxels at 16^3, so that no two splits share one on that grid; on another one a few
-    shapes that differ there look alike. Files are ranked by their voxels at 16^3 and shared out in
+    from its voxels at 16^3, and what agrees at 20^3 with a shape of another split is left out, so
+    that no two splits share one on either grid, nor (tested) on that of 64^3. Files are ranked by their voxels at 16^3 and shared out in
     that order: another file in the folder may move its neighbours.
 
     Args:
@@ -123,19 +126,21 @@ def _family(name: str) -> dict[str, Lofts]:
     key = random.mix(_SHAPES, random.word(name), torch.arange(_CANDIDATES))
     grown, _ = grow(name, random.uniform(key, 0, DRAWS))
     grids = lofts.rasterise_packed(grown, CANONICAL)
-    wanted: dict[str, list[int]] = {split: [] for split in SPLITS}
-    seen = set()
+    contents, fine = _digests(grids), _digests(lofts.rasterise_packed(grown, FINER))
+    wanted: dict[str, dict[str, int]] = {split: {} for split in SPLITS}
     for row, (content, volume) in enumerate(
-        zip(_digests(grids), packed.volume(grids).tolist(), strict=True)
+        zip(contents, packed.volume(grids).tolist(), strict=True)
     ):
-        place = wanted[_split_of(content)]
-        if volume >= _LEAST and content not in seen:
-            seen.add(content)
-            place.append(row)
-    for split, rows in wanted.items():
+        if volume >= _LEAST:
+            wanted[_split_of(content)].setdefault(content, row)
+    found, taken = {}, set[str]()
+    for split in reversed(SPLITS):  # what the test split has, no other one may
+        rows = [row for row in wanted[split].values() if fine[row] not in taken][: EACH[split]]
         if len(rows) < EACH[split]:
             raise RuntimeError(f"family {name} yields {len(rows)} targets of split {split}")
-    return {s: grown.rows(torch.tensor(rows[: EACH[s]])) for s, rows in wanted.items()}
+        taken |= {fine[row] for row in rows}
+        found[split] = grown.rows(torch.tensor(rows))
+    return found
 
 
 def _digests(grids: Tensor) -> list[str]:

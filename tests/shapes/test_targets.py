@@ -21,11 +21,26 @@ def contents(found: targets.Targets) -> list[bytes]:
     return [grid.numpy().tobytes() for grid in found.packed(torch.arange(len(found)))]
 
 
-@pytest.mark.parametrize("name", ["mixed", "corridor"])
-def test_splits_share_no_shape_and_hold_each_once(name):
-    found = [contents(targets.load(name, split, 16)) for split in SPLITS]
-    everything = [content for split in found for content in split]
+def test_splits_share_no_shape_and_hold_each_once():
+    everything = [
+        content
+        for name in ("mixed", "corridor")
+        for split in SPLITS
+        for content in contents(targets.load(name, split, 16))
+    ]
     assert len(set(everything)) == len(everything)
+
+
+@pytest.mark.parametrize(
+    ("size", "whole"),
+    [(16, True), (20, False), (20, True), pytest.param(64, False, marks=pytest.mark.slow)],
+)
+def test_no_split_looks_like_another_one_as_tasks_see_it(size, whole):
+    split_of: dict[bytes, str] = {}
+    for name in ("mixed", "corridor"):
+        for split in SPLITS:
+            for content in contents(targets.load(name, split, size, whole=whole)):
+                assert split_of.setdefault(content, split) == split
 
 
 def test_the_mixture_has_every_family_but_the_held_out_one():
