@@ -22,7 +22,7 @@ from genenvs.geometry.voxelise import unit_cube
 SUFFIXES = (".glb", ".obj", ".ply", ".stl")
 MOST_BYTES = 512 * 2**20
 MOST_FACES = 5_000_000
-RULE = 2  # rises whenever the same file could give other voxels, so that old caches are not read
+RULE = 3  # rises whenever the same file could give other voxels, so that old caches are not read
 
 
 @dataclass(frozen=True)
@@ -121,7 +121,9 @@ def write_mesh(path: str | Path, vertices: Tensor, faces: Tensor) -> None:
         mesh.export(temporary, file_type=path.suffix.lower()[1:])
 
 
-def read_voxels(path: str | Path, size: int, *, fill: float = 1.0, up: str = "z") -> Voxels:
+def read_voxels(
+    path: str | Path, size: int, *, fill: float = 1.0, up: str = "z", standing: bool = False
+) -> Voxels:
     """Read a mesh as voxels: normalised to the unit cube, solid where a centre is inside.
 
     A surface with cracks will do, see `genenvs.geometry.leaky`.
@@ -135,6 +137,8 @@ def read_voxels(path: str | Path, size: int, *, fill: float = 1.0, up: str = "z"
         size: voxels a side.
         fill: see `genenvs.geometry.voxelise.unit_cube`.
         up: the file's axis that points upwards, "y" (glTF's convention) or "z" (ours).
+        standing: the lowest vertex goes to z = 0 rather than the middle to the cube's, so that
+            grids of different sizes hold the shape in the same place.
 
     Raises:
         ImportError, ValueError: see `read_mesh`; or the solid is too thin for a single centre.
@@ -144,12 +148,12 @@ def read_voxels(path: str | Path, size: int, *, fill: float = 1.0, up: str = "z"
     path = Path(path)
     _check_file(path)
     digest = _digest(path)
-    key = json.dumps([RULE, digest, path.suffix.lower(), size, float(fill), up])
+    key = json.dumps([RULE, digest, path.suffix.lower(), size, float(fill), up, standing])
     name = hashlib.sha256(key.encode()).hexdigest()[:32]
     cached = cache_folder() / "voxels" / f"{name}.npz"
     kept = _read_cache(cached, size)
     if kept is None:
-        kept = _make(path, size, fill, up)
+        kept = _make(path, size, fill, up, standing)
         # What was read is only known by this digest if nobody wrote to the file meanwhile.
         if kept.lasting and _digest(path) == digest:
             _write_cache(cached, kept)
@@ -162,14 +166,16 @@ def read_voxels(path: str | Path, size: int, *, fill: float = 1.0, up: str = "z"
     return Voxels(path, kept.grid, kept.notes)
 
 
-def read_folder(path: str | Path, size: int, *, fill: float = 1.0, up: str = "z") -> Folder:
+def read_folder(
+    path: str | Path, size: int, *, fill: float = 1.0, up: str = "z", standing: bool = False
+) -> Folder:
     """Read every mesh of a folder and of those in it, by path; or the one file that is named.
 
     A file that cannot be used spoils nothing: it is listed with the reason.
 
     Args:
         path: a folder or a file.
-        size: see `read_voxels`, as are `fill` and `up`.
+        size: see `read_voxels`, as are `fill`, `up` and `standing`.
 
     Raises:
         ImportError: trimesh is missing; names the extra.
@@ -177,14 +183,14 @@ def read_folder(path: str | Path, size: int, *, fill: float = 1.0, up: str = "z"
     """
     path = Path(path)
     if not path.is_dir():
-        return Folder((read_voxels(path, size, fill=fill, up=up),), ())
+        return Folder((read_voxels(path, size, fill=fill, up=up, standing=standing),), ())
     files = sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
     if not files:
         raise ValueError(f"{path} holds no {', '.join(SUFFIXES)} file")
     good, bad = [], []
     for file in files:
         try:
-            good.append(read_voxels(file, size, fill=fill, up=up))
+            good.append(read_voxels(file, size, fill=fill, up=up, standing=standing))
         except ValueError as error:
             bad.append((file, str(error)))
     if not good:
@@ -241,14 +247,17 @@ class _Kept(NamedTuple):
     lasting: bool = True  # it would come to the same another time
 
 
-def _make(path: Path, size: int, fill: float, up: str) -> _Kept:
+def _make(path: Path, size: int, fill: float, up: str, standing: bool) -> _Kept:
     try:
         mesh = read_mesh(path, closed=False)
         vertices = mesh.vertices
         if up == "y":
             vertices = torch.stack([vertices[:, 0], -vertices[:, 2], vertices[:, 1]], 1)
         try:
-            grid, open_ = leaky.fill(unit_cube(vertices, fill), mesh.faces, size)
+            placed = unit_cube(vertices, fill)
+            if standing:
+                placed[:, 2] -= placed[:, 2].min()
+            grid, open_ = leaky.fill(placed, mesh.faces, size)
         except ValueError as error:
             raise ValueError(f"{path}: {error}") from error
     except ValueError as error:

@@ -1,6 +1,7 @@
 """The targets of a split: what a builder's episodes ask for, by index."""
 
 import hashlib
+import warnings
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from pathlib import Path
@@ -69,14 +70,21 @@ class Targets:
 
 
 def load(
-    targets: str, split: str, size: int, *, whole: bool = False, device: str | torch.device = "cpu"
+    targets: str,
+    split: str,
+    size: int,
+    *,
+    whole: bool = False,
+    up: str = "z",
+    device: str | torch.device = "cpu",
 ) -> Targets:
     """The targets of a split; computed once a process for each set of arguments.
 
     Every target stands on the floor of its grid. Which split a family's shape belongs to follows
     from its voxels at 16^3, and what agrees at 20^3 with a shape of another split is left out, so
-    that no two splits share one on either grid, nor (tested) on that of 64^3. Files are ranked by their voxels at 16^3 and shared out in
-    that order: another file in the folder may move its neighbours.
+    that no two splits share one on either grid, nor (tested) on that of 64^3. Files are ranked by
+    their voxels at 16^3 and shared out in that order: another file in the folder may move its
+    neighbours. Files that are left out are warned of; what was mended is in `Targets.notes`.
 
     Args:
         targets: a family (see `genenvs.shapes.families`), `mixed` for all families but those that
@@ -85,6 +93,7 @@ def load(
         split: `train`, `validation` or `test`.
         size: voxels a side, at most 64.
         whole: keep of every target the largest part whose voxels share faces.
+        up: the axis of files that points upwards, "z" or "y" (of most glb files).
         device: where tensors live.
 
     Raises:
@@ -103,7 +112,7 @@ def load(
             f" got {str(targets)!r}, which does not exist"
         )
     path = Path(targets).resolve()
-    return _from_files(path, _stamp(path), split, size, whole, str(device))
+    return _from_files(path, _stamp(path), split, size, whole, up, str(device))
 
 
 @lru_cache(maxsize=16)
@@ -165,17 +174,20 @@ def _stamp(path: Path) -> Stamp:
 
 @lru_cache(maxsize=16)
 def _from_files(
-    path: Path, stamp: Stamp, split: str, size: int, whole: bool, device: str
+    path: Path, stamp: Stamp, split: str, size: int, whole: bool, up: str, device: str
 ) -> Targets:
-    from genenvs.geometry.files import read_folder
+    from genenvs.geometry.files import Folder, read_folder
 
-    folder = read_folder(path, size)
+    def read(cells: int) -> Folder:
+        return read_folder(path, cells, up=up, standing=True)
+
+    folder = read(size)
     grids = torch.stack([packed.pack(v.grid) for v in folder.good])
     grids = _largest(_grounded(grids, size), size) if whole else _grounded(grids, size)
     notes = [f"{v.path}: {note}" for v in folder.good for note in v.notes]
     notes += [f"left out: {reason}" for _, reason in folder.bad]
     # Order and split follow from one grid, whatever is asked for: stages of a pipeline must agree.
-    agreed = folder if size == CANONICAL else read_folder(path, CANONICAL)
+    agreed = folder if size == CANONICAL else read(CANONICAL)
     coarse = _grounded(torch.stack([packed.pack(v.grid) for v in agreed.good]), CANONICAL)
     content = dict(zip([v.path for v in agreed.good], _digests(coarse), strict=True))
     unique: dict[str, int] = {}
@@ -184,6 +196,10 @@ def _from_files(
             notes.append(f"left out: {found.path} is too thin for the grid of {CANONICAL}^3")
         elif unique.setdefault(content[found.path], row) != row:
             notes.append(f"left out: {found.path} is the same shape as another file")
+    lost = [note for note in notes if note.startswith("left out")]
+    if lost:  # what was mended is in the notes alone: every stl file has vertices to join
+        more = f"; and {len(lost) - 3} more, see `task.targets.notes`" if len(lost) > 3 else ""
+        warnings.warn(f"targets {path}: {'; '.join(lost[:3])}{more}", stacklevel=5)
     rows = _share([unique[content] for content in sorted(unique)], split)
     names = tuple(folder.good[row].path.name for row in rows)
     family = torch.arange(len(rows), device=device)

@@ -19,12 +19,13 @@ class ShapeTask(Task):
     size: ClassVar[int]
     whole: ClassVar[bool] = False
 
-    def __init__(self, *, targets: str = MIXTURE, **common: Any) -> None:
+    def __init__(self, *, targets: str = MIXTURE, up: str = "z", **common: Any) -> None:
         """Load the targets of the split.
 
         Args:
             targets: a family, `mixed`, or the path of a mesh or a folder of meshes; see
                 `genenvs.shapes.targets.load`.
+            up: the axis of these files that points upwards, "z" or "y" (of most glb files).
             **common: see `Task`.
 
         Raises:
@@ -33,7 +34,7 @@ class ShapeTask(Task):
         """
         super().__init__(**common)
         self.targets: Targets = load(
-            targets, self.split, self.size, whole=self.whole, device=self.device
+            targets, self.split, self.size, whole=self.whole, up=up, device=self.device
         )
 
     @property

@@ -143,7 +143,8 @@ class TestFiles:
 
     def test_a_bad_file_is_noted_and_spoils_nothing(self, folder):
         (folder / "broken.obj").write_text("f 1 2 3\n")
-        found = targets.load(str(folder), "train", 16)
+        with pytest.warns(UserWarning, match="left out.*broken.obj"):
+            found = targets.load(str(folder), "train", 16)
         assert any("broken.obj" in note for note in found.notes)
         assert len(found) > 0
 
@@ -168,8 +169,30 @@ class TestFiles:
         first = next(folder.rglob("*.obj"))
         shutil.copy(first, folder / "copy.obj")
         trimesh.creation.box((1, 1, 0.02)).export(folder / "plate.stl")
-        notes = "\n".join(targets.load(str(folder), "train", 64).notes)
+        with pytest.warns(UserWarning, match="targets .* left out"):
+            notes = "\n".join(targets.load(str(folder), "train", 64).notes)
         assert "the same shape as another file" in notes and "plate.stl is too thin" in notes
+
+    def test_upwards_is_the_axis_that_is_named(self, folder):
+        path = next(folder.rglob("box0.*"))  # seven times as long along z
+        lengths = {
+            up: targets.load(str(path), "train", 16, up=up).voxels(torch.tensor([0]))[0].nonzero()
+            for up in "yz"
+        }
+        assert lengths["z"].amax(0)[2] == 15 and lengths["y"].amax(0)[2] < 8
+        with pytest.raises(ValueError, match="up must be 'y' or 'z'; got 'x'"):
+            targets.load(str(path), "train", 16, up="x")
+
+    def test_grids_of_every_size_hold_a_file_in_one_place(self, tmp_path):
+        trimesh = import_or_skip("trimesh", extra="shapes")
+        trimesh.creation.cylinder(1.0, 1.1).export(tmp_path / "low.stl")
+        heights = []
+        for size in (16, 20, 64):
+            solid = targets.load(str(tmp_path), "test", size).voxels(torch.tensor([0]))[0]
+            layers = solid.flatten(0, 1).any(0).nonzero()
+            assert int(layers.min()) == 0
+            heights.append((int(layers.max()) + 1) / size)
+        assert max(heights) - min(heights) <= 1 / 16 and abs(heights[2] - 0.55) < 1 / 64
 
     def test_a_folder_of_nothing_is_an_error(self, tmp_path):
         import_or_skip("trimesh", extra="shapes")

@@ -98,6 +98,7 @@ class VoxelStroke(ShapeTask):
     - `targets` (`"mixed"`): a family of shapes (`union`, `table`, `chair`, `shelf`, `aeroplane`,
       `lamp`, `car`), `mixed` for all of these, or the path of a mesh or a folder of meshes.
       `corridor` is held out: no mixture has it.
+    - `up` (`"z"`): the axis of these files that points upwards, `"z"` or `"y"` (of most glb files).
     - `horizon` (1,024): most steps.
     - those of every environment: `split`, `instances`, `reward_weights`, `device`, `dtype`.
 
