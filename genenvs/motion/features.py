@@ -13,7 +13,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import avg_pool1d
 
-from genenvs.motion.humanoid import JOINTS, soles
+from genenvs.motion.humanoid import JOINTS, humanoid, soles
+from genenvs.motion.skeleton import forward
 
 _WINDOW = 2  # frames on both sides over which velocities and accelerations are averaged
 _BUG_FPS = 120.0  # what the published geometric features take motions at 60 for
@@ -208,6 +209,25 @@ def geometric(
         # What has no direction, two points in one place, gives no number and no yes.
         answers.append((value > question.low * unit) & (value < question.high * unit))
     return torch.stack(answers, -1).double().mean(1)
+
+
+KINETIC, GEOMETRIC = 3 * len(JOINTS), len(QUESTIONS)
+
+
+def humanoid_features(root: Tensor, rotations: Tensor, fps: float = 60.0) -> Tensor:
+    """Both kinds of motions of the humanoid: the `KINETIC` first, then the `GEOMETRIC`.
+
+    Args:
+        root: float [B, T, 3], metres, T >= 3.
+        rotations: float [B, T, 15, 4].
+        fps: frames a second.
+
+    Returns:
+        float32 [B, 77].
+    """
+    positions, orientations = forward(humanoid(str(root.device)).skeleton, root, rotations)
+    points = humanoid_points(positions, orientations)
+    return torch.cat([kinetic(positions, fps), geometric(points, fps=fps)], 1).float()
 
 
 def _dot(a: Tensor, b: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ import zipfile
 from pathlib import Path, PurePosixPath
 
 PACKAGE = "genenvs"
-WEIGHTS = "genenvs/generators/weights"
+WEIGHTS = ("genenvs/generators/weights", "genenvs/motion/weights")
 LARGEST_WHEEL = 40_000_000  # bytes
 WEIGHTS_SUFFIX = ".safetensors"
 ROOT = Path(__file__).resolve().parents[2]
@@ -33,30 +33,32 @@ def wheel_problems(wheel: Path) -> list[str]:
             problems.append("py.typed is missing: type checkers would ignore the package")
         if not any(name.endswith("/licenses/LICENSE") for name in names):
             problems.append("LICENSE is missing")
-        problems += weight_problems(archive, names)
+        for folder in WEIGHTS:
+            problems += weight_problems(archive, names, folder)
     return problems
 
 
-def weight_problems(archive: zipfile.ZipFile, names: set[str]) -> list[str]:
-    """How the weights in the wheel differ from what its own manifest promises."""
-    if f"{WEIGHTS}/manifest.json" not in names:
-        return [f"{WEIGHTS}/manifest.json is missing"]
-    manifest = json.loads(archive.read(f"{WEIGHTS}/manifest.json"))
+def weight_problems(archive: zipfile.ZipFile, names: set[str], folder: str) -> list[str]:
+    """How the weights of a folder in the wheel differ from what its manifest promises."""
+    if f"{folder}/manifest.json" not in names:
+        return [f"{folder}/manifest.json is missing"]
+    manifest = json.loads(archive.read(f"{folder}/manifest.json"))
     problems = []
     for name, promised in manifest.items():
-        if f"{WEIGHTS}/{name}" not in names:
-            problems.append(f"{name} is in the manifest but not in the wheel")
-        elif hashlib.sha256(archive.read(f"{WEIGHTS}/{name}")).hexdigest() != promised["sha256"]:
-            problems.append(f"{name} is not the file whose SHA-256 the manifest gives")
+        if f"{folder}/{name}" not in names:
+            problems.append(f"{folder}/{name} is in the manifest but not in the wheel")
+        elif hashlib.sha256(archive.read(f"{folder}/{name}")).hexdigest() != promised["sha256"]:
+            problems.append(f"{folder}/{name} is not the file whose SHA-256 the manifest gives")
     if not any(name.endswith(WEIGHTS_SUFFIX) for name in manifest):
-        problems.append("the manifest names no weights")
+        problems.append(f"{folder}/manifest.json names no weights")
     present = {
-        str(PurePosixPath(name).relative_to(WEIGHTS))
+        str(PurePosixPath(name).relative_to(folder))
         for name in names
-        if name.startswith(f"{WEIGHTS}/") and name.endswith(WEIGHTS_SUFFIX)
+        if name.startswith(f"{folder}/") and name.endswith(WEIGHTS_SUFFIX)
     }
     problems += [
-        f"{name} is in the wheel but not in the manifest" for name in present - set(manifest)
+        f"{folder}/{name} is in the wheel but not in the manifest"
+        for name in present - set(manifest)
     ]
     return problems
 

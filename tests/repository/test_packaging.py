@@ -40,6 +40,10 @@ GOOD = {
         {"digits/unet.safetensors": {"sha256": hashlib.sha256(WEIGHTS).hexdigest(), "bytes": 7}}
     ).encode(),
     "genenvs/generators/weights/digits/unet.safetensors": WEIGHTS,
+    "genenvs/motion/weights/manifest.json": json.dumps(
+        {"codes.safetensors": {"sha256": hashlib.sha256(WEIGHTS).hexdigest(), "bytes": 7}}
+    ).encode(),
+    "genenvs/motion/weights/codes.safetensors": WEIGHTS,
     "genenvs-0.1.0.dist-info/licenses/LICENSE": b"",
 }
 
@@ -73,6 +77,7 @@ def test_a_good_wheel_has_no_problems(tmp_path: Path) -> None:
         (without("genenvs-0.1.0.dist-info/licenses/LICENSE"), "LICENSE"),
         (without("genenvs/generators/weights/manifest.json"), "manifest.json is missing"),
         (with_("genenvs/generators/weights/manifest.json", b"{}"), "names no weights"),
+        (with_("genenvs/motion/weights/codes.safetensors", b"other"), "not the file"),
         (
             without("genenvs/generators/weights/digits/unet.safetensors"),
             "in the manifest but not in the wheel",

@@ -223,7 +223,7 @@ def main() -> None:
     out = arguments.pop("out")
     files = save(*train(Training(**arguments)), out)
     if out.resolve().is_relative_to(WEIGHTS.resolve()):
-        seal(files)
+        seal(files, WEIGHTS)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,234 @@
+"""Dances as sequences of pose codes: what each half of a body does for eight frames.
+
+After Bailando (Li et al., CVPR 2022): a codebook for the upper and one for the lower half, 8 frames
+a code at 60 fps. Where Bailando has two VQ-VAEs, these are the simple option, centres of k-means
+over every window of some clips; `genenvs.motion.training.codes` makes them.
+
+A code holds nine frames, the last of which is where the next code should begin. Where it begins
+elsewhere, the difference decays over the next code's frames: a decoded motion never jumps, and what
+happens within a code depends on it and on the one before alone.
+"""
+
+from dataclasses import dataclass, fields
+from functools import cache, cached_property
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+from torch.nn.functional import normalize
+
+from genenvs.core import manifest
+from genenvs.motion import quaternions
+from genenvs.motion.humanoid import JOINTS, humanoid
+from genenvs.motion.skeleton import Skeleton, forward
+
+FPS = 60.0
+FRAMES = 8  # from the beginning of a code to that of the next
+UPPER = ("chest", "neck", "right_shoulder", "right_elbow", "left_shoulder", "left_elbow")
+LOWER = ("root", *(f"{s}_{j}" for s in ("right", "left") for j in ("hip", "knee", "ankle")))
+WEIGHTS = Path(__file__).parent / "weights"
+FILE = WEIGHTS / "codes.safetensors"
+_WRISTS = ("right_wrist", "left_wrist")  # which do not turn
+_ORDER = [(*LOWER, *UPPER, *_WRISTS).index(name) for name in JOINTS]
+_ARMS = [JOINTS.index(name) for name in (*UPPER, *_WRISTS)]
+_LEGS = [JOINTS.index(name) for name in LOWER]
+
+
+class Motion(NamedTuple):
+    """A motion at 60 fps.
+
+    Attributes:
+        root: float32 [..., F, 3], metres, z up.
+        rotations: float32 [..., F, 15, 4].
+    """
+
+    root: Tensor
+    rotations: Tensor
+
+
+@dataclass(frozen=True)
+class Codes:
+    """Codebooks of both halves, and what the clips say of how codes follow each other.
+
+    A code's frames are seen from where the root stands and looks (about z) at the first of them.
+
+    Attributes:
+        upper: float32 [U, 9, 6, 4], rotations of `UPPER`, each in its parent's frame.
+        lower: float32 [L, 9, 7, 4], of `LOWER`.
+        path: float32 [L, 9, 3], the root's way: metres; x and y begin at 0, z is its height.
+        apart: float32 [U, L], how far two halves are, together, from the nearest moment of the
+            clips: metres, root mean square over joints.
+        follows: int64 [N, 4], codes (upper, lower) at a moment of a clip and 8 frames later.
+        held_out: int64 [M, 4], the same from copies at other speeds.
+        seeds: int64 [S, T, 2], codes of moments of the clips at which people are on their feet.
+        windows: float32 [W, F], features of FID_k and FID_g of two seconds each of the clips.
+    """
+
+    upper: Tensor
+    lower: Tensor
+    path: Tensor
+    apart: Tensor
+    follows: Tensor
+    held_out: Tensor
+    seeds: Tensor
+    windows: Tensor
+
+    @property
+    def sizes(self) -> tuple[int, int]:
+        """Codes of the upper and of the lower half."""
+        return len(self.upper), len(self.lower)
+
+    @cached_property
+    def turns(self) -> Tensor:
+        """How far each lower code turns about z from its first frame to the last: [L], radians."""
+        end = quaternions.yaw(self.lower[:, -1, 0])
+        return 2 * torch.atan2(end[:, 3], end[:, 0])
+
+    @cached_property
+    def ends(self) -> Tensor:
+        """The rotations of `LOWER` at the last frame, the root's without the turn: [L, 7, 4]."""
+        last = self.lower[:, -1].clone()
+        last[:, 0] = quaternions.multiply(
+            quaternions.conjugate(quaternions.yaw(last[:, 0])), last[:, 0]
+        )
+        return last
+
+    @cached_property
+    def gaps(self) -> tuple[Tensor, Tensor]:
+        """How far apart one code's end and the next one's beginning are: [U, U] and [L, L].
+
+        Metres, the sum over the joints of a half, so that both together over 15 is a mean.
+        """
+        halves = (
+            (self.arms(self.upper[:, -1]), self.arms(self.upper[:, 0])),
+            (
+                self.legs(self.path[:, -1, 2], self.ends),
+                self.legs(self.path[:, 0, 2], self.lower[:, 0]),
+            ),
+        )
+        upper, lower = ((a[:, None] - b).norm(dim=-1).sum(-1) for a, b in halves)
+        return upper, lower
+
+    def arms(self, upper: Tensor) -> Tensor:
+        """Joints of the upper half as the pelvis sees them: [..., 6, 4] -> [..., 8, 3]."""
+        identity = upper.new_tensor(quaternions.IDENTITY)
+        lower = identity.expand(*upper.shape[:-2], len(LOWER), 4)
+        root = upper.new_zeros(*upper.shape[:-2], 3)
+        return forward(self._skeleton, root, whole(upper, lower))[0][..., _ARMS, :]
+
+    def legs(self, height: Tensor, lower: Tensor) -> Tensor:
+        """Joints of the lower half over the floor: [...] and [..., 7, 4] -> [..., 7, 3]."""
+        identity = lower.new_tensor(quaternions.IDENTITY)
+        upper = identity.expand(*lower.shape[:-2], len(UPPER), 4)
+        root = torch.stack([height * 0, height * 0, height], -1)
+        return forward(self._skeleton, root, whole(upper, lower))[0][..., _LEGS, :]
+
+    def gap(self, before: Tensor, after: Tensor) -> Tensor:
+        """Mean distance of joints at joins: codes int64 [..., 2] twice -> metres [...]."""
+        upper, lower = self.gaps
+        both = upper[before[..., 0], after[..., 0]] + lower[before[..., 1], after[..., 1]]
+        return both / len(JOINTS)
+
+    def local(self, before: Tensor, codes: Tensor) -> Motion:
+        """The frames of codes, begun where those before them end.
+
+        Args:
+            before: int64 [..., 2], upper and lower.
+            codes: int64 [..., 2].
+
+        Returns:
+            Nine frames each, seen from where the root is and looks at the first.
+        """
+        upper, lower = self.upper[codes[..., 0]], self.lower[codes[..., 1]]
+        path = self.path[codes[..., 1]].clone()
+        lift = self.path[before[..., 1], -1, 2] - path[..., 0, 2]
+        path[..., 2] += lift[..., None] * self._decay
+        return Motion(
+            path,
+            whole(
+                self._begun(self.upper[before[..., 0], -1], upper),
+                self._begun(self.ends[before[..., 1]], lower),
+            ),
+        )
+
+    def speed(self, before: Tensor, codes: Tensor) -> Tensor:
+        """Mean way of the joints from each frame of codes to the next: [..., 2] twice -> [..., 8].
+
+        Metres a frame. It does not depend on where the body is, nor on any other code.
+        """
+        positions, _ = forward(self._skeleton, *self.local(before, codes))
+        return (positions[..., 1:, :, :] - positions[..., :-1, :, :]).norm(dim=-1).mean(-1)
+
+    def decode(self, codes: Tensor) -> Motion:
+        """The whole motion of sequences, from the origin, looking along x at first.
+
+        Args:
+            codes: int64 [B, T, 2].
+
+        Returns:
+            8 T + 1 frames.
+        """
+        before = torch.cat([codes[:, :1], codes[:, :-1]], 1)
+        path, rotations = self.local(before, codes)  # [B, T, 9, ...]
+        # Nothing is before the first.
+        path[:, 0] = self.path[codes[:, 0, 1]]
+        rotations[:, 0] = whole(self.upper[codes[:, 0, 0]], self.lower[codes[:, 0, 1]])
+        turns = self.turns[codes[..., 1]]
+        angle = turns.cumsum(1) - turns  # [B, T], the heading at the first frame of each code
+        about = torch.stack([angle * 0, angle * 0, angle], -1)
+        heading = quaternions.exponential(about)[:, :, None]  # [B, T, 1, 4]
+        flat = path * path.new_tensor((1, 1, 0))
+        way = quaternions.rotate(heading, flat)
+        start = way[:, :, -1].cumsum(1) - way[:, :, -1]
+        root = start[:, :, None] + way + (path - flat)
+        rotations = torch.cat([
+            quaternions.multiply(heading, rotations[..., 0, :])[..., None, :], rotations[..., 1:, :]
+        ], -2)  # fmt: skip
+        return Motion(_joined(root), _joined(rotations))
+
+    def _begun(self, end: Tensor, frames: Tensor) -> Tensor:
+        """Frames [..., 9, J, 4] that begin at `end` [..., J, 4] and come back to what they were."""
+        offset = quaternions.multiply(end, quaternions.conjugate(frames[..., 0, :, :]))
+        offset = torch.where(offset[..., :1] < 0, -offset, offset)[..., None, :, :]
+        share = self._decay[:, None, None]
+        identity = offset.new_tensor(quaternions.IDENTITY)
+        part = normalize(identity + share * (offset - identity), dim=-1)
+        return quaternions.multiply(part, frames)
+
+    @cached_property
+    def _decay(self) -> Tensor:
+        """How much of a difference is left at each of nine frames: 1 .. 0, level at both ends."""
+        x = torch.arange(FRAMES + 1, device=self.upper.device) / FRAMES
+        return 1 - x * x * (3 - 2 * x)
+
+    @cached_property
+    def _skeleton(self) -> Skeleton:
+        return humanoid(str(self.upper.device)).skeleton
+
+    def to(self, device: str | torch.device) -> "Codes":
+        """The same on a device."""
+        return Codes(**{f.name: getattr(self, f.name).to(device) for f in fields(self)})
+
+
+def whole(upper: Tensor, lower: Tensor) -> Tensor:
+    """Rotations of all joints from the halves: [..., 6, 4] and [..., 7, 4] -> [..., 15, 4]."""
+    wrists = upper.new_tensor(quaternions.IDENTITY).expand(*upper.shape[:-2], len(_WRISTS), 4)
+    return torch.cat([lower, upper, wrists], -2)[..., _ORDER, :]
+
+
+def _joined(frames: Tensor) -> Tensor:
+    """Codes of nine frames as one motion: [B, T, 9, ...] -> [B, 8 T + 1, ...]."""
+    return torch.cat([frames[:, :, :-1].flatten(1, 2), frames[:, -1, -1:]], 1)
+
+
+@cache
+def load(device: str = "cpu") -> Codes:
+    """The codebooks that ship.
+
+    Raises:
+        ValueError: the file is missing or is not the one that was shipped.
+    """
+    manifest.verify([FILE], WEIGHTS)
+    return Codes(**load_file(FILE)).to(device)
