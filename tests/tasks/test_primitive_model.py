@@ -26,7 +26,7 @@ class Plain:
     """One episode, step by step, in loops: what the batched task has to do."""
 
     def __init__(self, target: np.ndarray, published: bool = False) -> None:
-        self.reach = SIDE - 1 if published else SIDE
+        self.published = published
         self.target = thick(target) if published else target
         self.boxes = np.array([
             [*low, *(np.array(low) + 4)]
@@ -39,9 +39,9 @@ class Plain:
     def measure(self, boxes: np.ndarray) -> tuple[float, float, int]:
         union, single = np.zeros((SIDE,) * 3, bool), []
         for box in boxes:
-            if not box.any():
+            if not there(box):
                 continue
-            x, y, z, u, v, w = box.clip(0, self.reach)
+            x, y, z, u, v, w = box
             alone = np.zeros((SIDE,) * 3, bool)
             alone[x:u, y:v, z:w] = True
             union |= alone
@@ -55,14 +55,21 @@ class Plain:
         if action == PASS:
             return boxes
         box, operation, k = action // 28, action % 28 // 4, action % 4
-        if box != self.step % COUNT or not boxes[box].any() or (operation == 6 and k):
+        if box != self.step % COUNT:
             return None
         if operation == 6:
-            boxes[box] = 0
+            if not there(boxes[box]) or (k and not self.published):
+                return None
+            boxes[box] = np.tile(boxes[box, :3], 2) if self.published else 0
             return boxes
+        if not (self.published or there(boxes[box])):
+            return None
         boxes[box, operation] += (1, 2, -2, -1)[k]
         low, high = boxes[box, :3], boxes[box, 3:]
-        return boxes if (low >= 0).all() and (high <= SIDE).all() and (high > low).all() else None
+        moved = slice(operation % 3, operation % 3 + 1)
+        least = 0 if self.published else 1
+        inside = (low >= 0).all() and (high <= SIDE).all()
+        return boxes if inside and (high[moved] - low[moved] >= least).all() else None
 
     def act(self, action: int) -> tuple[float, float, int]:
         """Changes of the three measures; the turn decides which cuboid is meant."""
@@ -85,6 +92,10 @@ class Plain:
             if value > best + 1e-9:
                 best, which = value, action
         return which
+
+
+def there(box: np.ndarray) -> bool:
+    return bool((box[3:] > box[:3]).all())
 
 
 def thick(grid: np.ndarray) -> np.ndarray:
@@ -123,9 +134,10 @@ def test_random_episodes_equal_the_plain_reference(published):
             assert float(state.iou[row]) == pytest.approx(episode.last[0], abs=1e-6)
 
 
-def test_the_mask_is_what_the_plain_reference_allows():
-    task, state = task_of(3)
-    plain = [Plain(grid.numpy()) for grid in task.target(state)]
+@pytest.mark.parametrize("published", [False, True])
+def test_the_mask_is_what_the_plain_reference_allows(published):
+    task, state = task_of(3, published=published)
+    plain = [Plain(grid.numpy(), published) for grid in task.target(state)]
     generator = torch.Generator().manual_seed(2)
     for _ in range(60):
         mask = task.action_mask(state)
@@ -239,7 +251,7 @@ def test_one_round_by_hand():
         assert float(found.terms["iou"]) == pytest.approx(now - before, abs=1e-6)
 
 
-def test_published_rewards_pay_the_start_and_hide_the_last_layer():
+def test_published_rewards_pay_the_start_and_reach_the_last_layer():
     task, state = task_of(2, published=True)
     ours, fixed = task_of(2)
     grid = torch.from_numpy(np.stack([thick(g.numpy()) for g in ours.target(fixed)]))
@@ -247,16 +259,32 @@ def test_published_rewards_pay_the_start_and_hide_the_last_layer():
     expected = (start & grid).flatten(1).sum(1) / (start | grid).flatten(1).sum(1)
     found = task.transition(state, torch.full((2,), PASS))
     torch.testing.assert_close(found.terms["iou"], expected)
-    # A cuboid that grows into the last layer gains nothing there.
+    # A cuboid that grows into the last layer counts there, as it does everywhere.
     state = task.initial_state(torch.arange(2), torch.arange(2))
-    state = state.replace(step=torch.full((2,), 26))
-    state.cuboids[:, 26, 3] = SIDE - 1
-    seen = survey(state.cuboids, state.current, task._goals.words[state.instance], SIDE - 1)
+    state.cuboids[:, 0, 3] = SIDE - 2
+    seen = survey(state.cuboids, state.current, task._goals.words[state.instance])
     state = state.replace(hit=seen.hit, filled=seen.filled, layers=seen.layers)
-    before = task._stay(state).iou[:, 0]
-    after = task.transition(state, torch.full((2,), EACH * 26 + 4 * 3)).state
-    assert after.cuboids[:, 26, 3].tolist() == [SIDE, SIDE]
-    torch.testing.assert_close(after.iou, before)
+    before = int(task.union(state)[0].sum())
+    state = task.transition(state, torch.full((2,), 4 * 3 + 1)).state
+    assert state.cuboids[:, 0, 3].tolist() == [SIDE, SIDE]
+    union = task.union(state)
+    assert int(union[0].sum()) == before + 2 * 16
+    wanted = (union & grid).flatten(1).sum(1) / (union | grid).flatten(1).sum(1)
+    torch.testing.assert_close(state.iou, wanted)
+
+
+def test_published_cuboids_of_no_volume_grow_again():
+    task, state = task_of(1, published=True)
+    state = task.transition(state, torch.tensor([FACES + 2])).state  # any of the four deletions
+    assert state.cuboids[0, 0].tolist() == [2, 2, 2, 2, 2, 2] and float(state.deleted) == 1
+    for face in (3, 4, 5):  # a turn each; only the last brings it back
+        assert float(state.deleted) == 1
+        while int(state.step) % COUNT:
+            state = task.transition(state, torch.tensor([PASS])).state
+        mask = task.action_mask(state)[0]
+        assert not mask[FACES : FACES + 4].any() and bool(mask[4 * face + 1])
+        state = task.transition(state, torch.tensor([4 * face + 1])).state
+    assert state.cuboids[0, 0].tolist() == [2, 2, 2, 4, 4, 4] and float(state.deleted) == 0
 
 
 def test_depth_pictures_are_those_of_the_slab_test():

@@ -35,58 +35,69 @@ def first_cuboids() -> Tensor:
     return torch.cat([low, low + _START], 1)
 
 
-def faces_moved(cuboid: Tensor) -> tuple[Tensor, Tensor]:
+def faces_moved(cuboid: Tensor, published: bool) -> tuple[Tensor, Tensor]:
     """Where each move puts its face.
 
     Args:
         cuboid: int64 [B, 6].
+        published: as by the authors' mask a face may meet the opposite one, which leaves a cuboid
+            of no volume, and may leave it again.
 
     Returns:
         int64 [B, 6, 4], and bool [B, 6, 4], whether that leaves a cuboid inside the grid; of a
-        deleted one none does.
+        deleted one none does, unless `published`.
     """
     to = cuboid[..., None] + torch.tensor(AMOUNTS, device=cuboid.device)
     low, high = cuboid[:, :3, None], cuboid[:, 3:, None]
-    fits = torch.cat(
-        [(to[:, :3] >= 0) & (to[:, :3] < high), (to[:, 3:] > low) & (to[:, 3:] <= SIDE)], 1
-    )
+    thick = torch.cat([high - to[:, :3], to[:, 3:] - low], 1)
+    fits = (to >= 0) & (to <= SIDE) & (thick >= (0 if published else 1))
+    if published:
+        return to, fits
     return to, fits & (high > low).all(1, keepdim=True)
 
 
-def legal(cuboid: Tensor) -> Tensor:
-    """Which actions of the current cuboid change it: bool [B, 28], one deletion among four."""
-    _, fits = faces_moved(cuboid)
-    gone = (cuboid == 0).all(1, keepdim=True)
-    never = torch.zeros_like(gone)
-    return torch.cat([fits.flatten(1), ~gone, never, never, never], 1)
+def legal(cuboid: Tensor, published: bool) -> Tensor:
+    """Which actions of the current cuboid change it: bool [B, 28].
+
+    One deletion among four; `published`, all of them, which do the same.
+    """
+    _, fits = faces_moved(cuboid, published)
+    deletions = filled(cuboid)[:, None].repeat(1, len(AMOUNTS))
+    if not published:
+        deletions[:, 1:] = False
+    return torch.cat([fits.flatten(1), deletions], 1)
 
 
-def carry_out(cuboid: Tensor, own: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def filled(cuboids: Tensor) -> Tensor:
+    """Whether cuboids are there, int64 [..., 6] -> bool [...]: of no volume counts as deleted."""
+    return (cuboids[..., 3:] > cuboids[..., :3]).all(-1)
+
+
+def carry_out(
+    cuboid: Tensor, own: Tensor, published: bool
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """One action of each cuboid.
 
     Args:
         cuboid: int64 [B, 6].
         own: int64 [B], 0 .. 27 of its actions; anything else changes nothing, as what is illegal.
+        published: see `faces_moved`; a deleted cuboid stays as a point where its lowest corner was.
 
     Returns:
         The cuboid afterwards, int64 [B, 6]; which face moved, int64 [B, 1]; where it is now,
         int64 [B, 1]; and whether the cuboid was deleted, bool [B, 1].
     """
     own = own[:, None]
-    count = len(AMOUNTS)
     turn = (own >= 0) & (own < FACES)
-    face = torch.where(turn, own // count, 0)
-    low_face = face < 3
-    amount = torch.tensor(AMOUNTS, device=own.device)[torch.where(turn, own % count, 0)]
-    now = cuboid.gather(1, face)
-    to = now + amount
-    opposite = cuboid.gather(1, (face + 3) % 6)
-    thick = torch.where(low_face, opposite - to, to - opposite) > 0
-    # Of a deleted cuboid, zeros, every face that grows would bring it back.
-    fits = turn & thick & (to >= 0) & (to <= SIDE) & (now != opposite)
-    to = torch.where(fits, to, now)
-    deleted = (own == FACES) & (now != opposite)
-    return cuboid.scatter(1, face, to).masked_fill(deleted, 0), face, to, deleted
+    face = torch.where(turn, own // len(AMOUNTS), 0)
+    to, fits = faces_moved(cuboid, published)
+    move = torch.where(turn, own, 0)
+    moves_to, may = (x.flatten(1).gather(1, move) for x in (to, fits))
+    to = torch.where(turn & may, moves_to, cuboid.gather(1, face))
+    last = EACH if published else FACES + 1
+    deleted = (own >= FACES) & (own < last) & filled(cuboid)[:, None]
+    gone = cuboid[:, :3].repeat(1, 2) if published else torch.zeros_like(cuboid)
+    return torch.where(deleted, gone, cuboid.scatter(1, face, to)), face, to, deleted
 
 
 def content(layers: Tensor, cuboid: Tensor, face: Tensor, to: Tensor) -> Tensor:

@@ -45,16 +45,15 @@ def fold(grid: Tensor) -> Tensor:
     return (words << lane).sum(4)  # bits are disjoint, so the sum is an OR
 
 
-def survey(cuboids: Tensor, current: Tensor, target: Tensor, reach: int = SIDE) -> Survey:
+def survey(cuboids: Tensor, current: Tensor, target: Tensor) -> Survey:
     """Count around one cuboid of every row.
 
     Args:
         cuboids: int64 [B, 27, 6].
         current: int64 [B], which one is not filled in.
         target: int64 [B, 3, 16, 4], of `fold`.
-        reach: layers that count.
     """
-    runs = _runs(cuboids.clamp(max=reach) if reach < SIDE else cuboids)  # [27, 3, B]
+    runs = _runs(cuboids)  # [27, 3, B]
     place = current.expand(1, 3, -1)
     own = runs.gather(0, place)[0]  # [3, B]
     runs.scatter_(0, place, 0)
@@ -64,8 +63,6 @@ def survey(cuboids: Tensor, current: Tensor, target: Tensor, reach: int = SIDE) 
     section = _planes(own)[:, None]  # [3, 1, 4, B]
     counted = torch.stack([goal & ~others, ~others, goal])  # [3, 3, 16, 4, B]
     layers = packed.popcount(counted & section).sum(3, dtype=torch.int16)  # [3, 3, 16, B]
-    if reach < SIDE:
-        layers[:, :, reach:] = 0
     below = torch.nn.functional.pad(layers.cumsum(2, dtype=torch.int16), (0, 0, 1, 0))
     both = torch.stack([others[0] & goal[0], others[0]])  # [2, 16, 4, B]
     hit, filled = packed.popcount(both).sum((1, 2), dtype=torch.int64)

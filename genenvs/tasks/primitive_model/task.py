@@ -28,7 +28,8 @@ class PrimitiveState(State):
     """A batch of half-modelled shapes.
 
     Attributes:
-        cuboids: int64 [B, 27, 6], lowest corner, then highest, exclusive; zeros where deleted.
+        cuboids: int64 [B, 27, 6], lowest corner, then highest, exclusive; zeros where deleted, or,
+            `published`, a point, a line or a rectangle.
         single: float32 [B, 27], IoU of each cuboid alone with the target; 0 where deleted.
         volume: int64 [B], voxels of the target.
         iou: float32 [B], what the terms are changes of.
@@ -57,7 +58,7 @@ class PrimitiveState(State):
     @property
     def present(self) -> Tensor:
         """Which cuboids are left: bool [B, 27]."""
-        return self.cuboids[..., 3] > 0
+        return moves.filled(self.cuboids)
 
     @property
     def cuboid(self) -> Tensor:
@@ -105,7 +106,7 @@ class PrimitiveModel(ShapeTask):
     | key | shape | range | meaning |
     |---|---|---|---|
     | `target` | [16, 16, 16] | 0, 255 (uint8) | voxels along x, y, z |
-    | `cuboids` | [27, 6] | 0 .. 1 | coordinates / 16; zeros where deleted |
+    | `cuboids` | [27, 6] | 0 .. 1 | coordinates / 16; zeros where deleted (but `published`) |
     | `present` | [27] | 0, 1 | which are left |
     | `box` | index | | whose turn it is |
     | `current` | [6] | 0 .. 1 | its coordinates |
@@ -147,24 +148,28 @@ class PrimitiveModel(ShapeTask):
     ## Arguments
     - `targets` (`"mixed"`): a family of shapes (`union`, `table`, `chair`, `shelf`, `aeroplane`,
       `lamp`, `car`), `mixed` for all of these, or the path of a mesh or a folder of meshes.
+    - `up` (`"z"`): the axis of these files that points upwards, `"z"` or `"y"` (of most glb files).
     - `horizon` (300): steps, eleven rounds and a bit.
     - `observe` (`"voxels"`): or `"depth"`, which makes `PrimitiveModelDepth`.
-    - `published` (False): pay as the authors' code does. The target is thickened by a cross of one
-      voxel; cuboids count only up to the last layer but one along each axis; and the first reward
-      of an episode also holds what the cuboids were worth at the start (their potential begins at
-      0).
+    - `published` (False): as the authors' code does it. The target is thickened by a cross of one
+      voxel; the first reward of an episode also holds what the cuboids were worth at the start
+      (their potential begins at 0); a face may meet the opposite one, and a cuboid of no volume,
+      which is what a deletion leaves at its lowest corner, counts as deleted until all three of its
+      sides grow again; all four deletions of a cuboid are legal.
     - those of every environment: `split`, `instances`, `reward_weights`, `device`, `dtype`.
 
     ## Faithful / deviates
     Faithful (Lin et al., 2020, and their code): grid, first cuboids, turns, the 756 actions and
     their numbers, the three terms and their weights, the horizon, and the expert that looks one
-    step ahead, which deletes in the second half only. Deviates: there is an action that does
-    nothing, so that nobody is forced to make things worse; a face cannot move until nothing is left
-    of its cuboid, nor bring a deleted one back, and three of four identical deletions are masked;
-    targets are generated and neither thickened nor cut off (see `published`); the target is
-    observed as voxels, their 128 x 128 picture is `PrimitiveModelDepth`; whose turn it is and the
-    share of the horizon stand for their one-hot step of 300; `moves` is ours. Their expert rates
-    moves by the local term of the cuboids before the move; ours by the reward itself.
+    step ahead, which deletes in the second half only. Deviates, unless `published`: a face cannot
+    move until nothing is left of its cuboid, nor bring a deleted one back; three of four identical
+    deletions are masked; targets are not thickened; the start pays nothing. Deviates always: there
+    is an action that does nothing, so that nobody is forced to make things worse; targets are
+    generated; the target is observed as voxels, their 128 x 128 picture is `PrimitiveModelDepth`;
+    whose turn it is and the share of the horizon stand for their one-hot step of 300; `moves` is
+    ours; an action of another cuboid is taken for the one whose turn it is, where theirs, told one
+    against its mask, takes it as it is. Their expert rates moves by the local term of the cuboids
+    before the move; ours by the reward itself.
 
     ## Version history
     - v0: first version.
@@ -190,7 +195,6 @@ class PrimitiveModel(ShapeTask):
         if not isinstance(published, bool | np.bool_):
             raise ValueError(f"published must be True or False; got {published!r}")
         self.published = bool(published)
-        self.reach = SIDE - 1 if published else SIDE
         self._goals = goals(self.targets, thick=self.published)
         self._faces = torch.arange(6, device=self.device).repeat_interleave(len(moves.AMOUNTS))
         self._first = moves.first_cuboids().to(self.device)
@@ -220,7 +224,7 @@ class PrimitiveModel(ShapeTask):
         rows = len(instance)
         cuboids = self._first.expand(rows, -1, -1).clone()
         current = torch.zeros_like(instance)
-        seen = survey(cuboids, current, self._goals.words[instance], self.reach)
+        seen = survey(cuboids, current, self._goals.words[instance])
         volume = self._goals.volume[instance]
         single = self._goals.single[instance]
         zero = torch.zeros(rows, device=self.device)
@@ -248,14 +252,13 @@ class PrimitiveModel(ShapeTask):
         """Change the cuboid whose turn it is."""
         current, cuboid = state.current, state.cuboid
         own = torch.where(action == PASS, -1, action % EACH)
-        after, face, to, deleted = moves.carry_out(cuboid, own)
+        after, face, to, deleted = moves.carry_out(cuboid, own, self.published)
         held = moves.content(state.layers, cuboid, face, to)  # [B, 3, 1]
         held = held.masked_fill(deleted[:, None], 0)
-        found = moves.outlook(state.survey, state.volume, held, self._size(after)[:, None])
+        found = moves.outlook(state.survey, state.volume, held, boxes.volume(after)[:, None])
         # Consumes the state.
         state.cuboids.scatter_(1, current[:, None, None].expand(-1, 1, 6), after[:, None])
-        single = found.single * (after[:, 3:4] > 0)
-        state.single.scatter_(1, current[:, None], single)
+        state.single.scatter_(1, current[:, None], found.single)
         present = state.present
         metrics = {
             "iou": found.iou[:, 0],
@@ -264,7 +267,7 @@ class PrimitiveModel(ShapeTask):
         }
         terms = {name: value - getattr(state, name) for name, value in metrics.items()}
         target = self._goals.words.index_select(0, state.instance)
-        seen = survey(state.cuboids, (state.step + 1) % COUNT, target, self.reach)
+        seen = survey(state.cuboids, (state.step + 1) % COUNT, target)
         return Transition(
             state=state.advance(**metrics, hit=seen.hit, filled=seen.filled, layers=seen.layers),
             terms=terms,
@@ -305,9 +308,9 @@ class PrimitiveModel(ShapeTask):
 
     def _contents(self, state: PrimitiveState, cuboid: Tensor) -> tuple[Tensor, Tensor]:
         """What the current cuboid would hold: int64 [B, 3, 25], and which are legal [B, 25]."""
-        to, fits = moves.faces_moved(cuboid)
+        to, fits = moves.faces_moved(cuboid, self.published)
         held = moves.content(state.layers, cuboid, self._faces.expand(len(to), -1), to.flatten(1))
-        left = cuboid[:, 3:4] > 0
+        left = moves.filled(cuboid)[:, None]
         return torch.nn.functional.pad(held, (0, 1)), torch.cat([fits.flatten(1), left], 1)
 
     def _stay_content(self, state: PrimitiveState, cuboid: Tensor) -> Tensor:
@@ -319,11 +322,7 @@ class PrimitiveModel(ShapeTask):
         """What doing nothing leads to, [B, 1] each."""
         cuboid = state.cuboid
         held = self._stay_content(state, cuboid)
-        return moves.outlook(state.survey, state.volume, held, self._size(cuboid)[:, None])
-
-    def _size(self, cuboids: Tensor) -> Tensor:
-        """Voxels that count: int64 [..., 6] -> int64 [...]."""
-        return boxes.volume(cuboids.clamp(max=self.reach) if self.published else cuboids)
+        return moves.outlook(state.survey, state.volume, held, boxes.volume(cuboid)[:, None])
 
     def reference_action(self, state: PrimitiveState) -> Tensor:  # type: ignore[override]
         """The paper's virtual expert: the legal action that pays most at once, none if none pays.
@@ -360,17 +359,17 @@ class PrimitiveModel(ShapeTask):
 
     def _sizes(self, cuboid: Tensor) -> Tensor:
         """Voxels that count after each move, and after the deletion: int64 [B, 25]."""
-        to, _ = moves.faces_moved(cuboid)
+        to, _ = moves.faces_moved(cuboid, self.published)
         moved = cuboid[:, None, None].repeat(1, 6, len(moves.AMOUNTS), 1)
         face = torch.arange(6, device=self.device)
         moved[:, face, :, face] = to.transpose(0, 1)
-        return torch.nn.functional.pad(self._size(moved).flatten(1), (0, 1))
+        return torch.nn.functional.pad(boxes.volume(moved).flatten(1), (0, 1))
 
     def action_mask(self, state: PrimitiveState) -> Tensor:  # type: ignore[override]
         """The changes of the cuboid whose turn it is, and doing nothing."""
         mask = torch.zeros(len(state.step), PASS + 1, dtype=torch.bool, device=self.device)
         own = torch.arange(EACH, device=self.device) + EACH * state.current[:, None]
-        mask.scatter_(1, own, moves.legal(state.cuboid))
+        mask.scatter_(1, own, moves.legal(state.cuboid, self.published))
         mask[:, PASS] = True
         return mask
 
@@ -394,7 +393,7 @@ class PrimitiveModel(ShapeTask):
 
     def artefact(self, state: PrimitiveState, index: int) -> Any:  # type: ignore[override]
         """The cuboids as a `trimesh.Scene`, one coloured box each, in the unit cube, z upwards."""
-        return viewer.scene(state.cuboids[index].cpu().numpy())
+        return viewer.scene((state.cuboids[index] * state.present[index, :, None]).cpu().numpy())
 
     def judge(self, final: PrimitiveState) -> dict[str, Tensor]:  # type: ignore[override]
         """The gold metrics."""
