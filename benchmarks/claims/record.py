@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
+import torch
 from PIL import Image
 
+from genenvs.core.evaluate import Evaluation
 from genenvs.core.files import replacing
 
 RESULTS = Path("benchmarks/results/claims")
@@ -39,6 +41,16 @@ def row(what: str, metric: str, found: Spread, note: str = "") -> dict[str, Any]
     """One line of the table: who played, what was measured, and where or how (`note`)."""
     numbers = {k: round(float(getattr(found, k)), 6) for k in ("mean", "low", "high")}
     return {"what": what, "metric": metric, **numbers, "note": note}
+
+
+def assert_paired(one: Evaluation, other: Evaluation) -> None:
+    """Both evaluations played the same targets in the same order, or a paired test means nothing.
+
+    Raises:
+        AssertionError: they did not.
+    """
+    assert one.final is not None and other.final is not None, "evaluate with keep_final=True"
+    assert torch.equal(one.final.instance.cpu(), other.final.instance.cpu())
 
 
 def write(

@@ -27,10 +27,10 @@ METRICS = {
     "length": Metric("Cells of the stroke, the first one included."),
     "untouched_parts": Metric(
         "Pieces (26-connected components) of the target that the stroke left out: many small ones"
-        " where it left holes behind, one where it never went.",
+        " where it left holes behind, one where it never went. Tells strokes of equal coverage"
+        " apart; by itself neither more nor fewer are better.",
         when="judge",
         gold=True,
-        better="lower",
     ),
     **gold.METRICS,
 }
