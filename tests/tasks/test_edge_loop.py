@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from genenvs.core.vector import TaskVectorEnv
-from genenvs.geometry import lofts, packed
+from genenvs.geometry import cuboids, lofts, packed
 from genenvs.geometry.lofts import ACROSS, Lofts
 from genenvs.geometry.meshes import topology
 from genenvs.shapes import primitives, targets
@@ -305,6 +305,10 @@ def test_the_expert_gains_what_it_is_paid():
     assert (final.iou - final.initial).numpy() == pytest.approx(total, abs=1e-5)
 
 
+def test_actions_are_numbered_as_by_the_authors():
+    assert STEPS == (1, 2, 3, -3, -2, -1) and (PER_LOOP, STAY) == (36, 360)
+
+
 def test_published_moves_any_loop_and_stops_at_bounds():
     envs = make(2, published=True, horizon=101)
     envs.reset(seed=0)
@@ -318,11 +322,32 @@ def test_published_moves_any_loop_and_stops_at_bounds():
     loop = envs.state.corner[0, 7]
     assert float(loop[1, u] - loop[0, u]) == pytest.approx(2 * float(state.unit[0]), abs=1e-5)
     for _ in range(40):
-        envs.step(np.full(2, code(7, 1, u, 3)))
-    assert float(envs.state.corner[0, 7, 1, u]) == pytest.approx(1.0)
+        observation = envs.step(np.full(2, code(7, 1, u, 3)))[0]
+    assert envs.single_observation_space["loops"].contains(observation["loops"][0])
+    # The bounds are a cube as wide as the target's diagonal, from its lowest corner.
+    where = packed.unpack(state.target[0], 64).nonzero()
+    first = where.amin(0) / 64
+    wide = float(((where.amax(0) + 1) / 64 - first).norm())
+    assert float(state.unit[0]) == pytest.approx(wide / 100)
+    highest = min(float(loop[1, u]) + 1.2 * wide, float(first[u]) + wide)
+    assert float(envs.state.corner[0, 7, 1, u]) == pytest.approx(highest, abs=1e-5)
     other = [k for k in range(10) if k != 7]
     assert torch.equal(envs.state.corner[0, other], before[0, other])
     assert envs.step(np.full(2, code(7, 1, axis, 3)))[2].all()  # the 101st, along the loop's axis
+
+
+@pytest.mark.parametrize(("axis", "step", "bound"), [(1, -3, 0.25), (2, 3, 0.5 + 0.8)])
+def test_published_bounds_are_the_target_s(axis, step, bound):
+    loop = torch.tensor([[[0.0, 0.3, 0.6], [0.0, 0.9, 1.2]]])
+    unit, floor = torch.tensor([0.008]), torch.tensor([[0.1, 0.25, 0.5]])
+    corner = int(step > 0)
+    action = torch.tensor([18 * corner + 6 * axis + STEPS.index(step)])
+    for _ in range(8):
+        loop = moves.forced(loop, action, torch.tensor([0]), unit, floor)
+    after = loop.clone()
+    for _ in range(8):
+        after = moves.forced(after, action, torch.tensor([0]), unit, floor)
+    assert float(after[0, corner, axis]) == pytest.approx(bound)
 
 
 # --- meshes ---
@@ -377,21 +402,23 @@ def test_quads_are_read_again(tmp_path):
     assert len(again.faces) == 2 * sum(len(q.faces) for q in found)
 
 
-def test_without_manifold3d_the_cuboids_stay_apart(monkeypatch, caplog):
-    def missing(*_):
-        raise ImportError("manifold3d is not installed")
+@needs("trimesh", extra="shapes")
+def test_a_mesh_needs_manifold3d_and_gold_does_not(monkeypatch):
+    from genenvs.geometry import solids
 
     envs = make(1)
     envs.reset(seed=3)
-    found = envs.task.surfaces(envs.state, 0)
-    monkeypatch.setattr(meshes.solids, "union", missing)
-    _, faces = meshes.union(found)
-    assert len(faces) == 2 * sum(len(q.faces) for q in found)
-    assert "stay apart" in caplog.text
+
+    def missing(name, extra):
+        raise ImportError(f'{name} is missing: pip install "genenvs[{extra}]"')
+
+    monkeypatch.setattr(solids, "require", missing)
+    with pytest.raises(ImportError, match=r"manifold3d is missing.*genenvs\[shapes\]"):
+        envs.artefact(0)
+    assert 0 < float(envs.task.judge(envs.state)["chamfer"]) < 1
 
 
-@needs("manifold3d", extra="shapes")
-def test_gold_finds_a_good_mesh_nearer():
+def test_gold_finds_a_good_solid_nearer():
     envs = make(8)
     envs.reset(seed=0)
     start = envs.task.judge(envs.state)
@@ -400,19 +427,39 @@ def test_gold_finds_a_good_mesh_nearer():
     found = envs.task.judge(envs.state)
     assert set(found) == {n for n, m in envs.task.metrics.items() if m.when == "judge"}
     assert float(found["chamfer"].mean()) < 0.9 * float(start["chamfer"].mean())
-    assert found["watertight"].all() and not found["boundary_ratio"].any()
-    assert not found["self_intersections"].any() and (found["components"] >= 1).all()
+    # None of these is the same whatever an agent does.
+    for name in ("overlap", "self_intersections"):
+        assert (found[name] != start[name]).any(), name
+    assert (found["components"] >= 1).all() and (found["overlap"] < 1).all()
 
 
-def test_a_mesh_with_a_hole_is_told():
+def test_gold_of_a_hand_made_solid():
+    """Two bars that cross in a cube, and one apart."""
     from genenvs.tasks.edge_loop import judges
 
-    corner = torch.tensor([[[0.2, 0.2, 0.2], [0.6, 0.6, 0.2]], [[0.2, 0.2, 0.6], [0.6, 0.6, 0.6]]])
-    vertices, faces = meshes.rings(corner, 2).triangles
-    target = targets.load("table", "test", 64).packed(torch.zeros(1, dtype=torch.int64))
-    found = judges.judge([(vertices, faces[:-1])], target, torch.zeros(1, dtype=torch.int64))
-    assert float(found["boundary_ratio"]) == pytest.approx(3 / 18)
-    assert not found["watertight"]
+    corners = torch.tensor([
+        [[0.0, 0.25, 0.25], [0.75, 0.5, 0.5]],
+        [[0.25, 0.0, 0.3125], [0.5, 0.75, 0.4375]],
+        [[0.0, 0.0, 0.75], [0.25, 0.25, 1.0]],
+    ])  # fmt: skip
+    boxes = (corners * 64).long().flatten(1)
+    parts = torch.stack([cuboids.rasterise_packed(box[None, None], 64)[0] for box in boxes])
+    surfaces = []
+    for low, high in corners:
+        loops = torch.stack([low, high])[None].repeat(2, 1, 1)
+        loops[:, :, 2] = torch.stack([low, high])[:, 2:]
+        surfaces.append(meshes.rings(loops, 2))
+    target = cuboids.rasterise_packed(boxes[None, :2], 64)
+    key = torch.zeros(1, dtype=torch.int64)
+    found = judges.judge([surfaces], parts[None, :2], parts[2:], target, key)
+    common = 16 * 16 * 8
+    total = 48 * 16 * 16 + 16 * 48 * 8 + 16**3
+    assert float(found["overlap"]) == pytest.approx(common / total)
+    assert float(found["components"]) == 2
+    assert float(found["hausdorff"]) > 0.3  # of the part that should not be
+    assert float(found["self_intersections"]) > 0
+    alone = judges.judge([surfaces[::2]], parts[None, :1], parts[2:], target, key)
+    assert float(alone["overlap"]) == float(alone["self_intersections"]) == 0
 
 
 # --- where cuboids and targets come from ---

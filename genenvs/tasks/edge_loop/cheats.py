@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from genenvs.tasks.edge_loop.moves import PER_LOOP, STAY
+from genenvs.tasks.edge_loop.moves import PER_LOOP, STAY, STEPS
 
 
 def stay(envs: Any) -> Any:
@@ -15,12 +15,19 @@ def stay(envs: Any) -> Any:
 
 def grow(envs: Any) -> Any:
     """Takes the largest move outwards that is legal: lowest corners down, else highest up."""
-    return _first(envs, (0, 6, 12, 23, 29, 35))
+    return _first(envs, _largest(-1, 1))
 
 
 def shrink(envs: Any) -> Any:
     """Takes the largest move inwards that is legal."""
-    return _first(envs, (5, 11, 17, 18, 24, 30))
+    return _first(envs, _largest(1, -1))
+
+
+def _largest(lowest: int, highest: int) -> tuple[int, ...]:
+    """The largest moves of the lowest corner in one direction, then of the highest."""
+    axes = range(0, PER_LOOP // 2, len(STEPS))
+    down, up = STEPS.index(3 * lowest), STEPS.index(3 * highest)
+    return (*(axis + down for axis in axes), *(PER_LOOP // 2 + axis + up for axis in axes))
 
 
 def _first(envs: Any, order: tuple[int, ...]) -> Any:

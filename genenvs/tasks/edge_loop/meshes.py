@@ -1,6 +1,5 @@
 """The solid as a mesh: rings of quads around each cuboid, and their closed union."""
 
-import logging
 from typing import Any, NamedTuple
 
 import torch
@@ -11,7 +10,6 @@ from genenvs.tasks.edge_loop.loops import Cage
 
 # Corners of a rectangle in turn: which of (low, high) on each of the two axes across.
 _TURNS = ((0, 0), (1, 0), (1, 1), (0, 1))
-_log = logging.getLogger(__name__)
 
 
 class Quads(NamedTuple):
@@ -81,15 +79,10 @@ def surfaces(cage: Cage, corner: Tensor, still: Tensor, side: int) -> list[Quads
 def union(found: list[Quads]) -> tuple[Tensor, Tensor]:
     """One closed mesh: vertices float32 [V, 3] and triangles int64 [F, 3].
 
-    Without manifold3d (extra `shapes`) the closed surfaces of the cuboids are put side by side, so
-    that they cross each other, and a warning says so.
+    Raises:
+        ImportError: manifold3d is missing; names the extra.
     """
-    parts = [quads.triangles for quads in found]
-    try:
-        return solids.union(parts)
-    except ImportError as error:
-        _log.warning("cuboids of the mesh stay apart: %s", error)
-        return joined(parts)
+    return solids.union([quads.triangles for quads in found])
 
 
 def joined(parts: list[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:

@@ -8,7 +8,7 @@ from torch import Tensor
 from genenvs.geometry import packed
 from genenvs.tasks.edge_loop.loops import LOOPS
 
-STEPS = (-3, -2, -1, 1, 2, 3)
+STEPS = (1, 2, 3, -3, -2, -1)  # in the authors' order
 PER_LOOP = 2 * 3 * len(STEPS)  # corner, axis, step: 36
 STAY = LOOPS * PER_LOOP  # 360: the action that moves nothing
 ROUNDING = 1e-6  # what float32 may add up to before a bound counts as crossed
@@ -27,16 +27,20 @@ class Scale:
     thickness: float = 2.0
 
 
-def diagonal(target: Tensor) -> Tensor:
-    """Diagonal of the bounding box: packed grids int64 [B, T, T] -> float32 [B], unit cube."""
+def extent(target: Tensor) -> tuple[Tensor, Tensor]:
+    """Bounding box: packed grids int64 [B, T, T] -> lowest and highest corner, float32 [B, 3]."""
     size = target.shape[-1]
     filled = target != 0
     used = [filled.any(2), filled.any(1), packed.unpack(_union(target.flatten(1)), size)]
-    total = torch.zeros(len(target), device=target.device)
-    for axis in used:
-        first, last = axis.long().argmax(1), size - axis.flip(1).long().argmax(1)
-        total = total + ((last - first) / size).square()
-    return total.sqrt()
+    first = [axis.long().argmax(1) for axis in used]
+    last = [size - axis.flip(1).long().argmax(1) for axis in used]
+    return torch.stack(first, 1) / size, torch.stack(last, 1) / size
+
+
+def diagonal(target: Tensor) -> Tensor:
+    """Diagonal of the bounding box: packed grids int64 [B, T, T] -> float32 [B], unit cube."""
+    low, high = extent(target)
+    return (high - low).square().sum(1).sqrt()
 
 
 def _union(words: Tensor) -> Tensor:
@@ -90,25 +94,30 @@ def legal(moved: Tensor, axis: Tensor, unit: Tensor) -> Tensor:
     return inside & thick.all(-1) & (direction != axis[:, None])
 
 
-def forced(loop: Tensor, action: Tensor, axis: Tensor, unit: Tensor) -> Tensor:
+def forced(loop: Tensor, action: Tensor, axis: Tensor, unit: Tensor, floor: Tensor) -> Tensor:
     """Move a loop as published: what goes too far is stopped at the bound.
+
+    The bounds are 0 and 1 in the authors' coordinates, which begin at the lowest corner of the
+    target's bounding box and count in its diagonals.
 
     Args:
         loop: float32 [B, 2, 3].
         action: int64 [B], of the loop, 0 .. 35.
         axis: int64 [B].
         unit: float32 [B].
+        floor: float32 [B, 3], that corner.
 
     Returns:
         float32 [B, 2, 3].
     """
     step = offsets(loop.device)[action]  # [B, 2, 3]
     along = torch.nn.functional.one_hot(axis, 3).bool()[:, None]
-    moved = (loop + step * unit[:, None, None]).clamp(0, 1)
+    low, high = floor, floor + (unit / Scale.unit)[:, None]
+    moved = (loop + step * unit[:, None, None]).clamp(low[:, None], high[:, None])
     thin = Scale.thickness * unit[:, None]
-    low = torch.minimum(moved[:, 0], loop[:, 1] - thin)
-    high = torch.maximum(moved[:, 1], loop[:, 0] + thin)
-    stopped = torch.stack([low, high], 1)
+    lowest = torch.minimum(moved[:, 0], loop[:, 1] - thin)
+    highest = torch.maximum(moved[:, 1], loop[:, 0] + thin)
+    stopped = torch.stack([lowest, highest], 1)
     return torch.where((step == 0) | along, loop, stopped)
 
 

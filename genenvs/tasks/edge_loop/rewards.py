@@ -16,20 +16,24 @@ METRICS = {
     ),
     "gain": Metric("Final `iou` less that of the cuboids at the start.", better="higher"),
     **gold.METRICS,
-    "components": Metric("Pieces of the exported mesh.", "judge", gold=True, better="lower"),
-    "boundary_ratio": Metric(
-        "Edges of one face alone, of all edges of the exported mesh, 0 .. 1.",
+    "components": Metric(
+        "Parts of the solid that share no face at 64^3; a target has one, or few.",
+        "judge",
+        gold=True,
+        better="lower",
+    ),
+    "overlap": Metric(
+        "Share of the cuboids' summed volume that lies in others as well, 0 .. 1; cuboids without"
+        " loops count as one.",
         "judge",
         gold=True,
         better="lower",
     ),
     "self_intersections": Metric(
-        "Pairs of faces of the exported mesh that cross.", "judge", gold=True, better="lower"
-    ),
-    "watertight": Metric(
-        "Whether every edge of the exported mesh has exactly two faces, 0 or 1.",
+        "Pairs of triangles, of the surfaces of two cuboids, that cross: what a modeller has to cut"
+        " and weld before the mesh is one.",
         "judge",
         gold=True,
-        better="higher",
+        better="lower",
     ),
 }

@@ -20,6 +20,7 @@ from genenvs.tasks.edge_loop.loops import (
     BOXES,
     LOOPS,
     Cage,
+    Layers,
     alternatives,
     around,
     largest,
@@ -89,7 +90,7 @@ class EdgeLoop(ShapeTask):
 
     ## Action space
     `Discrete(361)`: `36 * loop + 18 * corner + 6 * axis + step` moves the lowest (0) or highest (1)
-    corner of a loop along x, y or z by -3, -2, -1, 1, 2 or 3 hundredths of the diagonal of the
+    corner of a loop along x, y or z by 1, 2, 3, -3, -2 or -1 hundredths of the diagonal of the
     target's bounding box; 360 moves nothing.
 
     The mask allows moves of the loop whose turn it is (steps taken mod 10), not along its own axis,
@@ -120,8 +121,9 @@ class EdgeLoop(ShapeTask):
 
     ## Metrics
     `iou` and the `gain` over the cuboids of the start. Gold, never paid: `chamfer` and `hausdorff`
-    between the surface of the exported mesh and that of the target, and the mesh's topology:
-    `components`, `boundary_ratio`, `self_intersections`, `watertight`.
+    between the surfaces of solid and target, `components` of the solid, and how cuboids lie in each
+    other, which their union hides: `overlap` and `self_intersections`. The surface of every cuboid,
+    and their union, which is exported, are closed by construction.
 
     ## Starting state
     One of the split's finite targets, by a permutation of its own for each seed, and cuboids with
@@ -135,21 +137,25 @@ class EdgeLoop(ShapeTask):
 
     ## Arguments
     - `targets` (`"mixed"`): a family of shapes, or the path of a mesh or a folder of meshes.
+    - `up` (`"z"`): the axis of these files that points upwards, `"z"` or `"y"` (of most glb files).
     - `initial` (`"fit"`): or the path of a file of primitives made for the same targets and split
       (`genenvs.shapes.primitives`); where it has no cuboid left for a target, that one is fitted.
     - `published` (False): moves as the authors' program makes them: of any loop at any time (its
-      mask only advises), and up to the bounds where they would cross them; all actions are legal.
-      With `horizon=101`, as many steps as it takes.
+      mask only advises), and up to the bounds where they would cross them, which are those of a
+      cube as wide as the target's diagonal, from the lowest corner of its bounding box; all actions
+      are legal. With `horizon=101`, as many steps as it takes.
     - `horizon` (100), and those of every environment: `split`, `instances`, `reward_weights`,
       `device`.
 
     ## Faithful / deviates
     Faithful (`Mesh-Agent/environment.py` and `config.py` of the authors' repository): ten loops on
-    the longest axes, two control corners, 360 actions with their step lengths and least thickness,
-    turns, reward. Deviates: an action that moves nothing; exactly 100 steps, not 101; a mask that
-    holds; voxels are set where their centre is inside, where the authors truncate to integers;
-    targets are generated, where they take ShapeNet's; voxels and cross-sections are observed in
-    place of a picture; shapes with more than five cuboids are used, theirs leaves them out.
+    the longest axes, two control corners, 360 actions with their numbers, step lengths and least
+    thickness, turns, reward. Deviates, unless `published`: a mask that holds, and the unit cube for
+    bounds; exactly 100 steps, not 101. Deviates always: an action that moves nothing; the bounding
+    box reaches to the far side of its last voxels, theirs to their number; voxels are set where
+    their centre is inside, where the authors truncate to integers; targets are generated, where
+    they take ShapeNet's; voxels and cross-sections are observed in place of a picture; shapes
+    with more than five cuboids are used, theirs leaves them out.
 
     ## Version history
     - v0: first version.
@@ -260,7 +266,8 @@ class EdgeLoop(ShapeTask):
         loop = state.corner[row, number]  # [B, 2, 3]
         axis = self._axis(state, number)
         if self.published:
-            moved = moves.forced(loop, which, axis, state.unit)
+            floor, _ = moves.extent(state.target)
+            moved = moves.forced(loop, which, axis, state.unit, floor)
         else:
             moved = moves.tried(loop, state.unit)
             moving &= moves.legal(moved, axis, state.unit)[row, which]
@@ -293,7 +300,10 @@ class EdgeLoop(ShapeTask):
         volume = state.coarse.flatten(1).sum(1)[:, None, None] * (SIZE // COARSE) ** 3
         return {
             "target": state.coarse,
-            "loops": torch.cat([state.corner, axis.expand(-1, -1, 2, 1)], -1).flatten(2),
+            # As published, corners may leave the unit cube.
+            "loops": torch.cat([state.corner, axis.expand(-1, -1, 2, 1)], -1)
+            .flatten(2)
+            .clamp(0, 1),
             "owner": owner,
             "current": current,
             "wedges": (swept * (evidence.GAIN / volume)).clamp(-1, 1),
@@ -388,14 +398,21 @@ class EdgeLoop(ShapeTask):
         `surfaces` and `meshes.obj` give the quads.
 
         Raises:
-            ImportError: trimesh is missing; names the extra.
+            ImportError: trimesh or manifold3d is missing; names the extra.
         """
         return meshes.to_trimesh(*meshes.union(self.surfaces(state, index)))
 
     def judge(self, final: LoopState) -> dict[str, Tensor]:  # type: ignore[override]
-        """Distances of the surfaces, and topology of the mesh."""
-        built = [meshes.union(self.surfaces(final, k)) for k in range(len(final.step))]
-        return judges.judge(built, final.target, final.key)
+        """Distances of the surfaces, parts of the solid, and how cuboids lie in each other."""
+        built = [self.surfaces(final, k) for k in range(len(final.step))]
+        parts = lofts.rasterise_layers(*self._apart(final)).unflatten(0, (-1, BOXES))
+        return judges.judge(built, parts, final.still, final.target, final.key)
+
+    def _apart(self, state: LoopState) -> Layers:
+        """The layers of every cuboid with loops for itself: [B * 5, 1]."""
+        order = torch.arange(BOXES, device=self.device).expand(len(state.step), -1)
+        found = layers(state.cage, state.corner, order)
+        return Layers(*(part.flatten(0, 1)[:, None] for part in found))
 
     def _axis(self, state: LoopState, loop: Tensor) -> Tensor:
         """Along which the cuboid of a loop (int64 [B]) lies: int64 [B]."""
