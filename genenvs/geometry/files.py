@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from genenvs.core import folders
 from genenvs.core.files import cache_folder, making, sha256
 from genenvs.core.optional import require
 from genenvs.geometry import leaky
@@ -114,7 +115,7 @@ def write_mesh(path: str | Path, vertices: Tensor, faces: Tensor) -> None:
         ValueError: another suffix.
     """
     path = Path(path)
-    _check_suffix(path)
+    folders.check_suffix(path, SUFFIXES)
     trimesh = require("trimesh", "shapes")
     mesh = trimesh.Trimesh(vertices.cpu().numpy(), faces.cpu().numpy(), process=False)
     with making(path) as temporary:
@@ -181,39 +182,16 @@ def read_folder(
         ImportError: trimesh is missing; names the extra.
         ValueError: no file can be used; names the first few with their reasons.
     """
-    path = Path(path)
-    if not path.is_dir():
-        return Folder((read_voxels(path, size, fill=fill, up=up, standing=standing),), ())
-    files = sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
-    if not files:
-        raise ValueError(f"{path} holds no {', '.join(SUFFIXES)} file")
-    good, bad = [], []
-    for file in files:
-        try:
-            good.append(read_voxels(file, size, fill=fill, up=up, standing=standing))
-        except ValueError as error:
-            bad.append((file, str(error)))
-    if not good:
-        reasons = "; ".join(reason for _, reason in bad[:3])
-        more = f"; and {len(bad) - 3} more" if len(bad) > 3 else ""
-        raise ValueError(f"no file of {path} can be used: {reasons}{more}")
-    return Folder(tuple(good), tuple(bad))
-
-
-def _check_suffix(path: Path) -> None:
-    if path.suffix.lower() not in SUFFIXES:
-        raise ValueError(f"{path} must end in one of {', '.join(SUFFIXES)}")
+    good, bad = folders.read_all(
+        Path(path),
+        SUFFIXES,
+        lambda file: read_voxels(file, size, fill=fill, up=up, standing=standing),
+    )
+    return Folder(good, bad)
 
 
 def _check_file(path: Path) -> None:
-    _check_suffix(path)
-    if not path.is_file():
-        raise ValueError(f"{path} " + ("is not a file" if path.exists() else "does not exist"))
-    size = path.stat().st_size
-    if size == 0:
-        raise ValueError(f"{path} is empty")
-    if size > MOST_BYTES:
-        raise ValueError(f"{path} has {size} bytes, more than {MOST_BYTES}; simplify it")
+    folders.check_file(path, SUFFIXES, MOST_BYTES, "simplify it")
 
 
 def _load(path: Path) -> tuple[Tensor, Tensor]:

@@ -9,15 +9,14 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from genenvs.core import folders
 from genenvs.core.files import sha256
 from genenvs.core.optional import require
-from genenvs.core.task import SPLITS
 from genenvs.motion import bvh, deepmimic, humanoid, resample, retarget
 
 SUFFIXES = (".bvh", ".txt")
 MOST_BYTES = 256 * 2**20
 LONGEST = 3600.0  # seconds
-SHARES = {"train": 8, "validation": 1, "test": 1}
 
 
 @dataclass(frozen=True)
@@ -72,7 +71,7 @@ def read_clip(path: str | Path, fps: float = 30.0) -> Clip:
     path = Path(path)
     if not fps > 0:
         raise ValueError(f"fps must be above 0; got {fps}")
-    _check_file(path)
+    folders.check_file(path, SUFFIXES, MOST_BYTES, "cut it")
     try:
         digest = sha256(path)
         if path.suffix.lower() == ".bvh":
@@ -100,26 +99,11 @@ def read_folder(path: str | Path, fps: float = 30.0) -> Folder:
     Raises:
         ValueError: no file can be used; names the first few with their reasons.
     """
-    path = Path(path)
-    if not path.is_dir():
-        return Folder((read_clip(path, fps),), ())
-    files = sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
-    if not files:
-        raise ValueError(f"{path} holds no {' or '.join(SUFFIXES)} file")
-    good: dict[str, Clip] = {}
-    bad = []
-    for file in files:
-        try:
-            clip = read_clip(file, fps)
-        except ValueError as error:
-            bad.append((file, str(error)))
-        else:
-            good.setdefault(clip.digest, clip)
-    if not good:
-        reasons = "; ".join(reason for _, reason in bad[:3])
-        more = f"; and {len(bad) - 3} more" if len(bad) > 3 else ""
-        raise ValueError(f"no file of {path} can be used: {reasons}{more}")
-    return Folder(tuple(good.values()), tuple(bad))
+    good, bad = folders.read_all(Path(path), SUFFIXES, lambda file: read_clip(file, fps))
+    unique: dict[str, Clip] = {}
+    for clip in good:
+        unique.setdefault(clip.digest, clip)
+    return Folder(tuple(unique.values()), bad)
 
 
 def pybullet_clips(fps: float = 30.0) -> tuple[Clip, ...]:
@@ -151,20 +135,7 @@ def partition(clips: tuple[Clip, ...], split: str) -> tuple[Clip, ...]:
     Raises:
         ValueError: no such split.
     """
-    if split not in SPLITS:
-        raise ValueError(f"split must be one of {', '.join(SPLITS)}; got {split!r}")
-    contents = sorted({clip.digest for clip in clips})
-    count, total = len(contents), sum(SHARES.values())
-    if count < len(SPLITS):
-        return clips
-    validation = max(1, count * SHARES["validation"] // total)
-    test = max(1, count * SHARES["test"] // total)
-    start, stop = {
-        "validation": (0, validation),
-        "test": (validation, validation + test),
-        "train": (validation + test, count),
-    }[split]
-    chosen = set(contents[start:stop])
+    chosen = set(folders.share(sorted({clip.digest for clip in clips}), split))
     return tuple(clip for clip in clips if clip.digest in chosen)
 
 
@@ -185,15 +156,3 @@ def retimed(clip: Clip, speed: float) -> Clip:
     if len(root) < 2:
         raise ValueError(f"{clip.name} at {speed:g} times its speed is shorter than two frames")
     return Clip(f"{clip.name}-x{speed:g}", clip.digest, clip.fps, root, rotations)
-
-
-def _check_file(path: Path) -> None:
-    if path.suffix.lower() not in SUFFIXES:
-        raise ValueError(f"{path} must end in one of {', '.join(SUFFIXES)}")
-    if not path.is_file():
-        raise ValueError(f"{path} " + ("is not a file" if path.exists() else "does not exist"))
-    size = path.stat().st_size
-    if size == 0:
-        raise ValueError(f"{path} is empty")
-    if size > MOST_BYTES:
-        raise ValueError(f"{path} has {size} bytes, more than {MOST_BYTES}; cut it")

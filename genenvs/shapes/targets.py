@@ -10,13 +10,13 @@ import torch
 from torch import Tensor
 
 from genenvs.core import random
+from genenvs.core.folders import SHARES, share
 from genenvs.core.task import SPLITS
 from genenvs.geometry import lofts, packed
 from genenvs.geometry.components import voxel_components
 from genenvs.geometry.lofts import Lofts
 from genenvs.shapes.families import DRAWS, FAMILIES, HELD_OUT, grow
 
-SHARES = {"train": 8, "validation": 1, "test": 2}  # of eleven
 EACH = {"train": 512, "validation": 64, "test": 128}  # targets of a family
 MIXTURE = "mixed"
 CANONICAL = 16  # shapes that agree on this grid are one shape: it decides their split
@@ -158,10 +158,10 @@ def _digests(grids: Tensor) -> list[str]:
 
 def _split_of(content: str) -> str:
     place = int(content, 16) % sum(SHARES.values())
-    for split, share in SHARES.items():
-        if place < share:
+    for split, part in SHARES.items():
+        if place < part:
             return split
-        place -= share
+        place -= part
     raise AssertionError
 
 
@@ -200,23 +200,10 @@ def _from_files(
     if lost:  # what was mended is in the notes alone: every stl file has vertices to join
         more = f"; and {len(lost) - 3} more, see `task.targets.notes`" if len(lost) > 3 else ""
         warnings.warn(f"targets {path}: {'; '.join(lost[:3])}{more}", stacklevel=5)
-    rows = _share([unique[content] for content in sorted(unique)], split)
+    rows = share([unique[content] for content in sorted(unique)], split)
     names = tuple(folder.good[row].path.name for row in rows)
     family = torch.arange(len(rows), device=device)
     return Targets(size, family, names, tuple(notes), grids[rows].to(device), None)
-
-
-def _share(rows: list[int], split: str) -> list[int]:
-    """A split's part of a folder, in the order of contents; never empty."""
-    count = len(rows)
-    if count < len(SPLITS):
-        return rows
-    total = sum(SHARES.values())
-    validation = max(1, count * SHARES["validation"] // total)
-    test = max(1, count * SHARES["test"] // total)
-    start = {"train": validation + test, "validation": 0, "test": validation}[split]
-    stop = {"train": count, "validation": validation, "test": validation + test}[split]
-    return rows[start:stop]
 
 
 def _grounded(grids: Tensor, size: int) -> Tensor:
