@@ -1,0 +1,1 @@
+"""Walking through a room to a goal, by motion primitives."""
