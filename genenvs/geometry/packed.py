@@ -37,7 +37,12 @@ def popcount(words: Tensor) -> Tensor:
     On the CPU numpy has the processor's own instruction; elsewhere bits are added up in parallel
     lanes of 2, 4 and 8 (Warren, Hacker's Delight, 5-1). Shifts carry the sign down, which is
     harmless: each mask clears what they smear.
+
+    Raises:
+        TypeError: words of another size, whose bits would be counted in pairs of words.
     """
+    if words.dtype != torch.int64:
+        raise TypeError(f"words must be int64; got {words.dtype}")
     if words.device.type == "cpu":
         # As unsigned: of a signed number numpy counts the absolute value.
         return torch.from_numpy(np.bitwise_count(np.atleast_1d(words.numpy()).view(np.uint64)))

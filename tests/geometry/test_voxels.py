@@ -66,6 +66,8 @@ def test_bits_are_counted_alike_with_and_without_the_processors_instruction(valu
     words = torch.tensor(values)
     expected = [bin(value & (2**64 - 1)).count("1") for value in values]
     assert packed.popcount(words).tolist() == expected
+    with pytest.raises(TypeError, match=r"words must be int64; got torch\.int32"):
+        packed.popcount(words.int())
     assert packed.popcount_lanes(words).tolist() == expected
 
 
