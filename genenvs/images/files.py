@@ -13,6 +13,7 @@ from genenvs.core.optional import require
 Picture = np.ndarray | Image.Image
 
 SMALLEST = 128  # pixels of a shorter side; what is smaller is enlarged by a whole factor
+_SAMPLES = 1024  # of sound, a frame of AAC
 WIDEST = 4096  # pixels of a contact sheet
 
 
@@ -117,16 +118,22 @@ class Gif:
 class Mp4:
     """An H.264 film, written frame by frame; the first frame sets the size."""
 
-    def __init__(self, path: Path, fps: float) -> None:
+    def __init__(self, path: Path, fps: float, sound: tuple[np.ndarray, int] | None = None) -> None:
         """Load PyAV.
+
+        Args:
+            path: of the file.
+            fps: frames a second.
+            sound: float [N] in -1 .. 1, mono, and its samples a second.
 
         Raises:
             ImportError: PyAV is missing; names the extra.
         """
         av = require("av", "video")
-        self.path, self.fps, self._av = path, fps, av
+        self.path, self.fps, self.sound, self._av = path, fps, sound, av
         self._container: Any = None
         self._stream: Any = None
+        self._voice: Any = None
 
     def add(self, picture: Picture, hold: int = 1) -> None:
         frame = image(picture)
@@ -142,6 +149,8 @@ class Mp4:
             raise ValueError("a film needs at least one frame")
         with _FilmErrors(self._av):
             self._send(None)
+            if self.sound is not None:
+                self._speak(*self.sound)
             self._container.close()
 
     def _open(self, width: int, height: int) -> None:
@@ -150,6 +159,17 @@ class Mp4:
         self._stream = self._container.add_stream(codec, rate=round(self.fps))
         self._stream.width, self._stream.height = width, height  # even: 4:2:0 halves them
         self._stream.pix_fmt = "yuv420p"
+        if self.sound is not None:  # every stream is there before anything is written
+            self._voice = self._container.add_stream("aac", rate=self.sound[1], layout="mono")
+
+    def _speak(self, samples: np.ndarray, rate: int) -> None:
+        whole = np.ascontiguousarray(samples, np.float32)[None]
+        for start in range(0, whole.shape[1], _SAMPLES):
+            part = np.ascontiguousarray(whole[:, start : start + _SAMPLES])
+            frame = self._av.AudioFrame.from_ndarray(part, format="fltp", layout="mono")
+            frame.sample_rate, frame.pts = rate, start
+            self._container.mux(self._voice.encode(frame))
+        self._container.mux(self._voice.encode(None))
 
     def _send(self, frame: Any) -> None:
         for packet in self._stream.encode(frame):
@@ -174,17 +194,21 @@ def _fit(frame: Image.Image, size: tuple[int, int]) -> Image.Image:
     return frame if frame.size == size else ImageOps.pad(frame, size, color="white")
 
 
-def writer(path: Path, suffix: str, fps: float = 4) -> Writer:
+def writer(
+    path: Path, suffix: str, fps: float = 4, sound: tuple[np.ndarray, int] | None = None
+) -> Writer:
     """What writes pictures to `path` in the format of `suffix`.
 
     Raises:
         ImportError: mp4 without PyAV.
-        ValueError: another suffix than .gif, .mp4 and .png.
+        ValueError: another suffix than .gif, .mp4 and .png, or a sound for another than .mp4.
     """
+    if sound is not None and suffix != ".mp4":
+        raise ValueError(f"only .mp4 has sound; got {suffix!r}")
     if suffix == ".gif":
         return Gif(path, fps)
     if suffix == ".mp4":
-        return Mp4(path, fps)
+        return Mp4(path, fps, sound)
     if suffix == ".png":
         return Sheet(path)
     raise ValueError(f"the suffix must be .gif, .mp4 or .png; got {suffix!r}")

@@ -8,6 +8,8 @@ from torch import Tensor
 
 SMOOTHING = 5 / 60  # seconds, standard deviation; Bailando: 5 frames at 60 fps
 TOLERANCE = 3 / 60  # seconds, standard deviation; Bailando: 3 frames
+REACH = 8 / 60  # seconds, around a beat that is to be seen
+_PART = 1 << 15  # samples
 _CUT = 4.0  # standard deviations after which scipy.ndimage cuts a Gaussian off
 
 
@@ -44,7 +46,9 @@ def smooth(signal: Tensor, sigma: float) -> Tensor:
     place = torch.arange(-radius, size + radius, device=signal.device) % (2 * size)
     padded = signal[:, torch.where(place < size, place, 2 * size - 1 - place)]
     kernel = (weights / weights.sum())[None, None]
-    return torch.nn.functional.conv1d(padded[:, None], kernel)[:, 0]
+    # In parts that stay in the cache: a convolution is a copy of every window.
+    parts = padded[:, None].split(max(1, _PART // padded.shape[1]))
+    return torch.cat([torch.nn.functional.conv1d(part, kernel)[:, 0] for part in parts])
 
 
 def motion_beats(positions: Tensor, fps: float, smoothing: float = SMOOTHING) -> Tensor:
@@ -67,12 +71,35 @@ def motion_beats(positions: Tensor, fps: float, smoothing: float = SMOOTHING) ->
         raise ValueError(f"beats need two frames; got {positions.shape[1]}")
     # Double: in single precision a steady speed is full of minima.
     step = positions[:, 1:].double() - positions[:, :-1].double()
-    speed = smooth(step.norm(dim=-1).mean(-1), smoothing * fps)
+    return slowest(step.norm(dim=-1).mean(-1), fps, smoothing)
+
+
+def slowest(speed: Tensor, fps: float, smoothing: float = SMOOTHING, rise: float = 0.0) -> Tensor:
+    """The strict local minima of a smoothed speed.
+
+    The published definition, without a rise, has no least depth: who hardly moves has the most.
+
+    Args:
+        speed: float64 [B, N], metres from each frame to the next; beyond its ends mirrored.
+        fps: frames a second.
+        smoothing: standard deviation in seconds.
+        rise: m/s by which the smoothed speed must be higher `REACH` before and after.
+
+    Returns:
+        bool [B, N], the first and the last never.
+    """
+    speed = smooth(speed, smoothing * fps)
     found = torch.zeros_like(speed, dtype=torch.bool)
     middle = speed[:, 1:-1]
     # Rounding must not make beats of a speed that is constant.
     least = 1e-12 * (1 + middle)
     found[:, 1:-1] = (speed[:, :-2] - middle > least) & (speed[:, 2:] - middle > least)
+    if rise:
+        reach, last = round(REACH * fps), speed.shape[1] - 1
+        place = torch.arange(last + 1, device=speed.device)
+        before, after = (place - reach).abs(), last - (last - place - reach).abs()
+        around = torch.minimum(speed[:, before.clamp(max=last)], speed[:, after.clamp(min=0)])
+        found &= around - speed >= rise / fps
     return found
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 from torch.nn.functional import normalize
@@ -29,7 +30,9 @@ FRAMES = 8  # from the beginning of a code to that of the next
 UPPER = ("chest", "neck", "right_shoulder", "right_elbow", "left_shoulder", "left_elbow")
 LOWER = ("root", *(f"{s}_{j}" for s in ("right", "left") for j in ("hip", "knee", "ankle")))
 WEIGHTS = Path(__file__).parent / "weights"
+SHIPPED = "shipped"
 FILE = WEIGHTS / "codes.safetensors"
+_PART = 4096  # pairs at a time
 _WRISTS = ("right_wrist", "left_wrist")  # which do not turn
 _ORDER = [(*LOWER, *UPPER, *_WRISTS).index(name) for name in JOINTS]
 _ARMS = [JOINTS.index(name) for name in (*UPPER, *_WRISTS)]
@@ -141,25 +144,45 @@ class Codes:
         Returns:
             Nine frames each, seen from where the root is and looks at the first.
         """
-        upper, lower = self.upper[codes[..., 0]], self.lower[codes[..., 1]]
-        path = self.path[codes[..., 1]].clone()
-        lift = self.path[before[..., 1], -1, 2] - path[..., 0, 2]
-        path[..., 2] += lift[..., None] * self._decay
-        return Motion(
-            path,
-            whole(
-                self._begun(self.upper[before[..., 0], -1], upper),
-                self._begun(self.ends[before[..., 1]], lower),
-            ),
-        )
+        (up, low), (next_up, next_low) = before.unbind(-1), codes.unbind(-1)
+        turned = whole(self._begun_upper(up, next_up), self._begun_lower(low, next_low))
+        return Motion(self._begun_path(low, next_low), turned)
 
     def speed(self, before: Tensor, codes: Tensor) -> Tensor:
         """Mean way of the joints from each frame of codes to the next: [..., 2] twice -> [..., 8].
 
         Metres a frame. It does not depend on where the body is, nor on any other code.
         """
-        positions, _ = forward(self._skeleton, *self.local(before, codes))
+        arms, legs, turned = self._pairs
+        upper = before[..., 0] * len(self.upper) + codes[..., 0]
+        lower = before[..., 1] * len(self.lower) + codes[..., 1]
+        seen, below, axes = arms[upper], legs[lower], turned[lower]
+        x, y, z = seen.unbind(-1)  # [..., 9, A]
+        a, b, c = axes.unbind(-2)  # [..., 9, 3]
+        above = x[..., None] * a[..., None, :] + y[..., None] * b[..., None, :]
+        above = above + z[..., None] * c[..., None, :] + below[..., :1, :]  # the root comes first
+        positions = torch.cat([above, below], -2)
         return (positions[..., 1:, :, :] - positions[..., :-1, :, :]).norm(dim=-1).mean(-1)
+
+    @cached_property
+    def _pairs(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Of every pair of codes that may follow each other, the joints at nine frames.
+
+        Arms as the pelvis sees them [U^2, 9, 8, 3], legs as the heading at the first frame does
+        [L^2, 9, 7, 3], and there the pelvis' axes as rows [L^2, 9, 3, 3]. Halves do not depend on
+        each other: so many sums of joints are done once here and not at every step.
+        """
+        found: tuple[list[Tensor], ...] = ([], [], [])
+        for codes in _pairs(len(self.upper), self.upper.device).split(_PART):
+            found[0].append(self.arms(self._begun_upper(codes[:, 0], codes[:, 1])))
+        for codes in _pairs(len(self.lower), self.upper.device).split(_PART):
+            lower = self._begun_lower(codes[:, 0], codes[:, 1])
+            path = self._begun_path(codes[:, 0], codes[:, 1])
+            flat = path * path.new_tensor((1, 1, 0))
+            found[1].append(self.legs(path[..., 2], lower) + flat[..., None, :])
+            found[2].append(quaternions.matrix(lower[..., 0, :]).transpose(-1, -2))
+        arms, legs, turned = (torch.cat(part) for part in found)
+        return arms, legs, turned
 
     def decode(self, codes: Tensor) -> Motion:
         """The whole motion of sequences, from the origin, looking along x at first.
@@ -188,6 +211,17 @@ class Codes:
         ], -2)  # fmt: skip
         return Motion(_joined(root), _joined(rotations))
 
+    def _begun_upper(self, before: Tensor, code: Tensor) -> Tensor:
+        return self._begun(self.upper[before, -1], self.upper[code])
+
+    def _begun_lower(self, before: Tensor, code: Tensor) -> Tensor:
+        return self._begun(self.ends[before], self.lower[code])
+
+    def _begun_path(self, before: Tensor, code: Tensor) -> Tensor:
+        path = self.path[code].clone()
+        path[..., 2] += (self.path[before, -1, 2] - path[..., 0, 2])[..., None] * self._decay
+        return path
+
     def _begun(self, end: Tensor, frames: Tensor) -> Tensor:
         """Frames [..., 9, J, 4] that begin at `end` [..., J, 4] and come back to what they were."""
         offset = quaternions.multiply(end, quaternions.conjugate(frames[..., 0, :, :]))
@@ -212,6 +246,12 @@ class Codes:
         return Codes(**{f.name: getattr(self, f.name).to(device) for f in fields(self)})
 
 
+def _pairs(size: int, device: torch.device) -> Tensor:
+    """Every pair of 0 .. size - 1, the first the slower: int64 [size^2, 2]."""
+    index = torch.arange(size, device=device)
+    return torch.cartesian_prod(index, index)
+
+
 def whole(upper: Tensor, lower: Tensor) -> Tensor:
     """Rotations of all joints from the halves: [..., 6, 4] and [..., 7, 4] -> [..., 15, 4]."""
     wrists = upper.new_tensor(quaternions.IDENTITY).expand(*upper.shape[:-2], len(_WRISTS), 4)
@@ -224,11 +264,23 @@ def _joined(frames: Tensor) -> Tensor:
 
 
 @cache
-def load(device: str = "cpu") -> Codes:
-    """The codebooks that ship.
+def load(name: str = SHIPPED, device: str = "cpu") -> Codes:
+    """Codebooks by their name.
+
+    Args:
+        name: `shipped`, or the path of a file that `genenvs.motion.training.codes` wrote.
+        device: where they are to lie.
 
     Raises:
-        ValueError: the file is missing or is not the one that was shipped.
+        ValueError: the file is missing, is none of codebooks, or, of those that ship, is not the
+            one that was shipped.
     """
-    manifest.verify([FILE], WEIGHTS)
-    return Codes(**load_file(FILE)).to(device)
+    if name == SHIPPED:
+        manifest.verify([FILE], WEIGHTS)
+    path = FILE if name == SHIPPED else Path(name)
+    if not path.is_file():
+        raise ValueError(f"codes must be {SHIPPED!r} or the path of a file; got {name!r}")
+    try:
+        return Codes(**load_file(path)).to(device)
+    except (OSError, TypeError, SafetensorError) as error:
+        raise ValueError(f"{path} holds no codebooks: {error}") from error

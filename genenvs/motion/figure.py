@@ -151,6 +151,7 @@ def film(
     *,
     azimuth: float = -50.0,
     scene: Sequence[Solid] = (),
+    sound: tuple[np.ndarray, int] | None = None,
 ) -> None:
     """Film a motion; the camera goes with it. Written whole or not at all.
 
@@ -162,10 +163,11 @@ def film(
         size: pixels a side.
         azimuth: degrees, see `picture`.
         scene: what else there is.
+        sound: of an mp4: float [N] in -1 .. 1, mono, and its samples a second.
 
     Raises:
         ImportError: mp4 without PyAV; names the extra.
-        ValueError: another suffix, or no frames.
+        ValueError: another suffix, no frames, or a sound where there can be none.
     """
     path = Path(path)
     if path.suffix.lower() not in SUFFIXES:
@@ -177,7 +179,7 @@ def film(
         )
     way = _steady(root[:, :2].detach().double().cpu(), fps)
     with making(path) as temporary:
-        pictures = files.writer(temporary, path.suffix.lower(), fps)
+        pictures = files.writer(temporary, path.suffix.lower(), fps, sound)
         for at, place, turned in zip(way.tolist(), root, rotations, strict=True):
             frame = picture(place, turned, size, centre=at, azimuth=azimuth, scene=scene)
             pictures.add(frame)

@@ -20,9 +20,18 @@ def feature_distance(generated: Tensor, reference: Tensor) -> float:
     Raises:
         ValueError: see `genenvs.core.frechet.frechet_distance`.
     """
+    return frechet_distance(*in_scale_of(generated, reference))
+
+
+def in_scale_of(generated: Tensor, reference: Tensor) -> tuple[Tensor, Tensor]:
+    """Both sets, float [N, F] and [M, F], shifted and scaled by the reference's; float64.
+
+    A feature that the reference never varies is only shifted: else it would count without bound.
+    """
     reference, generated = reference.double(), generated.double()
-    mean, scale = reference.mean(0), reference.std(0, correction=0) + 1e-10
-    return frechet_distance((generated - mean) / scale, (reference - mean) / scale)
+    mean, scale = reference.mean(0), reference.std(0, correction=0)
+    scale = torch.where(scale > 1e-8, scale, 1.0)
+    return (generated - mean) / scale, (reference - mean) / scale
 
 
 def diversity(features: Tensor) -> float:

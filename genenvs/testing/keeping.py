@@ -81,7 +81,7 @@ def every_row_renders(subject: Subject) -> None:
             same(8, "render and what is done to its pictures change nothing", before,
                  numpy(envs.get_state()), step=step)  # fmt: skip
             play.step(legal_actions(envs, play.rng))
-        env = subject.single(render_mode="rgb_array")
+        env = subject.single(render_mode="rgb_array", horizon=subject.short)
         env.reset(seed=subject.seed)
         envs.reset(seed=subject.seed)
         same(8, "both faces draw the same picture", env.render(), envs.render()[0],  # type: ignore[index]

@@ -29,7 +29,7 @@ from genenvs.motion.skeleton import forward
 SIZE = 128  # codes of each half
 ITERATIONS = 100  # of k-means, at most
 OTHER_SPEEDS = (0.9, 1.1)  # of the copies from which held-out likelihoods come
-SEED_CODES = 7  # what a dance begins with: as much as its first beat depends on
+SEED_CODES = 9  # what a dance begins with: as much as its first beat depends on
 STANDING, UPRIGHT = 0.6, 0.5  # metres of the root, cosine of its tilt: on one's feet
 WINDOW, STRIDE = 2.0, 0.25  # seconds, of the features of FID_k and FID_g
 _UPPER, _LOWER = ([JOINTS.index(name) for name in half] for half in (UPPER, LOWER))
@@ -189,7 +189,7 @@ def _follows(tokens: Tensor) -> Tensor:
 
 
 def _seeds(clip: Clip, tokens: Tensor) -> Tensor:
-    """Codes of the moments of a clip before which somebody was on his feet: [S, 7, 2]."""
+    """Codes of the moments of a clip before which somebody was on his feet: [S, 9, 2]."""
     span = SEED_CODES * FRAMES
     if len(clip.root) <= span:
         return torch.zeros(0, SEED_CODES, 2, dtype=torch.int64)
