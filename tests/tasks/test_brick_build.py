@@ -135,7 +135,7 @@ def test_transition_and_mask_equal_plain_voxels_on_random_play(floating):
     _, info = envs.reset(seed=5)
     task, state = envs.unwrapped.task, envs.unwrapped.state
     plain = [Plain(t.numpy(), floating) for t in task.target(state)]
-    rng = np.random.default_rng(0)
+    rng, illegal = np.random.default_rng(0), np.zeros(3)
     for step in range(60):
         actions = []
         for row, mask in enumerate(info["action_mask"]):
@@ -146,7 +146,9 @@ def test_transition_and_mask_equal_plain_voxels_on_random_play(floating):
             actions.append(rng.choice([anything, legal, legal, legal, NEXT_LAYER]))
         legal = [world.step(int(action)) for world, action in zip(plain, actions, strict=True)]
         _, _, terminated, _, info = envs.step(np.array(actions))
-        np.testing.assert_array_equal(info["metrics"]["invalid"], ~np.array(legal))
+        illegal += ~np.array(legal)
+        np.testing.assert_array_equal(info["terms"]["invalid"], -(~np.array(legal)).astype(float))
+        np.testing.assert_array_equal(info["metrics"]["invalid"], illegal)
         ious = [world.iou() for world in plain]
         np.testing.assert_allclose(info["metrics"]["iou"], ious, atol=1e-6)
         if terminated.any():
@@ -204,36 +206,30 @@ def test_the_ground_carries_the_first_layer_alone():
 
 
 @pytest.mark.parametrize(
-    ("name", "actions", "horizon"),
+    ("name", "ending", "horizon"),
     [
-        ("the action that ends", [0, 1, STOP], 256),
-        ("the top", [0, 1] + [NEXT_LAYER] * SIZE, 256),
-        ("the horizon", [0, 1, 2], 3),
-        ("stalling", [0, 1] + [0] * 4, 6),
+        ("the action that ends", [STOP], 256),
+        ("the top", [NEXT_LAYER] * (SIZE - 1), 256),
+        ("the horizon", [NEXT_LAYER], 5),
+        ("stalling", [placement(1, 8, 9, 9)] * 3, 7),
     ],
 )
-def test_every_ending_pays_the_same_terminal_terms_once(name, actions, horizon):
+def test_every_ending_pays_the_same_terminal_terms_once(name, ending, horizon):
+    # A 1x8 on one stud uses 9.75 of 100 grams; a 1x1 on nothing falls.
+    built = [placement(1, 1, 9, 9), NEXT_LAYER, placement(1, 8, 9, 9), placement(1, 1, 0, 0)]
     envs = make(2, horizon=horizon, floating=True)
     envs.reset(seed=0)
     paid = []
-    for k, action in enumerate(actions):
+    for action in built + ending:
         _, _, terminated, truncated, info = envs.step(np.full(2, action))
-        paid.append([info["terms"][name] for name in ("fallen", "unconnected")])
-        assert terminated.all() == (k + 1 == len(actions)) and not truncated.any()
-    assert (np.array(paid[:-1]) == 0).all() and (np.array(paid[-1]) == 0).all()
-    assert (info["metrics"]["fallen"] == 0).all()
-
-
-def test_bricks_on_nothing_are_paid_for_however_the_episode_ends():
-    in_the_air = [placement(1, 1, 9, 9), NEXT_LAYER, placement(2, 2, 0, 0)]
-    for ending, horizon in ((STOP, 256), (NEXT_LAYER, 4)):
-        envs = make(1, floating=True, horizon=horizon)
-        envs.reset(seed=0)
-        for action in (*in_the_air, ending):
-            _, _, terminated, _, info = envs.step(np.array([action]))
-        assert terminated.all()
-        assert info["terms"]["unconnected"] == info["terms"]["fallen"] == -0.5
-        assert info["metrics"]["structures"] == 2
+        paid.append([info["terms"]["strain"], info["terms"]["unconnected"]])
+        assert terminated.all() == (len(paid) == len(built + ending)) and not truncated.any()
+    assert (np.array(paid[:-1]) == 0).all()
+    np.testing.assert_allclose(paid[-1][0], -(0.0975 + 0.096425 + 1) / 3, atol=1e-6)
+    np.testing.assert_allclose(paid[-1][1], -1 / 3, atol=1e-6)
+    np.testing.assert_allclose(info["metrics"]["strain"], -paid[-1][0])
+    np.testing.assert_allclose(info["metrics"]["fallen"], 1 / 3)
+    assert (info["metrics"]["structures"] == 2).all()
 
 
 @pytest.mark.parametrize("name", ["stop_at_once", "stall", "rise", "largest"])
@@ -257,21 +253,36 @@ def judged(*placed):
     return found.connected[0].tolist(), found.stands[0].tolist()
 
 
+def strains(*placed):
+    return standing.judge(build(*placed)).strain[0].tolist()
+
+
 def test_a_brick_on_the_ground_stands_and_one_on_nothing_falls():
-    assert judged((2, 4, 3, 3, 0)) == ([True], [True])
-    assert judged((2, 4, 3, 3, 1)) == ([False], [False])
+    assert judged((2, 4, 3, 3, 0)) == ([True], [True]) and strains((2, 4, 3, 3, 0)) == [0]
+    assert judged((2, 4, 3, 3, 1)) == ([False], [False]) and strains((2, 4, 3, 3, 1)) == [1]
     assert judged((2, 4, 3, 3, 0), (1, 1, 9, 9, 1)) == ([True, False], [True, False])
 
 
-def test_what_leans_too_far_falls_from_the_cut_upwards():
-    # A 1x8 on a stud: its centre is 3.5 studs from it; centred on three studs it is not.
-    assert judged((1, 1, 5, 5, 0), (1, 8, 5, 5, 1))[1] == [False, False]
-    assert judged((1, 4, 5, 5, 0), (1, 8, 5, 2, 1))[1] == [True, True]
-    base, arm = (2, 6, 5, 5, 0), (1, 8, 5, 10, 1)
-    assert judged(base, arm)[1] == [True, False]
+def test_strain_is_the_friction_that_a_lever_needs():
+    # The numbers of the linear programme below: 3 g at 3.5 studs from the middle of one stud.
+    assert strains((1, 1, 5, 5, 0), (1, 8, 5, 5, 1)) == pytest.approx([0.096425, 0.0975], abs=1e-6)
+    assert strains((1, 4, 5, 5, 0), (1, 8, 5, 2, 1)) == [0, 0]  # its centre lies over three studs
     # Two legs carry a bridge, whose centre lies over neither.
-    legs = (1, 1, 5, 5, 0), (1, 1, 5, 12, 0)
-    assert judged(*legs, (1, 8, 5, 5, 1)) == ([True] * 3, [True] * 3)
+    assert strains((1, 1, 5, 5, 0), (1, 1, 5, 12, 0), (1, 8, 5, 5, 1)) == [0, 0, 0]
+    # Two arms that lean apart each strain their own foot, though together they would balance.
+    base = (1, 8, 5, 6, 0)
+    arms = (1, 8, 5, 0, 1), (1, 8, 5, 12, 1)
+    assert strains(base, arms[0])[1] == strains(base, *arms)[1] == strains(base, *arms)[2] > 0
+
+
+def test_what_friction_cannot_hold_falls_from_the_cut_upwards():
+    arms = [(1, 8, 5, 0, 1), (1, 8, 5, 7, 2), (1, 6, 5, 14, 3)]
+    weight = [(2, 6, 4, 14, z) for z in range(4, 20)]
+    base = (1, 1, 5, 0, 0)
+    assert all(judged(base, *arms)[1])
+    assert judged(base, *arms, *weight)[1] == [False] * 20
+    # Feet that hold: what falls lies above them.
+    assert judged((2, 6, 4, 0, 0), *arms, *weight)[1] == [True, True] + [False] * 18
 
 
 def test_a_brick_that_hangs_from_another_is_connected():
@@ -282,44 +293,59 @@ def test_a_brick_that_hangs_from_another_is_connected():
 
 
 def plain_standing(placed):
-    """Connectivity by flood fill, cuts by the polygon's own definition."""
+    """Bodies above each cut by flood fill, levers by the contact points themselves."""
     filled = {}
     for k, (a, b, x, y, z) in enumerate(placed):
         for cell in itertools.product(range(x, x + a), range(y, y + b)):
             filled[(*cell, z)] = k
-    label = list(range(len(placed)))
-    for _ in placed:
-        for (x, y, z), k in filled.items():
-            if (x, y, z + 1) in filled:
-                other = filled[x, y, z + 1]
-                label[k] = label[other] = min(label[k], label[other])
+
+    def bodies(lowest):
+        label = list(range(len(placed)))
+        for _ in placed:
+            for (x, y, z), k in filled.items():
+                if z >= lowest and (x, y, z + 1) in filled:
+                    other = filled[x, y, z + 1]
+                    label[k] = label[other] = min(label[k], label[other])
+        return label
+
     steps = [(1, 0), (2, 1), (1, 1), (1, 2)]
     normals = []
     for _ in range(4):
         normals += steps
         steps = [(-b, a) for a, b in steps]
-    connected, stands = [], []
-    for k, (*_, z) in enumerate(placed):
-        own = [j for j in range(len(placed)) if label[j] == label[k]]
-        connected.append(any(placed[j][4] == 0 for j in own))
-        holds = True
-        for cut in range(z + 1):
-            above = [placed[j] for j in own if placed[j][4] >= cut]
-            mass = np.array([ORIENTED[SIDES.index(b[:2])].type.grams for b in above])
-            middle = np.array([[x + a / 2, y + b / 2] for a, b, x, y, _ in above])
-            centre = mass @ middle / mass.sum()
-            corners = [
-                (x + i, y + j)
-                for (x, y, h), who in filled.items()
-                if h == cut and label[who] == label[k] and (h == 0 or (x, y, h - 1) in filled)
-                for i in (0, 1)
-                for j in (0, 1)
-            ]
-            holds &= bool(corners) and all(
-                centre @ n <= max(np.array(c) @ n for c in corners) + 1e-3 for n in normals
+    whole = bodies(0)
+    on_ground = {whole[k] for k, brick in enumerate(placed) if brick[4] == 0}
+    strain = [0.0 if label in on_ground else 1.0 for label in whole]
+    falls = [label not in on_ground for label in whole]
+    for cut in range(SIZE):
+        label = bodies(cut)
+        for own in {label[k] for k, brick in enumerate(placed) if brick[4] == cut}:
+            members = [k for k, b in enumerate(placed) if label[k] == own and b[4] >= cut]
+            grams = np.array([ORIENTED[SIDES.index(placed[k][:2])].type.grams for k in members])
+            middle = np.array(
+                [
+                    [x + (a - 1) / 2, y + (b - 1) / 2]
+                    for a, b, x, y, _ in (placed[k] for k in members)
+                ]
             )
-        stands.append(connected[-1] and holds)
-    return connected, stands
+            centre = grams @ middle / grams.sum()
+            points = np.array([
+                (x + i, y + j)
+                for (x, y, z), k in filled.items()
+                if z == cut and label[k] == own and (z == 0 or (x, y, z - 1) in filled)
+                for i, j in (stability.FOUR if 1 in placed[k][:2] else stability.THREE)
+            ])  # fmt: skip
+            drag = 0.0 if len(points) else np.inf
+            for normal in normals if len(points) else []:
+                side = (points @ normal).max()
+                if centre @ normal - side > 1e-3:
+                    lever = (side - points @ normal).sum()
+                    drag = max(drag, grams.sum() * (centre @ normal - side) / lever)
+            for k in members:
+                falls[k] |= drag >= 100
+                if placed[k][4] == cut:
+                    strain[k] = max(strain[k], drag / 100)
+    return [s if not f else 1.0 for s, f in zip(strain, falls, strict=True)], falls
 
 
 def test_standing_equals_a_plain_computation_on_random_builds():
@@ -340,12 +366,13 @@ def test_standing_equals_a_plain_computation_on_random_builds():
         codes = torch.tensor(task.codes(state, row))
         numbers = zip(*(v.tolist() for v in bricks.decode(codes)), strict=True)
         placed = [(*SIDES[b], x, y, z) for b, x, y, z in numbers]
-        connected, stands = plain_standing(placed)
-        assert found.connected[row, : len(placed)].tolist() == connected
-        assert found.stands[row, : len(placed)].tolist() == stands
+        strain, falls = plain_standing(placed)
+        np.testing.assert_allclose(found.strain[row, : len(placed)], strain, atol=1e-4)
+        assert found.stands[row, : len(placed)].tolist() == [not f for f in falls]
         assert not found.stands[row, len(placed) :].any()
-        some += sum(stands) > 0 and sum(stands) < len(stands)
-    assert some  # builds in which some bricks stand and others do not
+        assert not found.strain[row, len(placed) :].any()
+        some += any(0 < v < 1 for v in strain) and any(falls) and not all(falls)
+    assert some  # builds in which some bricks are strained, some fall and some do neither
 
 
 # --- the linear programme ---
@@ -534,7 +561,7 @@ def test_bad_arguments_say_what_is_wrong(arguments, error, says):
 
 
 def test_a_missing_scipy_is_named_with_its_extra(monkeypatch):
-    monkeypatch.setitem(__import__("sys").modules, "scipy.optimize", None)
+    monkeypatch.setitem(__import__("sys").modules, "scipy.sparse.csgraph", None)
     with pytest.raises(ImportError, match=r"genenvs\[shapes\]"):
         scores((1, 1, 0, 0, 0))
 

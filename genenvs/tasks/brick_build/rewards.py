@@ -11,10 +11,10 @@ TERMS = {
         "Minus the share of bricks without a path of studs to the ground, once, at the end. Always"
         " 0 unless `floating` lets bricks be placed on nothing.",
     ),
-    "fallen": Term(
-        0.2,
-        "Minus the share of bricks that do not stand: unconnected, or above a cut whose centre of"
-        " mass does not lie over its support polygon; once, at the end.",
+    "strain": Term(
+        0.5,
+        "Minus the mean strain of the bricks, once, at the end: the estimated share of friction"
+        " that is used below a brick, 1 where it falls or is unconnected.",
     ),
 }
 
@@ -22,13 +22,14 @@ METRICS = {
     "iou": Metric(
         "Intersection over union of build and target, 0 .. 1.", when="step", better="higher"
     ),
-    "invalid": Metric("1 where the action was illegal, so that nothing happened.", when="step"),
+    "invalid": Metric("Illegal actions so far; nothing happened then.", "step", better="lower"),
     "precision": Metric(
         "Share of the build that lies in the target; 1 of nothing.", better="higher"
     ),
     "recall": Metric("Share of the target that is built.", better="higher"),
     "bricks": Metric("Number of bricks."),
-    "fallen": Metric("Share of bricks that do not stand, as the term has it.", better="lower"),
+    "strain": Metric("Mean strain of the bricks, as the term has it, 0 .. 1.", better="lower"),
+    "fallen": Metric("Share of bricks whose strain is 1: they fall.", better="lower"),
     "structures": Metric("Sets of bricks that hang together by studs.", gold=True, better="lower"),
     "stability": Metric(
         "BrickGPT's stability by a linear programme: the mean over bricks of the share of friction"

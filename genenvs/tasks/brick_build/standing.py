@@ -1,32 +1,40 @@
-"""Whether a build stands, by its masses alone: what `fallen` pays for, cheap and batched.
+"""How a build stands: what `strain` pays for, an estimate of `stability`, batched and cheap.
 
-A structure is a set of bricks that hang together by studs. It is cut between every two layers, and
-below the first. Above a cut lies a mass; it is carried by the contacts, those cells of the
-structure right above the cut that have a stud below (of the same structure, or of the ground). The
-cut holds if the centre of that mass lies over the support polygon. A brick stands if its structure
-reaches the ground and every cut below it holds.
+A structure is a set of bricks that hang together by studs; one without a brick on the ground falls.
+A build is cut between every two layers, and below the first. What hangs together above a cut is
+taken as one rigid body. It rests on the contact points between its lowest bricks and the studs
+below the cut: if its centre of mass lies over their support polygon, their friction is not needed.
+If not, it turns about that side of the polygon over which it hangs furthest, and every point behind
+the side holds it back with the same drag:
 
-The support polygon is the smallest one around the contacts with sides in 16 fixed directions: those
-of the steps (1, 0), (2, 1), (1, 1), (1, 2) and what turning them gives. It holds the convex hull,
-and equals it wherever the hull's sides have these directions.
+    drag = mass * distance of the centre from the side / sum of the distances of the points
 
-No friction of studs enters, so a build that studs would hold may fall here, and as the parts above
-a cut are taken together, one that leans may stand beside another that leans the other way. The
-linear programme of `stability` is what `judge` reports.
+A point holds `Constants.friction`. The share of it that is used is the strain of the bricks that
+lie on the cut. Where it is not enough the body falls, all bricks of it, and their strain is 1.
+
+For a single body this is the linear programme of `stability`, if its support polygon is the
+smallest one with sides in 16 fixed directions: those of the steps (1, 0), (2, 1), (1, 1), (1, 2)
+and what turning them gives. It knows no forces inside a body, nor between neighbours in a layer,
+and shares a drag among all bricks on the cut. `benchmarks.claims.brick_standing` measures how well
+the two agree.
 """
 
 import math
+from functools import reduce
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from genenvs.geometry.components import Components, spread
+from genenvs.geometry.components import spread
 from genenvs.tasks.brick_build import bricks
 from genenvs.tasks.brick_build.bricks import EMPTY, SIZE
+from genenvs.tasks.brick_build.stability import CONSTANTS, FOUR, THREE
 
 _STEPS = [(1, 0), (2, 1), (1, 1), (1, 2)]
 _SLACK = 1e-3  # studs: rounding of float32 decides nothing
+_ROWS = 64  # builds at a time: every cut of each is a row
+_HOLDS = CONSTANTS.friction / CONSTANTS.gravity * 1_000  # grams, a contact point
 
 
 class Standing(NamedTuple):
@@ -35,12 +43,15 @@ class Standing(NamedTuple):
     Attributes:
         structures: int64 [B], sets of bricks that hang together.
         connected: bool [B, N], a brick's structure reaches the ground.
-        stands: bool [B, N], and every cut below it holds.
+        stands: bool [B, N], and every body that holds the brick stays where it is.
+        strain: float32 [B, N] in 0 .. 1, share of friction used below; 1 where a brick falls, 0
+            where there is none.
     """
 
     structures: Tensor
     connected: Tensor
     stands: Tensor
+    strain: Tensor
 
 
 def judge(codes: Tensor) -> Standing:
@@ -50,76 +61,127 @@ def judge(codes: Tensor) -> Standing:
         codes: integer [B, N], see `genenvs.tasks.brick_build.bricks.code`; `EMPTY` where there is
             no brick. No two bricks share a cell.
     """
-    rows = len(codes)
-    present = codes != EMPTY
-    cells = bricks.cells(codes)  # [B, N, 12]
-    label, number = structures(codes, cells)
-    most = max(1, int(number.max())) if rows else 1
-    z = bricks.decode(codes).z
-    group = (label - 1).clamp(min=0)  # [B, N]
-    lowest = torch.zeros(rows, most, dtype=torch.int64, device=codes.device)
-    ground = lowest.scatter_add_(1, group, (present & (z == 0)).long()) > 0
-    holds = _cuts(codes, cells, group, most)  # [B, G, Z]
-    fallen = (~holds).cumsum(2) > 0  # a cut below that does not hold
-    own = group * SIZE + z
-    connected = present & ground.gather(1, group)
-    stands = connected & ~fallen.flatten(1).gather(1, own)
-    return Standing(number, connected, stands)
+    parts = [_judge(some) for some in codes.split(_ROWS)] or [_judge(codes)]
+    return Standing(*(torch.cat(found) for found in zip(*parts, strict=True)))
 
 
-def structures(codes: Tensor, cells: Tensor) -> Components:
-    """Label the bricks of every structure: integer [B, N] and int64 [B, N, 12] -> labels [B, N]."""
+def _judge(codes: Tensor) -> Standing:
     rows, count = codes.shape
-    index = torch.arange(count, device=codes.device)[:, None].expand(rows, -1, bricks.MOST_STUDS)
-    # Which brick fills each cell, one layer of nothing below and above; `count`: none.
-    world = torch.full((rows, (SIZE + 2) * SIZE**2 + 1), count, device=codes.device)
+    present, z = codes != EMPTY, bricks.decode(codes).z
+    cells = bricks.cells(codes)  # [B, N, 12]
+    below, above = _touching(cells)
+    near = _once(torch.cat([below, above], 2), count)  # [B, K, N]
+
+    def label(there: Tensor, neighbours: Tensor) -> tuple[Tensor, Tensor]:
+        around = neighbours.flatten(1)
+
+        def lowest(labels: Tensor) -> Tensor:
+            padded = torch.nn.functional.pad(labels, (0, 1), value=count)
+            seen = padded.gather(1, around).view(neighbours.shape).unbind(1)
+            return reduce(torch.minimum, seen, labels)  # amin of int64 takes five times as long
+
+        found = spread(there, lowest)
+        return (found.label - 1).clamp(min=0), found.number
+
+    whole, number = label(present, near)
+    ground = torch.zeros_like(whole).scatter_add_(1, whole, (present & (z == 0)).long()) > 0
+    connected = present & ground.gather(1, whole)
+
+    cuts = 1 + int(z.max()) if codes.numel() else 1
+    over = present[:, None] & (z[:, None] >= torch.arange(cuts, device=codes.device)[:, None])
+    body, bodies = label(over.flatten(0, 1), near.repeat_interleave(cuts, 0))
+    most = max(1, int(bodies.max())) if rows else 1
+    drag = _drags(codes, cells, below, over, body.view(over.shape), most)  # [B, Z, G]
+    drag = torch.where(over, drag.gather(2, body.view(over.shape)), 0.0)  # [B, Z, N]
+    own = drag.gather(1, z[:, None])[:, 0]
+    stands = connected & (drag.amax(1) < _HOLDS)
+    strain = torch.where(stands, own / _HOLDS, 1.0) * present
+    return Standing(number, connected, stands, strain)
+
+
+def _touching(cells: Tensor) -> tuple[Tensor, Tensor]:
+    """Which brick, or the ground, lies below and above every cell: int64 [B, N, 12], twice.
+
+    A brick is its index, nothing is N, the ground -1.
+    """
+    rows, count, _ = cells.shape
     plane = SIZE**2
+    index = torch.arange(count, device=cells.device)[:, None].expand(cells.shape)
+    # One layer of ground below and one of nothing above.
+    world = torch.full((rows, (SIZE + 2) * plane + 1), count, device=cells.device)
     world.scatter_(1, cells.flatten(1) + plane, index.flatten(1))
-    world[:, -plane - 1 :] = count  # what absent cells wrote
-    around = torch.cat(
-        [world.gather(1, (cells + shift).flatten(1)).view(cells.shape)
-         for shift in (0, 2 * plane)], 2
-    )  # fmt: skip  # [B, N, 24]: the bricks below and above each cell
-    around = torch.where((cells < SIZE**3).repeat(1, 1, 2), around, count).flatten(1)
-
-    def lowest(label: Tensor) -> Tensor:
-        padded = torch.nn.functional.pad(label, (0, 1), value=count)
-        seen = padded.gather(1, around).view(rows, count, -1).amin(2)
-        return torch.minimum(seen, label)
-
-    return spread(codes != EMPTY, lowest)
+    world[:, :plane], world[:, -plane - 1 :] = -1, count  # absent cells wrote behind the last
+    there = cells < SIZE**3
+    below, above = (
+        torch.where(there, world.gather(1, (cells + up).flatten(1)).view(cells.shape), count)
+        for up in (0, 2 * plane)
+    )
+    return below, above
 
 
-def _cuts(codes: Tensor, cells: Tensor, group: Tensor, most: int) -> Tensor:
-    """Which cuts of which structures hold: bool [B, G, Z], those above the top too."""
-    rows, device = len(codes), codes.device
+def _once(touching: Tensor, nothing: int) -> Tensor:
+    """Every neighbour once, in as few rows as will do: int64 [B, N, M] -> [B, K, N]."""
+    if not touching.numel():
+        return touching.mT
+    found = torch.where(touching < 0, nothing, touching).sort(2).values
+    again = torch.nn.functional.pad(found[..., 1:] == found[..., :-1], (1, 0))
+    found = torch.where(again, nothing, found).sort(2).values
+    return found[..., : max(1, int((found < nothing).sum(2).max()))].mT.contiguous()
+
+
+def _drags(
+    codes: Tensor, cells: Tensor, below: Tensor, over: Tensor, body: Tensor, most: int
+) -> Tensor:
+    """Grams at every contact point of every body above every cut: [B, Z, G]; inf on nothing.
+
+    Args:
+        codes: [B, N].
+        cells: [B, N, 12].
+        below: [B, N, 12], see `_touching`.
+        over: bool [B, Z, N], whether a brick lies above the cut.
+        body: int64 [B, Z, N], in which body.
+        most: bodies at most.
+    """
+    rows, cuts, count = over.shape
+    device = codes.device
     brick, x, y, z = bricks.decode(codes)
-    mass = torch.where(codes != EMPTY, bricks.masses(device)[brick], 0.0)
     middle = [
         low + (bricks.table(side, device)[brick] - 1) / 2
         for low, side in ((x, "along_x"), (y, "along_y"))
     ]
-    at = group * SIZE + z  # [B, N]
-    sums = torch.zeros(3, rows, most * SIZE, device=device)
-    for k, value in enumerate((mass, mass * middle[0], mass * middle[1])):
-        sums[k].scatter_add_(1, at, value)
-    above = sums.view(3, rows, most, SIZE).flip(3).cumsum(3).flip(3)
-    centre = above[1:] / above[0].clamp(min=1e-9)  # [2, B, G, Z]
+    grams = bricks.masses(device)[brick]
+    sums = torch.zeros(3, rows, cuts, most, device=device)
+    for k, value in enumerate((grams, grams * middle[0], grams * middle[1])):
+        sums[k].scatter_add_(2, body, torch.where(over, value[:, None], 0.0))
+    mass = sums[0]
 
-    full = torch.zeros(rows, (SIZE + 1) * SIZE**2 + 1, dtype=torch.bool, device=device)
-    full[:, : SIZE**2] = True  # the ground
-    full.scatter_(1, (cells + SIZE**2).flatten(1), True)
-    carried = full.gather(1, cells.flatten(1)).view(cells.shape) & (cells < SIZE**3)
+    narrow = torch.minimum(*(bricks.table(s, device)[brick] for s in ("along_x", "along_y"))) == 1
     directions = _directions(device)  # [D, 2]
-    # How far the contacts reach in each direction: their middles, and half a cell's shadow more.
-    reach = torch.full((rows, most * SIZE, len(directions)), -math.inf, device=device)
+    forms = [torch.tensor(form, dtype=torch.float32, device=device) for form in (THREE, FOUR)]
+    ahead = torch.stack([(form @ directions.T).amax(0) for form in forms])[narrow.long()]
+    rests = below != count  # [B, N, 12]
     place = torch.stack([cells // SIZE % SIZE, cells % SIZE], -1).float() @ directions.T
-    place += directions.abs().sum(1) / 2
-    place = torch.where(carried[..., None], place, -math.inf).amax(2)  # [B, N, D]
-    reach.scatter_reduce_(1, at[..., None].expand(-1, -1, len(directions)), place, "amax")
-    outward = torch.einsum("kbgz,dk->bgzd", centre, directions)
-    inside = (outward <= reach.view(rows, most, SIZE, -1) + _SLACK).all(3)
-    return inside | (above[0] <= 0)
+    furthest = torch.where(rests[..., None], place, -math.inf).amax(2) + ahead  # [B, N, D]
+    points = torch.where(narrow, len(FOUR), len(THREE))  # a stud; they lie about its middle
+    number = points * rests.sum(2)
+    behind = points[..., None] * torch.where(rests[..., None], place, 0.0).sum(2)
+
+    own = z * most + body.gather(1, z[:, None])[:, 0]  # [B, N], the body that begins with a brick
+    spread_out = own[..., None].expand(furthest.shape)
+    side = torch.full((rows, cuts * most, len(directions)), -math.inf, device=device)
+    present = (codes != EMPTY)[..., None]
+    furthest = torch.where(present, furthest, -math.inf)
+    side = side.scatter_reduce_(1, spread_out, furthest, "amax").view(rows, cuts, most, -1)
+    total = torch.zeros(rows, cuts * most, device=device)
+    total = total.scatter_add_(1, own, (number * present[..., 0]).float()).view(mass.shape)
+    moments = torch.zeros(rows, cuts * most, len(directions), device=device)
+    moments = moments.scatter_add_(1, spread_out, behind * present).view(side.shape)
+
+    centre = sums[1:] / mass.clamp(min=1e-9)
+    beyond = torch.einsum("kbzg,dk->bzgd", centre, directions) - side
+    lever = total[..., None] * side - moments
+    drag = torch.where(beyond > _SLACK, mass[..., None] * beyond / lever.clamp(min=1e-6), 0.0)
+    return torch.where(total > 0, drag.amax(3), torch.where(mass > 0, math.inf, 0.0))
 
 
 def _directions(device: torch.device) -> Tensor:

@@ -36,6 +36,7 @@ class BrickState(State):
         volume: int64 [B], cells built.
         hit: int64 [B], cells built inside the target.
         iou: float32 [B].
+        invalid: int64 [B], illegal actions.
     """
 
     layer: Tensor
@@ -46,6 +47,7 @@ class BrickState(State):
     volume: Tensor
     hit: Tensor
     iou: Tensor
+    invalid: Tensor
 
 
 class BrickBuild(ShapeTask):
@@ -90,18 +92,20 @@ class BrickBuild(ShapeTask):
 
     ## Rewards
     `iou`: the change of the intersection over union with the target. `invalid`: minus 1 for an
-    illegal action. At the end, once, however it
-    comes: `fallen`, minus the share of bricks that do not stand, and `unconnected`, minus the share
-    without a path of studs to the ground, which the mask keeps at 0 unless `floating` is set.
-    A brick stands if its structure reaches the ground and, for every cut of it between two layers
-    below that brick, the centre of the mass above the cut lies over the support polygon of the
-    contacts there (`genenvs.tasks.brick_build.standing` has the definition).
+    illegal action. At the end, once, however it comes: `strain`, minus the mean strain of the
+    bricks, and `unconnected`, minus the share without a path of studs to the ground, which the mask
+    keeps at 0 unless `floating` is set.
+    The strain of a brick estimates how much of the friction of studs is used below it. The build is
+    cut below each of its layers, and what hangs together above a cut is one rigid body: if its
+    centre of mass lies over the support polygon of the contacts there, it needs no friction; if
+    not, friction behind the polygon's side has to hold it. Where that is not enough it falls, and
+    so does what stands on it (`genenvs.tasks.brick_build.standing` has the definition).
 
     ## Metrics
     `iou` scores the episode; `precision` and `recall` say where it is lost, `invalid` how many
-    actions were illegal, `bricks` how many were built, `fallen` what the term saw. Gold, never
-    paid: `stability` and `stable`, BrickGPT's linear programme of all forces between bricks;
-    `chamfer` and `hausdorff` distance of the surfaces; the number of `structures`.
+    actions were illegal, `bricks` how many were built, `strain` and `fallen` what the term saw.
+    Gold, never paid: `stability` and `stable`, BrickGPT's linear programme of all forces between
+    bricks; `chamfer` and `hausdorff` distance of the surfaces; the number of `structures`.
 
     ## Starting state
     An empty world and one of the split's finite targets: seeded tables, chairs, shelves,
@@ -114,6 +118,7 @@ class BrickBuild(ShapeTask):
     - `targets` (`"mixed"`): a family (`table`, `chair`, `shelf`, `aeroplane`, `lamp`, `car`,
       `union`, `corridor`), `mixed` (all but `corridor`), or the path of a mesh or a folder of
       meshes; those need the extra `shapes`.
+    - `up` (`"z"`): the axis of these files that points upwards, `"z"` or `"y"` (of most glb files).
     - `floating` (`False`): bricks may be placed on nothing, and a brick above may hold them later.
     - `horizon` (256): most steps; the reference took at most 249. Large solid meshes need more.
     - those of every environment: `split`, `instances`, `reward_weights`, `device`, `dtype`.
@@ -169,6 +174,7 @@ class BrickBuild(ShapeTask):
             volume=zero.clone(),
             hit=zero.clone(),
             iou=self._iou(instance, zero, zero),
+            invalid=zero.clone(),
         )
 
     def transition(self, state: BrickState, action: Tensor) -> Transition:  # type: ignore[override]
@@ -194,6 +200,8 @@ class BrickBuild(ShapeTask):
         rises = (action == NEXT_LAYER) & (state.layer < SIZE - 1)
         done = (action >= PLACEMENTS) & ~rises
         built = state.built | studs
+        illegal = placing & ~placed
+        invalid = state.invalid + illegal
         after = state.advance(
             layer=state.layer + rises,
             built=torch.where(rises[:, None], 0, built),
@@ -203,13 +211,13 @@ class BrickBuild(ShapeTask):
             volume=volume,
             hit=hit,
             iou=iou,
+            invalid=invalid,
         )
-        invalid = (placing & ~placed).float()
         return Transition(
             state=after,
-            terms={"iou": iou - before, "invalid": -invalid},
+            terms={"iou": iou - before, "invalid": -illegal.float()},
             terminated=done,
-            metrics={"iou": iou.clone(), "invalid": invalid},
+            metrics={"iou": iou.clone(), "invalid": invalid.float()},
         )
 
     def target_words(self, state: BrickState, up: int) -> Tensor:
@@ -233,13 +241,15 @@ class BrickBuild(ShapeTask):
         found = standing.judge(self._codes(state))
         count = state.count.clamp(min=1)
         lost = (state.count - found.stands.sum(1)) / count
+        strain = found.strain.sum(1) / count
         loose = (state.count - found.connected.sum(1)) / count
         return Outcome(
-            terms={"fallen": -lost, "unconnected": -loose},
+            terms={"strain": -strain, "unconnected": -loose},
             metrics={
                 "precision": share(state.hit, state.volume),
                 "recall": share(state.hit, self._wanted[state.instance]),
                 "bricks": state.count.float(),
+                "strain": strain,
                 "fallen": lost,
                 "structures": found.structures.float(),
             },
@@ -321,7 +331,7 @@ class BrickBuild(ShapeTask):
         Raises:
             ImportError: scipy is missing; names the extra.
         """
-        found = [stability.scores(self.codes(final, k)) for k in range(len(final.count))]
+        found = stability.scores_of([self.codes(final, k) for k in range(len(final.count))])
         mean = [float(s.mean()) if len(s) else 0.0 for s in found]
         least = [float(s.min() > 0) if len(s) else 0.0 for s in found]
         built = bricks.voxels(self._codes(final))
