@@ -29,8 +29,11 @@ AGENTS = ("ppo", "actor_critic", "a3c")
 MASKED = ("genenvs/BrickBuild-v0",)
 SEEDS = (0, 1, 2)
 EPISODES = 1_024  # of the test split
+# Episodes of 300 steps would cost more to judge than to learn from.
+FEWER_EPISODES = {"PrimitiveModel": 256}
 # By the beginning of the name; a step of DenoiseBudget is a whole episode.
-STEPS = {"DenoiseBudget": 8_192}
+# A picture of 128 x 128 pixels costs ten times what the numbers of the other id do.
+STEPS = {"DenoiseBudget": 8_192, "PrimitiveModelDepth": 16_384}
 USUAL_STEPS = 65_536
 CPU_LIMIT = 300.0  # seconds of CPU time that a cell may take
 RESULT = Path("benchmarks/results/learning.json")
@@ -43,6 +46,12 @@ def steps_of(env: str) -> int:
     return next((steps for head, steps in STEPS.items() if name.startswith(head)), USUAL_STEPS)
 
 
+def episodes_of(env: str) -> int:
+    """How many episodes score a run on an id."""
+    name = env.rpartition("/")[2]
+    return next((n for head, n in FEWER_EPISODES.items() if name.startswith(head)), EPISODES)
+
+
 def players(env: str, names: Sequence[str]) -> list[str]:
     """The agents that stand for `names` on an id."""
     return ["maskable_ppo" if n == "ppo" and env in MASKED else n for n in names]
@@ -53,7 +62,7 @@ def grid(ids: list[str], names: list[str]) -> list[Cell]:
     from agents import configs
 
     return [
-        Cell(agent, env, seed, steps_of(env), EPISODES, configs.tuned(agent, env))
+        Cell(agent, env, seed, steps_of(env), episodes_of(env), configs.tuned(agent, env))
         for env in ids
         for agent in players(env, names)
         for seed in SEEDS

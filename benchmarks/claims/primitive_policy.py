@@ -1,175 +1,188 @@
-"""A policy for PrimitiveModel in which all cuboids, and all their faces, share their weights.
+"""A policy for PrimitiveModel that bends what a greedy modeller would do.
 
-One small network rates each of the 25 changes of the cuboid whose turn it is, from what the change
-adds, what lies ahead of the face that moves, and how far the model is; another rates doing nothing.
+Every change of the cuboid whose turn it is gets a score, and the best one is taken:
 
-    python -m agents train --out runs/cuboids --env genenvs/PrimitiveModel-v0
-        --agent benchmarks.claims.primitive_policy:PrimitivePPO --imitate reference
+    score(c) = gain(c) exp(theta . f(c))
+
+`gain` is what the change pays at once, worked out from the observation; where none pays, nothing is
+done. The twelve features f say what kind of change it is, and what lies ahead of the face that
+moves; each has three weights, for the beginning of an episode, its first half, and all of it. With
+theta = 0 that is the expert of Lin et al.; what theta says is which gains are better left.
 """
 
-from dataclasses import dataclass
+import math
 from typing import Any
 
-import gymnasium as gym
 import torch
-from sb3_contrib.common.maskable.policies import MaskableMultiInputActorCriticPolicy
 from torch import Tensor, nn
 
-from agents.sb3 import MaskablePPO
-from agents.sb3_configs import PPOConfig
-from genenvs.shapes.primitives import COUNT, SIDE
+from genenvs.shapes.primitives import SIDE
+from genenvs.tasks.primitive_model import lookahead, moves
+from genenvs.tasks.primitive_model.lookahead import Place
 from genenvs.tasks.primitive_model.moves import AMOUNTS, EACH, FACES, PASS
+from genenvs.tasks.primitive_model.rewards import TERMS
+from genenvs.tasks.primitive_model.survey import FRESH, Survey, survey
+from genenvs.tasks.primitive_model.task import LEAST_GAIN
 
-CHANGES = FACES + 1
-AHEAD = 8  # layers that a face sees
-HIDDEN = 64
-_SHARE = 4.0  # of `moves`, whose unit of 32 voxels is more than most moves add
+FEATURES, PHASES = 12, 3
+WEIGHTS = FEATURES * PHASES
+_DECAY = (10.0, 3.0, 0.0)  # of the phases, over an episode
+_MOST = 3.0  # of the exponent
+_NEVER = -10.0  # score of what is illegal; infinity would make gradients NaN
+_WEIGHTS = {name: term.weight for name, term in TERMS.items()}
 
 
-class Turn(nn.Module):
-    """Observations of PrimitiveModel to logits and, behind them, what the value is read from.
+class Sight(nn.Module):
+    """What the policy reads off an observation of PrimitiveModel: gains and features."""
 
-    Attributes:
-        features: 757 logits, then the best and the mean of what was seen of the changes.
-    """
-
-    def __init__(self, space: gym.Space[Any]) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        kinds = torch.zeros(CHANGES, 8)  # side, size and sign of the amount, axis, deletion
+        kinds = torch.zeros(3, FACES + 1)  # grows by one, by two, shrinks
         for k in range(FACES):
-            coordinate, amount = k // 4, AMOUNTS[k % 4]
+            coordinate, amount = k // len(AMOUNTS), AMOUNTS[k % len(AMOUNTS)]
             grows = (amount > 0) == (coordinate >= 3)
-            kinds[k, 0] = 1.0 if coordinate >= 3 else -1.0
-            kinds[k, 1 + 2 * (not grows) + (abs(amount) == 2)] = 1.0
-            if coordinate % 3 < 2:
-                kinds[k, 5 + coordinate % 3] = 1.0
-        kinds[FACES, 7] = 1.0
+            kinds[abs(amount) - 1 if grows else 2, k] = 1.0
         self.kinds: Tensor
         self.register_buffer("kinds", kinds, persistent=False)
-        seen = 5 + 8 + AHEAD + 4 + 8
-        self.rate = nn.Sequential(
-            nn.Linear(seen, HIDDEN), nn.Tanh(), nn.Linear(HIDDEN, HIDDEN), nn.Tanh()
-        )
-        self.worth = nn.Linear(HIDDEN, 1)
-        self.rest = nn.Sequential(
-            nn.Linear(2 * HIDDEN + 8, HIDDEN), nn.Tanh(), nn.Linear(HIDDEN, 1)
-        )
-        for head in (self.worth, self.rest[2]):
-            nn.init.normal_(head.weight, std=0.01)  # type: ignore[arg-type]
-            nn.init.zeros_(head.bias)  # type: ignore[arg-type]
-        self.pooled = 2 * HIDDEN + 8 + COUNT
-        self.features = PASS + 1 + self.pooled
 
-    def forward(self, observation: dict[str, Tensor]) -> Tensor:
-        """[B, features]."""
-        moves, numbers = observation["moves"], observation["numbers"]
-        box = observation["box"].flatten(1)  # one-hot [B, 27]; replayed, it comes as [B, 1, 27]
-        rows = len(moves)
-        volume = observation["target"].flatten(1).sum(1, keepdim=True) / 512
-        progress = numbers[:, :1]
-        iou = numbers[:, 2:3]
-        whole = torch.cat([numbers, volume, iou / (volume + 0.1) / 10, progress**2], 1)  # [B, 8]
-        net = (
-            moves[..., :1] - iou[:, None] * moves[..., 1:2]
-        )  # its sign is that of the IoU's change
-        own = torch.cat([moves, net], 2) * _SHARE
-        own = torch.cat([own.clamp(-4, 4), (8 * net / (volume[:, None] + 0.1)).tanh()], 2)
-        current = observation["current"]
-        low, high = current[:, :3], current[:, 3:]
-        size = (high - low)[:, [0, 1, 2, 0, 1, 2]]
-        sides = torch.stack([size, current, size * 0 + (high - low).prod(1, keepdim=True) * 8,
-                             1 - current], 2)  # fmt: skip  # [B, 6, 4]
-        faces = torch.cat([self._ahead(observation, box.argmax(1)), sides], 2)  # [B, 6, AHEAD + 4]
-        faces = faces.repeat_interleave(len(AMOUNTS), 1)
-        faces = torch.cat([faces, faces.mean(1, keepdim=True)], 1)  # [B, 25, AHEAD + 4]
-        everything = [own, self.kinds.expand(rows, -1, -1), faces]
-        everything.append(whole[:, None].expand(-1, CHANGES, -1))
-        seen = self.rate(torch.cat(everything, 2))  # [B, 25, HIDDEN]
-        pooled = torch.cat([seen.amax(1), seen.mean(1), whole], 1)
-        logits = moves.new_zeros(rows, PASS + 1)
-        place = box.argmax(1, keepdim=True) * EACH
-        place = place + torch.arange(CHANGES, device=moves.device)
-        logits = logits.scatter(1, place, self.worth(seen)[..., 0])
-        logits = torch.cat([logits[:, :PASS], self.rest(pooled)], 1)
-        return torch.cat([logits, pooled, box], 1)
+    def forward(self, seen: dict[str, Tensor], words: Tensor) -> tuple[Tensor, Tensor]:
+        """Look at the changes of the cuboids whose turn it is.
 
-    def _ahead(self, observation: dict[str, Tensor], box: Tensor) -> Tensor:
-        """The share of each next layer's section that is target and bare: [B, 6, AHEAD]."""
-        cuboids, target = observation["cuboids"] * SIDE, observation["target"]
-        at = torch.arange(SIDE, device=cuboids.device)
-        runs = (at >= cuboids[..., :3, None]) & (at < cuboids[..., 3:, None])
-        x, y, z = runs.float().unbind(2)  # [B, 27, 16]
-        plane = (x[:, :, :, None] * y[:, :, None]).flatten(2)  # [B, 27, 256]
-        union = torch.bmm(plane.mT, z).view(target.shape) > 0.5
-        bare = target * ~union
-        own = runs[torch.arange(len(runs)), box].float()  # [B, 3, 16]
-        a, b, c = own.unbind(1)
-        by_z = (bare * c[:, None, None]).sum(3)  # [B, x, y]
-        of_x = (by_z * b[:, None]).sum(2) / (b.sum(1) * c.sum(1)).clamp(min=1)[:, None]
-        of_y = (by_z * a[:, :, None]).sum(1) / (a.sum(1) * c.sum(1)).clamp(min=1)[:, None]
-        of_z = ((bare * a[:, :, None, None]).sum(1) * b[:, :, None]).sum(1)
-        of_z = of_z / (a.sum(1) * b.sum(1)).clamp(min=1)[:, None]
-        layers = torch.stack([of_x, of_y, of_z], 1)  # [B, 3, 16]
-        layers = nn.functional.pad(layers, (AHEAD, AHEAD)).repeat(1, 2, 1)  # [B, 6, 32]
-        step = torch.arange(AHEAD, device=layers.device)
-        corner = (observation["current"] * SIDE).long()[..., None]  # [B, 6, 1]
-        below = corner[:, :3] - 1 - step
-        above = corner[:, 3:] + step
-        return layers.gather(2, torch.cat([below, above], 1) + AHEAD)
+        Args:
+            seen: the observation; `box` as numbers [B].
+            words: int64 [B, 3, 16, 4], its target, of `packed_target`.
 
+        Returns:
+            Gains float32 [B, 25], -inf where illegal, and features float32 [B, 25, 36].
+        """
+        cuboids = (seen["cuboids"] * SIDE).round().long()
+        cuboid = (seen["current"] * SIDE).round().long()
+        numbers, box = seen["numbers"], seen["box"].long()
+        around = survey(cuboids, box, words)
+        volume = (seen["target"] > 0).flatten(1).sum(1)
+        here = moves.filled(cuboid)[:, None]
+        others = (seen["present"] > 0).sum(1, keepdim=True) - here.long()
+        local, single = numbers[:, 3:4].double(), numbers[:, 4:].double()
+        rest = local * (others + here.long()) - single * here
+        place = Place(cuboid, around, volume, numbers[:, 2], numbers[:, 3], others, rest)
+        gain = lookahead.gains(place, _WEIGHTS)
+        size = (cuboid[:, 3:] - cuboid[:, :3]).float()
+        features = self._features(seen["moves"], cuboid, size, around, single.float() - local)
+        step = torch.tensor(_DECAY, device=gain.device) * -numbers[:, :1]
+        return gain, (features[..., None] * step.exp()[:, None, None]).flatten(2)
 
-class Logits(nn.Module):
-    """The first of the features, which are logits already."""
-
-    def forward(self, features: Tensor) -> Tensor:
-        """[B, 757]."""
-        return features[:, : PASS + 1]
-
-
-class Rest(nn.Module):
-    """The features behind the logits."""
-
-    def forward(self, features: Tensor) -> Tensor:
-        """[B, pooled]; the value's error does not train what the policy sees."""
-        return features[:, PASS + 1 :].detach()
-
-
-class PrimitivePolicy(MaskableMultiInputActorCriticPolicy):
-    """sb3-contrib's policy with `Turn` in place of its dense heads."""
-
-    def _build(self, lr_schedule: Any) -> None:
-        self._build_mlp_extractor()
-        self.action_net = Logits()
-        self.value_net = nn.Sequential(
-            Rest(), nn.Linear(self.features_dim - PASS - 1, 64), nn.Tanh(), nn.Linear(64, 64),
-            nn.Tanh(), nn.Linear(64, 1),
-        )  # fmt: skip
-        self.optimizer = self.optimizer_class(
-            self.parameters(), lr=lr_schedule(1), **self.optimizer_kwargs
+    def _features(
+        self, changes: Tensor, cuboid: Tensor, size: Tensor, around: Survey, better: Tensor
+    ) -> Tensor:
+        """float32 [B, 25, 12]."""
+        longest = size.amax(1, keepdim=True)
+        slender = _of_changes(size / longest.clamp(min=1), 0.0)
+        near, far = (_of_changes(x, None) for x in _ahead(cuboid, size, around))
+        hits, misses = changes[..., 0].abs(), changes[..., 1].abs()
+        waste = misses / (hits + misses + 1e-6)
+        one, two, shrinks = self.kinds
+        grows = one + two
+        every = torch.ones_like(near)
+        return torch.stack(
+            [
+                one * every,
+                two * every,
+                shrinks * every,
+                grows * near,
+                grows * far,
+                grows * slender,
+                shrinks * slender,
+                grows * better.float() * 5,
+                shrinks * near,
+                grows * waste,
+                shrinks * waste,
+                grows * longest / SIDE,
+            ],
+            2,
         )
 
 
-@dataclass
-class PrimitiveConfig(PPOConfig):
-    """PPO's, with what goes with the policy."""
+class Bent(nn.Module):
+    """Scores by one theta, as a stochastic policy that can be taught.
 
-    hidden: tuple[int, ...] = ()
-    network: str = "benchmarks.claims.primitive_policy:Turn"
-    num_envs: int = 128
-    n_steps: int = 108  # four rounds
-    batch_size: int = 3456
-    n_epochs: int = 4
-    learning_rate: float = 2e-4
-    anneal: bool = True
-    # A cuboid's next turn is 27 steps away, and the end is part of the task.
-    gamma: float = 1.0
-    gae_lambda: float = 0.98
-    ent_coef: float = 0.005
-    reward_scale: float = 20.0  # a move is worth a hundredth
+    Attributes:
+        theta: float32 [36].
+        sharpness: float32 [], logarithm of what scores are multiplied by to be logits.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sight = Sight()
+        # Not the expert from the start: it has to be imitated.
+        self.theta = nn.Parameter(torch.randn(WEIGHTS) * 0.5)
+        self.sharpness = nn.Parameter(torch.tensor(math.log(300.0)))
+        self.level = nn.Parameter(torch.zeros(()))
+
+    def judge(self, seen: Any, mask: Tensor | None, action: Tensor) -> tuple[Tensor, Tensor]:
+        """Log-probability of samples [B, 1], and the value: the same everywhere."""
+        gain, features = self.sight(seen, packed_target(seen["target"]))
+        score = scores(gain, features, self.theta, seen["numbers"])
+        logits = torch.cat([score, torch.full_like(score[:, :1], LEAST_GAIN)], 1)
+        logs = (logits * self.sharpness.exp()).log_softmax(1)
+        number = torch.where(action[:, 0] == PASS, FACES + 1, action[:, 0] % EACH)
+        return logs.gather(1, number[:, None])[:, 0], self.level.expand(len(action))
+
+    def best(self, seen: dict[str, Tensor]) -> Tensor:
+        """The best actions: int64 [B]."""
+        gain, features = self.sight(seen, packed_target(seen["target"]))
+        return actions(scores(gain, features, self.theta, seen["numbers"]), seen["box"])
 
 
-class PrimitivePPO(MaskablePPO):
-    """sb3-contrib's MaskablePPO with `PrimitivePolicy`."""
+def scores(gain: Tensor, features: Tensor, theta: Tensor, numbers: Tensor) -> Tensor:
+    """Scores float32 [B, 25] by weights [36] or [B, 36]; deletions come in the second half."""
+    bend = (features @ theta[..., None])[..., 0].clamp(-_MOST, _MOST)
+    never = gain.isinf()
+    score = gain.masked_fill(never, 0.0) * bend.exp()
+    never[:, FACES] |= numbers[:, 0] <= 0.5
+    return score.masked_fill(never, _NEVER)
 
-    Config = PrimitiveConfig
-    policies = PrimitivePolicy, PrimitivePolicy  # type: ignore[assignment]
+
+def actions(score: Tensor, box: Tensor) -> Tensor:
+    """The change of the best score, or nothing: int64 [B]."""
+    best, which = score.max(1)
+    return torch.where(best > LEAST_GAIN, EACH * box.long() + which, PASS)
+
+
+def packed_target(target: Tensor) -> Tensor:
+    """What `survey.fold` gives: uint8 [B, 16, 16, 16] -> int64 [B, 3, 16, 4].
+
+    Sums of 16 powers of two are exact in float32, and a matrix product is the fastest way to them.
+    """
+    powers = 2.0 ** torch.arange(SIDE, device=target.device)
+    grid = (target > 0).float()
+    turns = [grid, grid.permute(0, 2, 3, 1), grid.permute(0, 3, 1, 2)]
+    rows = torch.stack([turn.reshape(-1, SIDE, 4, 4, SIDE) @ powers for turn in turns], 1)
+    shift = SIDE * torch.arange(4, device=target.device)
+    return (rows.long() << shift).sum(4)
+
+
+def _ahead(cuboid: Tensor, size: Tensor, around: Survey) -> tuple[Tensor, Tensor]:
+    """How much of the next four layers before each face is target and bare: float32 [B, 6].
+
+    And the same of the four layers after these.
+    """
+    layers = around.layers[:, FRESH].float()  # [B, 3, 17], sums over the layers below
+    section = (size.prod(1, keepdim=True) / size.clamp(min=1)).clamp(min=1)
+    low, high = cuboid[:, :3], cuboid[:, 3:]
+
+    def share(first: Tensor, last: Tensor) -> Tensor:
+        first, last = (x.clamp(0, SIDE)[..., None] for x in (first, last))
+        return (layers.gather(2, last) - layers.gather(2, first))[..., 0] / section / 4
+
+    near = torch.cat([share(low - 4, low), share(high, high + 4)], 1)
+    return near, torch.cat([share(low - 8, low - 4), share(high + 4, high + 8)], 1)
+
+
+def _of_changes(faces: Tensor, deletion: float | None) -> Tensor:
+    """Numbers of axes [B, 3] or faces [B, 6] as those of changes [B, 25]; None: their mean."""
+    if faces.shape[1] == 3:
+        faces = faces.repeat(1, 2)
+    last = (
+        faces.mean(1, keepdim=True) if deletion is None else torch.full_like(faces[:, :1], deletion)
+    )
+    return torch.cat([faces.repeat_interleave(len(AMOUNTS), 1), last], 1)

@@ -16,6 +16,7 @@ from genenvs.shapes.targets import MIXTURE
 from genenvs.shapes.task import ShapeTask
 from genenvs.tasks.primitive_model import depth, moves, rewards, viewer
 from genenvs.tasks.primitive_model.goals import goals
+from genenvs.tasks.primitive_model.lookahead import Place, contents, gains
 from genenvs.tasks.primitive_model.moves import EACH, FACES, PASS, Outlook
 from genenvs.tasks.primitive_model.survey import Survey, survey
 
@@ -196,7 +197,6 @@ class PrimitiveModel(ShapeTask):
             raise ValueError(f"published must be True or False; got {published!r}")
         self.published = bool(published)
         self._goals = goals(self.targets, thick=self.published)
-        self._faces = torch.arange(6, device=self.device).repeat_interleave(len(moves.AMOUNTS))
         self._first = moves.first_cuboids().to(self.device)
         self._depth = depth.pictures(self.targets) if observe == "depth" else None
         self.action_space = spaces.Discrete(PASS + 1)
@@ -301,17 +301,10 @@ class PrimitiveModel(ShapeTask):
 
     def _ahead(self, state: PrimitiveState, cuboid: Tensor) -> Tensor:
         """The observation `moves`: float32 [B, 25, 3]."""
-        held, fits = self._contents(state, cuboid)
+        held, fits = contents(cuboid, state.layers, self.published)
         now = self._stay_content(state, cuboid)
         fresh, bare, own = ((held - now) * fits[:, None]).unbind(1)
         return torch.stack([fresh, bare - fresh, own], 2) / SCALE
-
-    def _contents(self, state: PrimitiveState, cuboid: Tensor) -> tuple[Tensor, Tensor]:
-        """What the current cuboid would hold: int64 [B, 3, 25], and which are legal [B, 25]."""
-        to, fits = moves.faces_moved(cuboid, self.published)
-        held = moves.content(state.layers, cuboid, self._faces.expand(len(to), -1), to.flatten(1))
-        left = moves.filled(cuboid)[:, None]
-        return torch.nn.functional.pad(held, (0, 1)), torch.cat([fits.flatten(1), left], 1)
 
     def _stay_content(self, state: PrimitiveState, cuboid: Tensor) -> Tensor:
         """What the current cuboid holds: int64 [B, 3, 1]."""
@@ -337,33 +330,18 @@ class PrimitiveModel(ShapeTask):
 
     def _gains(self, state: PrimitiveState) -> Tensor:
         """What each move and the deletion would pay by the default weights; -inf if illegal."""
-        cuboid = state.cuboid
-        held, fits = self._contents(state, cuboid)
-        found = moves.outlook(state.survey, state.volume, held, self._sizes(cuboid))
-        rows = torch.arange(len(held), device=self.device)
-        present = state.present
-        others = present.clone()
-        others[rows, state.current] = False
-        rest = (state.single.double() * others).sum(1, keepdim=True)  # [B, 1]
-        left = others.sum(1, keepdim=True)
-        local = torch.cat(
-            [(rest + found.single[:, :FACES]) / (left + 1), rest / left.clamp(min=1)], 1
+        others = state.present.scatter(1, state.current[:, None], False)
+        place = Place(
+            state.cuboid,
+            state.survey,
+            state.volume,
+            state.iou,
+            state.local_iou,
+            others.sum(1, keepdim=True),
+            (state.single.double() * others).sum(1, keepdim=True),
         )
-        value = {
-            "iou": found.iou - state.iou[:, None],
-            "local_iou": local.float() - state.local_iou[:, None],
-            "deleted": torch.nn.functional.one_hot(torch.tensor(FACES), FACES + 1).to(held.device),
-        }
-        gain = sum(self.terms[name].weight * change for name, change in value.items())
-        return torch.where(fits, gain, -torch.inf)
-
-    def _sizes(self, cuboid: Tensor) -> Tensor:
-        """Voxels that count after each move, and after the deletion: int64 [B, 25]."""
-        to, _ = moves.faces_moved(cuboid, self.published)
-        moved = cuboid[:, None, None].repeat(1, 6, len(moves.AMOUNTS), 1)
-        face = torch.arange(6, device=self.device)
-        moved[:, face, :, face] = to.transpose(0, 1)
-        return torch.nn.functional.pad(boxes.volume(moved).flatten(1), (0, 1))
+        weights = {name: term.weight for name, term in self.terms.items()}
+        return gains(place, weights, self.published)
 
     def action_mask(self, state: PrimitiveState) -> Tensor:  # type: ignore[override]
         """The changes of the cuboid whose turn it is, and doing nothing."""
