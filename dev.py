@@ -54,8 +54,8 @@ APART = {
     "zoo": (("dev", "zoo"), ("tests/interop/test_zoo.py",)),
     "open3d": (("dev", "open3d", "shapes"), ("tests/geometry",)),
     "pybullet": (
-        ("dev", "pybullet", "shapes"),
-        ("tests/geometry/test_pybullet_objects.py", "tests/motion"),
+        ("dev", "mujoco", "pybullet", "shapes"),
+        ("tests/geometry/test_pybullet_objects.py", "tests/motion", "tests/simulators"),
     ),
 }
 MOST_WORKERS = 8  # each test process holds its own PyTorch, some 0.5 GB

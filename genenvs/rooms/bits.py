@@ -17,8 +17,7 @@ LATTICE = SIDE // 2
 
 
 def shift_y(words: Tensor, by: Tensor) -> Tensor:
-    """Cell (x, y) of the result is cell (x, y + by): `by` int64 in -64 .. 64, broadcasts."""
-    by = by.clamp(-SIDE + 1, SIDE - 1)
+    """Cell (x, y) of the result is cell (x, y + by): `by` int64 in -63 .. 63, broadcasts."""
     right = by.clamp(min=0)
     # A shift of a negative word drags its sign down: clear what came in from above.
     low = (words >> right) & _low_bits(words.device)[SIDE - right]

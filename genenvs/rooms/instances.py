@@ -41,6 +41,10 @@ class Rooms:
         """The rooms `index` (int64 [K])."""
         return Rooms(self.plans.rows(index), self.requests.rows(index), self.key[index])
 
+    def to(self, device: str | torch.device) -> "Rooms":
+        """On another device."""
+        return Rooms(self.plans.to(device), self.requests.to(device), self.key.to(device))
+
 
 def draw(number: Tensor) -> Rooms:
     """The rooms of numbers int64 [N], each drawn from its number alone."""
@@ -71,7 +75,7 @@ def accepted() -> dict[str, dict[str, list[int]]]:
 
 
 @lru_cache(maxsize=32)
-def load(split: str, kind: str = MIXTURE, which: str = "layout", device: str = "cpu") -> Rooms:
+def load(split: str, kind: str = MIXTURE, which: str = "layout") -> Rooms:
     """The rooms of a split; computed once a process for each set of arguments.
 
     Outlines and requests of two splits never agree (see `split_of`), and a solver was seen to meet
@@ -81,7 +85,6 @@ def load(split: str, kind: str = MIXTURE, which: str = "layout", device: str = "
         split: `train`, `validation` or `test`.
         kind: `mixed`, or a kind of room alone: `bedroom`, `living`, `dining`, `study`.
         which: `layout`, or `select` for rooms in which the order of things matters.
-        device: where tensors live.
 
     Raises:
         ValueError: no such split, kind or set.
@@ -93,4 +96,4 @@ def load(split: str, kind: str = MIXTURE, which: str = "layout", device: str = "
     rooms = draw(torch.tensor(accepted()[which][split]))
     if kind != MIXTURE:
         rooms = rooms.rows((rooms.requests.kind == list(KINDS).index(kind)).nonzero()[:, 0])
-    return Rooms(rooms.plans.to(device), rooms.requests.to(device), rooms.key.to(device))
+    return rooms

@@ -1,0 +1,106 @@
+"""The user's own furniture: a folder of meshes named after types."""
+
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from genenvs.geometry.files import SUFFIXES, read_mesh
+from genenvs.rooms.catalogue import CELL, NAMES
+from genenvs.rooms.requests import Requests
+
+MOST = 3.2  # metres, width and depth
+MOST_HEIGHT = 2.4
+
+
+@dataclass(frozen=True)
+class Model:
+    """A mesh as a piece of furniture.
+
+    Attributes:
+        path: the file.
+        triangles: float64 [F, 3, 3], metres, in the frame of `genenvs.rooms.models`, in the middle
+            of its cells with its back at y = 0.
+        width: cells, and `depth`.
+        height: centimetres.
+    """
+
+    path: Path
+    triangles: np.ndarray
+    width: int
+    depth: int
+    height: int
+
+
+Models = dict[int, Model]  # by number of the type
+
+
+def load(folder: str | Path) -> Models:
+    """Read the meshes of a folder, in metres: `bed.obj`, `coffee_table.glb` or `coffee table.stl`.
+
+    Their width lies along x, their front is at the high end of y, z is up; in glb files y is up and
+    the front at +z, as that format has it. Bounding boxes rounded up to 0.1 m are the sizes.
+
+    Raises:
+        ImportError: the extra `shapes` is missing.
+        ValueError: there is no such folder, it holds no furniture, or a mesh cannot be used; says
+            which and why.
+    """
+    path = Path(folder)
+    if not path.is_dir():
+        raise ValueError(f"furniture must be a folder of meshes; {str(folder)!r} is none")
+    files = sorted(f for f in path.iterdir() if f.suffix.lower() in SUFFIXES)
+    stamp = tuple((f, f.stat().st_mtime_ns, f.stat().st_size) for f in files)
+    found = _load(stamp)
+    if not found:
+        raise ValueError(
+            f"{path} holds no mesh that is named after a type of furniture"
+            f" ({', '.join(NAMES)}; {', '.join(SUFFIXES)})"
+        )
+    return found
+
+
+@lru_cache(maxsize=8)
+def _load(files: tuple[tuple[Path, int, int], ...]) -> Models:
+    found: Models = {}
+    for file, _, _ in files:
+        name = file.stem.lower().replace("_", " ")
+        if name in NAMES:
+            kind = NAMES.index(name)
+            if kind in found:
+                raise ValueError(f"{found[kind].path} and {file} are both a {name}")
+            found[kind] = _read(file)
+    return found
+
+
+def _read(file: Path) -> Model:
+    mesh = read_mesh(file, closed=False)
+    points = mesh.vertices.double().numpy()
+    if file.suffix.lower() == ".glb":
+        # y up and front +z: a half turn about the vertical keeps it from being mirrored.
+        points = np.stack([-points[:, 0], points[:, 2], points[:, 1]], 1)
+    low, high = points.min(0), points.max(0)
+    size = high - low
+    if size[:2].max() > MOST or size[2] > MOST_HEIGHT or not (size > 0.005).all():
+        shown = " x ".join(f"{s:.2f}" for s in size)
+        raise ValueError(
+            f"{file} measures {shown} m; furniture has up to {MOST} x {MOST} x {MOST_HEIGHT} m and"
+            " no side below 5 mm (is the file in metres, with z up?)"
+        )
+    cells = np.maximum(np.ceil(size[:2] / CELL - 1e-3).astype(int), 1)
+    points = points - low
+    points[:, 0] += (cells[0] * CELL - size[0]) / 2
+    return Model(
+        file, points[mesh.faces.numpy()], int(cells[0]), int(cells[1]), int(np.ceil(100 * size[2]))
+    )
+
+
+def resize(requests: Requests, models: Models) -> Requests:
+    """Requests in which things of these types have the sizes of their models."""
+    sizes = {name: getattr(requests, name).clone() for name in ("width", "depth", "height")}
+    for kind, model in models.items():
+        for name, values in sizes.items():
+            values[:, kind] = torch.tensor(getattr(model, name))
+    return requests._replace(**sizes)

@@ -1,0 +1,75 @@
+"""What furnishing pays and what it is measured by; facts of every room as tensors [B]."""
+
+import torch
+from torch import Tensor
+
+from genenvs.core.rewards import Metric, Term
+
+KEPT = ("placed", "wall", "pairs", "door", "clearance", "quality")  # counts of a room's things
+TERMS = {
+    "placed": Term(1.0, "Change of the share of the requested things that stand.", "placed"),
+    "wall": Term(0.5, "Change of the share that stand with their back to a wall.", "wall"),
+    "pairs": Term(0.5, "Change of the share that stand where their partner wants them.", "pairs"),
+    "door": Term(-0.5, "Change of the share that obstruct a door.", "door"),
+    "clearance": Term(
+        -0.5, "Change of the share that stand in what has to stay free.", "clearance"
+    ),
+    "success": Term(1.0, "At the end: 1 where all that was asked for stands and keeps its rules."),
+    "invalid": Term(-0.05, "1 for an illegal action."),
+}
+PHYSICS = {
+    "drift": "Mean way that things moved while physics settled, in mm",
+    "tipped": "Share of things that tipped by more than 15 degrees",
+    "penetration": "Deepest overlap of two things, or of thing and wall, at first, in mm",
+}
+METRICS = {
+    "placed": Metric("Share of the requested things that stand, 0 .. 1.", "step", better="higher"),
+    "wall": Metric("Share of them that belong to a wall and stand there.", "step"),
+    "pairs": Metric("Share of them that belong to a partner and stand there.", "step"),
+    "door": Metric("Share that obstruct a door.", "step", better="lower"),
+    "clearance": Metric("Share that stand in another's access or lack their own.", "step",
+                        better="lower"),
+    "quality": Metric("Share of the requested things that stand and keep all their rules.",
+                      "step", better="higher"),
+    "invalid": Metric("1 where the action was illegal.", "step", better="lower"),
+    "success": Metric("1 where quality is 1.", "end", better="higher"),
+    "set_aside": Metric("Share of the requested things that found no place.", "end",
+                        better="lower"),
+    "reachable": Metric("PhyScene's reachability for a body of 0.3 m radius, 0 .. 1.", "judge",
+                        gold=True, better="higher"),
+    "walkable": Metric("PhyScene's walkability: largest walkable part of all that is.", "judge",
+                       gold=True, better="higher"),
+    "entered": Metric("Share of doors from which the largest walkable part is reached.", "judge",
+                      gold=True, better="higher"),
+    "pull_out": Metric("Share of chairs that cannot be pulled out by 0.4 m.", "judge",
+                       gold=True, better="lower"),
+    "door_swing": Metric("Share of doors that hit furniture when they open.", "judge",
+                         gold=True, better="lower"),
+}  # fmt: skip
+
+
+def shares(kept: Tensor, total: Tensor) -> dict[str, Tensor]:
+    """The step metrics of counts.
+
+    Args:
+        kept: int64 [B, 6], see `KEPT`.
+        total: int64 [B], things asked for, at least 1.
+
+    Returns:
+        float32 [B] each.
+    """
+    found = kept.float() / total[:, None]
+    return dict(zip(KEPT, found.unbind(1), strict=True))
+
+
+def physics(engine: str) -> dict[str, Metric]:
+    """The metrics of one physics engine, whose name they carry: no column mixes two."""
+    return {
+        f"{name}_{engine}": Metric(f"{text} ({engine}).", "judge", gold=True, better="lower")
+        for name, text in PHYSICS.items()
+    }
+
+
+def success(kept: Tensor, total: Tensor) -> Tensor:
+    """Whether everything asked for keeps its rules: float32 [B]."""
+    return (kept[:, KEPT.index("quality")] == total).to(torch.float32)

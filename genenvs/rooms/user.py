@@ -1,0 +1,201 @@
+"""The user's own rooms: a JSON file, in metres.
+
+    {"rooms": [{
+        "outline": [[0, 0], [4.2, 0], [4.2, 3.5], [0, 3.5]],
+        "doors": [{"from": [1.0, 0], "to": [1.9, 0], "hinge": "from"}],
+        "windows": [{"from": [0, 1.0], "to": [0, 2.5]}],
+        "things": {"bed": 1, "nightstand": 2},
+        "sizes": {"bed": [1.6, 2.0, 0.5]}
+    }]}
+
+Outlines have right angles along the axes and their corners on multiples of 0.1 m; a room is at most
+6.4 m wide and deep. `windows`, `hinge` and `sizes` (width, depth, height) may be left out.
+"""
+
+import json
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from genenvs.core import random
+from genenvs.geometry import packed
+from genenvs.geometry.components import voxel_components
+from genenvs.rooms import placing, plans, requests
+from genenvs.rooms.catalogue import CATALOGUE, CELL, SIDE, TOP, TYPES, index
+from genenvs.rooms.furniture import Models, resize
+from genenvs.rooms.instances import Rooms
+from genenvs.rooms.plans import DOORS, WINDOWS
+from genenvs.rooms.requests import ITEMS, Requests
+
+_USER = random.word("rooms of the user")
+
+
+def load(path: str | Path, models: Models | None = None) -> Rooms:
+    """Read rooms; every split has all of them.
+
+    Args:
+        path: of the file.
+        models: the user's own furniture.
+
+    Raises:
+        ValueError: names the room and says what is wrong with it: no door, a door beside the wall,
+            a thing that fits nowhere, too many things ...
+    """
+    file = Path(path)
+    try:
+        text = file.read_text(encoding="utf-8")
+    except OSError as error:
+        raise ValueError(f"{file} cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{file} is no text: {error}") from error
+    rooms = _load(str(file), text)
+    if models:
+        rooms = Rooms(rooms.plans, resize(rooms.requests, models), rooms.key)
+    _check_fit(file, rooms)
+    return rooms
+
+
+@lru_cache(maxsize=8)
+def _load(name: str, text: str) -> Rooms:
+    try:
+        found = json.loads(text)["rooms"]
+        if not isinstance(found, list) or not found:
+            raise TypeError
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(
+            f'{name} is no JSON file of the form {{"rooms": [...]}}: {error}'
+        ) from error
+    rows = []
+    for k, entry in enumerate(found):
+        try:
+            rows.append(_room(entry))
+        except (ValueError, KeyError, TypeError, IndexError) as error:
+            said = f"no {error}" if isinstance(error, KeyError) else str(error)
+            raise ValueError(f"{name}, room {k + 1}: {said}") from error
+    floor, doors, windows, counts, sizes = (torch.stack(part) for part in zip(*rows, strict=True))
+    key = random.mix(_USER, torch.arange(len(rows)))
+    drawn = requests.draw(key)
+    width, depth, height = (
+        torch.where(sizes[:, k] > 0, sizes[:, k], drawn[2 + k]) for k in range(3)
+    )
+    wanted = Requests(torch.zeros_like(drawn.kind) - 1, counts, width, depth, height)
+    return Rooms(plans.finish(floor, doors, windows), wanted, key)
+
+
+def _room(entry: Any) -> tuple[torch.Tensor, ...]:
+    outline = _cells(entry["outline"], "outline")
+    inside, move = _fill(outline)
+    floor = packed.pack(torch.from_numpy(inside))
+    walls = packed.unpack(plans.walls_of(floor[None]), SIDE)[0].numpy()
+    if not entry.get("doors"):
+        raise ValueError("a room needs at least one door")
+    doors = torch.zeros(DOORS, 5, dtype=torch.int64)
+    windows = torch.zeros(WINDOWS, 4, dtype=torch.int64)
+    for what, rows in (("doors", doors), ("windows", windows)):
+        given = entry.get(what, [])
+        if len(given) > len(rows):
+            raise ValueError(f"at most {len(rows)} {what}; got {len(given)}")
+        for k, one in enumerate(given):
+            name = f"{what[:-1]} {k + 1}"
+            ends = _cells([one["from"], one["to"]], name) + move
+            rows[k, :4] = torch.tensor(_opening(ends, walls, name))
+            if what == "doors":
+                low_first = bool((ends[0] <= ends[1]).all())
+                at_from = one.get("hinge", "from") == "from"
+                rows[k, 4] = int(at_from != low_first)
+    counts = torch.zeros(TYPES, dtype=torch.int64)
+    for name, count in entry["things"].items():
+        if isinstance(count, bool) or not isinstance(count, int) or count < 0:
+            raise ValueError(f"the number of {name!r} must be a whole number; got {count!r}")
+        counts[index(name)] = count
+    if not 0 < int(counts.sum()) <= ITEMS:
+        raise ValueError(f"a room holds 1 to {ITEMS} things; got {int(counts.sum())}")
+    sizes = torch.zeros(3, TYPES, dtype=torch.int64)
+    for name, size in entry.get("sizes", {}).items():
+        wide, deep, high = (float(s) for s in size)
+        if not (0 < wide <= 3.2 and 0 < deep <= 3.2 and 0 < high <= 2.4):
+            raise ValueError(f"{name!r} must measure at most 3.2 x 3.2 x 2.4 m; got {size}")
+        sizes[:, index(name)] = torch.tensor(
+            [max(1, round(wide / CELL)), max(1, round(deep / CELL)), max(1, round(100 * high))]
+        )
+    return floor, doors, windows, counts, sizes
+
+
+def _cells(points: Any, what: str) -> np.ndarray:
+    """Points in metres as whole cells: int64 [N, 2]."""
+    found = np.asarray(points, float)
+    if found.ndim != 2 or found.shape[1] != 2 or not np.isfinite(found).all():
+        raise ValueError(f"{what} must be points [x, y] in metres; got {points}")
+    cells = np.rint(found / CELL)
+    if np.abs(found / CELL - cells).max() > 0.01:
+        raise ValueError(f"{what} must lie on multiples of {CELL} m; got {points}")
+    return cells.astype(np.int64)
+
+
+def _fill(outline: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The cells inside an outline, in the middle of the grid, and by how much it was moved."""
+    after = np.roll(outline, -1, 0)
+    step = after - outline
+    if len(outline) < 4 or not ((step == 0).sum(1) == 1).all():
+        raise ValueError("an outline has at least four corners, and sides along x and y in turn")
+    low, high = outline.min(0), outline.max(0)
+    if (high - low).max() > SIDE:
+        raise ValueError(
+            f"a room is at most {SIDE * CELL} m wide; got {(high - low).max() * CELL:.1f}"
+        )
+    # On even cells, where the lattice of places is.
+    move = (SIDE - (high - low)) // 4 * 2 - low
+    corners, ends = outline + move, after + move
+    middle = np.arange(SIDE) + 0.5
+    crossings = np.zeros((SIDE, SIDE), int)
+    for (x, y), (u, v) in zip(corners, ends, strict=True):
+        if x == u:  # along y: seen from cells further left it is crossed once
+            crossings += (middle < x)[:, None] & ((middle > min(y, v)) & (middle < max(y, v)))
+    inside = crossings % 2 == 1
+    (x, y), (u, v) = corners.T, ends.T
+    area = abs(int((x * v - y * u).sum())) / 2
+    parts = int(voxel_components(torch.from_numpy(inside)[None, ..., None]).number)
+    if inside.sum() != area or parts != 1:
+        raise ValueError("the outline crosses or touches itself")
+    return inside, move
+
+
+def _opening(ends: np.ndarray, walls: np.ndarray, name: str) -> list[int]:
+    """A piece of wall between two points as x, y, direction and width in cells."""
+    low, high = ends.min(0), ends.max(0)
+    span = high - low
+    if (span > 0).sum() != 1 or span.max() > 32:
+        raise ValueError(f"{name} must lie along one wall and be at most 3.2 m wide")
+    width = int(span.max())
+    # A wall along x has the room above it or below; along y to its right or left.
+    sides = ((1, low), (3, low - [0, 1])) if span[0] else ((0, low), (2, low - [1, 0]))
+    for r, (x, y) in sides:
+        stretch = (slice(x, x + width), y) if span[0] else (x, slice(y, y + width))
+        if x >= 0 and y >= 0 and walls[r][stretch].size == width and walls[r][stretch].all():
+            return [int(x), int(y), r, width]
+    raise ValueError(f"{name} does not lie on a wall of the room")
+
+
+def _check_fit(file: Path, rooms: Rooms) -> None:
+    """Raise where something that is asked for fits nowhere even in the empty room."""
+    for kind in range(TYPES):
+        if CATALOGUE[kind].layer == TOP:
+            continue
+        rows = (rooms.requests.counts[:, kind] > 0).nonzero()[:, 0]
+        if not len(rows):
+            continue
+        some = rooms.rows(rows)
+        size = [field[:, kind] for field in some.requests[2:]]
+        things = placing.Things(torch.full_like(rows, kind), *size)
+        found = placing.survey(some.plans, placing.nothing(some.plans), things)
+        fits = (found.legal.flatten(1) != 0).any(1)
+        if not bool(fits.all()):
+            at = int((~fits).int().argmax())
+            wide, deep = (float(s[at]) * CELL for s in size[:2])
+            raise ValueError(
+                f"{file}, room {int(rows[at]) + 1}: a {CATALOGUE[kind].name} of"
+                f" {wide:.1f} x {deep:.1f} m fits nowhere in it"
+            )

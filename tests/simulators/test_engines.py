@@ -1,0 +1,113 @@
+"""Physics engines: what stands, stands; what overhangs, tips; two engines agree about rooms."""
+
+import numpy as np
+import pytest
+import torch
+
+from genenvs.rooms import furnished, physics
+from genenvs.rooms.catalogue import table
+from genenvs.simulators import engine
+from genenvs.simulators.engine import ENGINES, Body, installed, settle_all
+from tests.needs import needs
+
+every_engine = pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=needs(name, extra=name)) for name in ENGINES],
+)
+TABLE = Body("table", (0, 0, 0.4), (0.6, 0.4, 0.4), 30)
+VASE = Body("vase", (0.2, 0, 0.95), (0.1, 0.1, 0.15), 1)
+
+
+@every_engine
+def test_what_stands_on_the_floor_and_on_others_stays(name):
+    found = engine.engine(name).settle([TABLE, VASE])
+    assert found.engine == name
+    assert (found.drift < 2e-3).all() and (found.tilt < 0.01).all() and found.penetration < 1e-4
+
+
+@every_engine
+def test_what_overhangs_tips_over(name):
+    out = Body("vase", (0.65, 0, 0.95), (0.1, 0.1, 0.15), 1)
+    found = engine.engine(name).settle([TABLE, out])
+    assert found.drift[0] < 5e-3 < 0.3 < found.drift[1] and found.tilt[1] > 0.5
+
+
+@every_engine
+def test_overlap_is_measured_before_anything_moves(name):
+    other = Body("other", (1.17, 0, 0.4), (0.6, 0.4, 0.4), 30)
+    found = engine.engine(name).settle([TABLE, other])
+    assert found.penetration == pytest.approx(0.03, abs=1e-3)
+
+
+@every_engine
+def test_a_scene_leaves_nothing_behind(name):
+    physics_engine = engine.engine(name)
+    first = physics_engine.settle([TABLE, VASE])
+    physics_engine.settle([Body("wall", (0, 0, 1), (3, 0.05, 1), 0), VASE])
+    again = physics_engine.settle([TABLE, VASE])
+    np.testing.assert_array_equal(first.drift, again.drift)
+    np.testing.assert_array_equal(first.tilt, again.tilt)
+
+
+@every_engine
+def test_a_convex_hull_stands_like_its_box_and_a_pyramid_on_its_tip_falls(name):
+    corners = np.array([[x, y, z] for x in (-1, 1) for y in (-1, 1) for z in (-1, 1)]) / 4
+    box = Body("box", (0, 0, 0.25), (0.25, 0.25, 0.25), 5, corners)
+    tip = np.array([[0.02, 0, -0.25], *corners[corners[:, 2] > 0]])
+    pyramid = Body("pyramid", (2, 0, 0.25), (0.25, 0.25, 0.25), 5, tip)
+    found = engine.engine(name).settle([box, pyramid])
+    assert found.drift[0] < 0.01 and found.tilt[0] < 0.02 and found.tilt[1] > 0.3
+
+
+@every_engine
+def test_a_pool_of_processes_gives_what_one_does(name):
+    scenes = [[TABLE, Body("vase", (x / 10, 0, 0.95), (0.1, 0.1, 0.15), 1)] for x in range(5)]
+    alone, pool = (settle_all(scenes, name, steps=60, processes=n) for n in (1, 2))
+    for one, other in zip(alone, pool, strict=True):
+        np.testing.assert_allclose(one.drift, other.drift, atol=1e-12)
+
+
+@every_engine
+def test_furnished_rooms_stand_and_a_broken_one_does_not(name):
+    rooms = furnished.load("validation").rows(torch.arange(8))
+    found = physics.settle(rooms, {}, name)
+    assert sorted(found) == [f"{k}_{name}" for k in ("drift", "penetration", "tipped")]
+    assert bool((found[f"drift_{name}"] < 5).all()) and bool((found[f"tipped_{name}"] == 0).all())
+    assert bool((found[f"penetration_{name}"] < 0.5).all())
+    # The first thing of every room is pushed half a metre into what is behind it.
+    items = rooms.now.items.clone()
+    turn = items[:, 0, 3]
+    items[:, 0, 1] -= 5 * (turn == 0).long() - 5 * (turn == 2).long()
+    items[:, 0, 2] -= 5 * (turn == 1).long() - 5 * (turn == 3).long()
+    broken = rooms._replace(now=rooms.now._replace(items=items))
+    walled = table().wall[items[:, 0, 0]]
+    deep = physics.settle(broken, {}, name)[f"penetration_{name}"][walled]
+    assert len(deep) >= 3 and bool((deep > 250).all())
+
+
+@needs("mujoco", extra="mujoco")
+@needs("pybullet", extra="pybullet")
+def test_two_engines_agree_on_a_hundred_rooms():
+    """On which things tip, and to a millimetre on overlaps; on drift to 2 mm on average."""
+    rooms = furnished.load("test").rows(torch.arange(100))
+    # Half of the rooms are disturbed: their stacked and tall things stand elsewhere.
+    items = rooms.now.items.clone()
+    items[50:, 0, 1] += 3
+    rooms = rooms._replace(now=rooms.now._replace(items=items))
+    found = {name: physics.settle(rooms, {}, name, processes=2) for name in ENGINES}
+    for metric, tolerance in (("tipped", 0.05), ("penetration", 1.0), ("drift", 2.0)):
+        one, two = (found[name][f"{metric}_{name}"] for name in ENGINES)
+        assert float((one[:50] - two[:50]).abs().mean()) < tolerance, metric
+    one, two = (found[name][f"penetration_{name}"] for name in ENGINES)
+    assert float(((one > 1) == (two > 1)).float().mean()) > 0.95
+
+
+def test_an_engine_that_is_missing_names_its_extra(monkeypatch):
+    assert set(installed()) <= set(ENGINES)
+    with pytest.raises(ValueError, match="engine must be one of mujoco, pybullet"):
+        engine.engine("havok")
+    monkeypatch.setitem(__import__("sys").modules, "pybullet", None)
+    engine.engine.cache_clear()
+    with pytest.raises(ImportError, match=r"genenvs\[pybullet\]"):
+        engine.engine("pybullet")
+    engine.engine.cache_clear()

@@ -1,0 +1,45 @@
+"""Finished rooms as SDF worlds, which pybullet loads again."""
+
+import shutil
+
+import pytest
+import torch
+
+from genenvs.rooms import furnished, furniture
+from genenvs.rooms.export import write_sdf
+from genenvs.rooms.physics import bodies
+from tests.needs import import_or_skip, needs
+
+pytestmark = needs("pybullet", extra="pybullet")
+
+
+@needs("trimesh", extra="shapes")
+@pytest.mark.parametrize("own", [False, True])
+def test_a_room_that_was_written_loads_with_every_body_in_its_place(tmp_path, own):
+    p = import_or_skip("pybullet", extra="pybullet")
+    data = import_or_skip("pybullet_data", extra="pybullet").getDataPath()
+    room = furnished.load("validation").rows(torch.tensor([2]))
+    models = {}
+    if own:  # a mesh that comes with pybullet, read where it is installed
+        shutil.copy(f"{data}/teddy2_VHACD_CHs.obj", tmp_path / "armchair.obj")
+        try:
+            models = furniture.load(tmp_path)
+        except ValueError as error:
+            assert "metres" in str(error)
+            import_or_skip("trimesh", extra="shapes").load_mesh(
+                tmp_path / "armchair.obj"
+            ).apply_scale(0.08).export(tmp_path / "armchair.obj")
+            models = furniture.load(tmp_path)
+    write_sdf(tmp_path / "room.sdf", room, models)
+    expected = bodies(room, models)
+    client = p.connect(p.DIRECT)
+    try:
+        found = p.loadSDF(str(tmp_path / "room.sdf"), physicsClientId=client)
+        assert len(found) == len(expected)
+        for number, body in zip(found, expected, strict=True):
+            place, _ = p.getBasePositionAndOrientation(number, physicsClientId=client)
+            assert place == pytest.approx(body.centre, abs=1e-4), body.name
+            mass = p.getDynamicsInfo(number, -1, physicsClientId=client)[0]
+            assert mass == pytest.approx(body.mass, rel=1e-3), body.name
+    finally:
+        p.disconnect(physicsClientId=client)
