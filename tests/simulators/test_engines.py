@@ -8,7 +8,7 @@ from genenvs.rooms import furnished, physics
 from genenvs.rooms.catalogue import table
 from genenvs.simulators import engine
 from genenvs.simulators.engine import ENGINES, Body, installed, settle_all
-from tests.needs import needs
+from tests.needs import import_or_skip, needs
 
 every_engine = pytest.mark.parametrize(
     "name",
@@ -85,10 +85,10 @@ def test_furnished_rooms_stand_and_a_broken_one_does_not(name):
     assert len(deep) >= 3 and bool((deep > 250).all())
 
 
-@needs("mujoco", extra="mujoco")
-@needs("pybullet", extra="pybullet")
 def test_two_engines_agree_on_a_hundred_rooms():
     """On which things tip, and to a millimetre on overlaps; on drift to 2 mm on average."""
+    import_or_skip("mujoco", extra="mujoco")
+    import_or_skip("pybullet", extra="pybullet")
     rooms = furnished.load("test").rows(torch.arange(100))
     # Half of the rooms are disturbed: their stacked and tall things stand elsewhere.
     items = rooms.now.items.clone()
