@@ -71,8 +71,9 @@ class Train:
     """cpu, cuda, cuda:1 ..."""
     threads: int = 1
     """Of torch on the CPU; small networks are slower with more."""
-    imitate: Literal["reference"] | None = None
-    """Clone the environment's scripted policy before learning begins."""
+    imitate: str | None = None
+    """`reference`: clone the environment's scripted policy before learning begins; or
+    module:function, which of the environments makes another policy."""
     imitate_steps: Annotated[int, Ge(1)] = DAgger.steps
     """Environment steps over all rows for that, beside --steps."""
     resume: bool = False

@@ -1,4 +1,4 @@
-"""`--imitate reference`: clone an environment's scripted policy before learning begins.
+"""`--imitate reference`: clone a scripted policy before learning begins.
 
 DAgger of Ross, Gordon and Bagnell, "A Reduction of Imitation Learning and Structured Prediction to
 No-Regret Online Learning", AISTATS 2011, as the first half of Lin et al., "Modeling 3D Shapes by
@@ -11,12 +11,16 @@ there; and the agent is fitted to all states so far:
 R is the return that was seen from s on, so that learning does not begin with a random critic. The
 last round is not learned from: it measures, on fresh states, the agent that learning begins with.
 
+The policy is the environment's own, or one of yours, `module:function`: of a batch of environments
+it makes what `genenvs.evaluate` plays. One that draws its actions is cloned as a distribution.
+
 Differs from the papers: beta falls linearly, to 0 after half of the rounds, where Ross et al. leave
 it open; there is one memory, where Lin et al. keep a second one of the last round.
 """
 
 import math
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -25,12 +29,14 @@ from gymnasium import spaces
 from torch import Tensor, nn
 
 from .agent import Judge
+from .networks import load_class
 from .play import Player, each, stack
 from .problem import UNKNOWN_LENGTH, Problem
 from .registry import BUILT_IN, find
 from .returns import gae
 from .run import Run, seed_everything
 
+REFERENCE = "reference"
 WORKER = 1 << 14  # in place of a worker's number: the environments' seeds
 STREAM = (1 << 16) + 1  # a start of the random streams beside those of the checkpoints
 
@@ -78,15 +84,17 @@ def check(agent: str, problem: Problem, policy: str, steps: int) -> None:
     Args:
         agent: a name, as `registry.find` takes it.
         problem: what it will be trained on.
-        policy: to imitate; there is but `reference`.
+        policy: to imitate: `reference`, or `module:function`.
         steps: of the imitation.
 
     Raises:
         TypeError: the agent has no `imitate`; names those that have.
-        ValueError: the environment has no reference, or the steps are fewer than the rounds.
+        ValueError: there is no such policy, or the steps are fewer than the rounds.
     """
-    if policy != "reference":
-        raise ValueError(f'imitate must be "reference" or None; got {policy!r}')
+    if policy != REFERENCE and ":" not in policy:
+        raise ValueError(
+            f'imitate must be "{REFERENCE}", "module:function" or None; got {policy!r}'
+        )
     if steps < DAgger.rounds:
         raise ValueError(
             f"imitate_steps must be at least {DAgger.rounds}, one a round; got {steps}"
@@ -98,7 +106,9 @@ def check(agent: str, problem: Problem, policy: str, steps: int) -> None:
     envs: Any = problem.make(1)
     try:
         envs.reset(seed=problem.env_seed(WORKER))
-        if envs.unwrapped.reference_action() is None:
+        if policy != REFERENCE:
+            teacher(policy, envs.unwrapped)
+        elif envs.unwrapped.reference_action() is None:
             raise ValueError(f"{problem.env} has no reference policy to imitate")
     finally:
         envs.close()
@@ -115,8 +125,21 @@ def able() -> list[str]:
     return found
 
 
-def imitate(agent: Any, problem: Problem, config: Any, run: Run, dagger: DAgger) -> None:
-    """Clone the reference into an agent; `run.curve` then has a row for every round.
+def teacher(policy: str, envs: Any) -> Callable[[Any, dict[str, Any]], Any]:
+    """What a policy does in a batch of environments: (observation, info) to actions [B, ...].
+
+    Raises:
+        ValueError: there is no such function.
+    """
+    if policy == REFERENCE:
+        return lambda observation, info: envs.reference_action()
+    return load_class(policy, "imitate")(envs)
+
+
+def imitate(
+    agent: Any, problem: Problem, config: Any, run: Run, dagger: DAgger, policy: str = REFERENCE
+) -> None:
+    """Clone a policy into an agent; `run.curve` then has a row for every round.
 
     Args:
         agent: its `imitate(teach)` calls `teach(network, judge)`.
@@ -124,11 +147,13 @@ def imitate(agent: Any, problem: Problem, config: Any, run: Run, dagger: DAgger)
         config: of the agent; `gamma` and `reward_scale` are read.
         run: at minus the number of imitation steps, and then at 0.
         dagger: numbers.
+        policy: see `check`.
 
     Raises:
         agents.run.Diverged: a loss is not finite.
     """
     player = Player(problem, dagger.batch(problem), WORKER, config.reward_scale)
+    expert = teacher(policy, player.envs.unwrapped)
     steps = dagger.steps // player.envs.num_envs  # in each row
     memory = Memory(dagger.most_states, dagger.most_bytes)
 
@@ -139,7 +164,7 @@ def imitate(agent: Any, problem: Problem, config: Any, run: Run, dagger: DAgger)
         optimizer = torch.optim.Adam(network.parameters(), dagger.learning_rate)
         for k in range(dagger.rounds):
             count = steps * (k + 1) // dagger.rounds - steps * k // dagger.rounds
-            agreement = play(player, agent, dagger.beta(k), count, memory)
+            agreement = play(player, agent, expert, dagger.beta(k), count, memory)
             run.advance(count * player.envs.num_envs)
             run.log(beta=dagger.beta(k), agreement=agreement)
             run.add_row()
@@ -226,14 +251,13 @@ class Memory:
 
 
 @torch.no_grad()
-def play(player: Player, agent: Any, beta: float, steps: int, memory: Memory) -> float:
-    """Play and remember; gives the share of states in which the agent agreed with the reference."""
+def play(player: Player, agent: Any, expert: Any, beta: float, steps: int, memory: Memory) -> float:
+    """Play and remember; gives the share of states in which the agent agreed with the expert."""
     agreed = []
-    inner: Any = player.envs.unwrapped
     for _ in range(steps):
         observation, mask = player.observation, player.mask
-        label = player.actions.from_env(inner.reference_action())
         info = {} if mask is None else {"action_mask": mask}
+        label = player.actions.from_env(expert(observation, info))
         own = player.actions.from_env(agent.act(observation, info))
         agreed.append(agrees(own, label, player.actions.space))
         follow = torch.rand(len(label), 1, device=label.device) < beta

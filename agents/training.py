@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from contextlib import nullcontext, suppress
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 
@@ -61,7 +61,7 @@ def train(
     progress: bool = False,
     tensorboard: bool = False,
     threads: int | None = 1,
-    imitate: Literal["reference"] | None = None,
+    imitate: str | None = None,
     imitate_steps: int = imitation.DAgger.steps,
     on_row: Callable[[dict[str, float]], None] | None = None,
 ) -> Trained:
@@ -82,7 +82,8 @@ def train(
         progress: show a progress bar with the return and the speed.
         tensorboard: write events into `out`/tensorboard.
         threads: of torch on the CPU; networks this small are slower with more. None: as it is.
-        imitate: `reference` has the agent clone the environment's scripted policy first.
+        imitate: `reference` has the agent clone the environment's scripted policy first,
+            `module:function` another one; see `agents.imitation`.
         imitate_steps: at most so many steps over all rows for that, beside `steps`; in the curve
             they count up to 0.
         on_row: called with every new row of the curve.
@@ -138,7 +139,8 @@ def train(
         try:
             run.start(made)
             if warm_up and kept is None:  # the first checkpoint is written when it is over
-                imitation.imitate(made, problem, config, run, imitation.DAgger(warm_up))
+                dagger = imitation.DAgger(warm_up)
+                imitation.imitate(made, problem, config, run, dagger, str(imitate))
             if run.steps < steps:
                 made.learn(run)
         except BaseException:

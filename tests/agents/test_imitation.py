@@ -43,7 +43,7 @@ def taught(agent, name="Taught", steps=64, imitate_steps=STEPS, config=None, **m
     config = SMALL.get(agent, {"num_envs": 4}) | (config or {})
     return agents.train(
         agent, env_id(name), steps=steps, config=config,
-        imitate="reference", imitate_steps=imitate_steps, **more,
+        imitate_steps=imitate_steps, **{"imitate": "reference"} | more,
     )  # fmt: skip
 
 
@@ -170,7 +170,8 @@ class Stubborn:
 def test_whoever_plays_the_labels_are_the_reference_s(beta, share):
     player, memory = Player(Problem(env_id("Taught")), 8), Memory(10_000, 1 << 20)
     player.begin(0)
-    agreement = imitation.play(player, Stubborn(), beta, 100, memory)
+    expert = imitation.teacher("reference", player.envs.unwrapped)
+    agreement = imitation.play(player, Stubborn(), expert, beta, 100, memory)
     assert agreement == pytest.approx(1 / 7, abs=0.05)
     reward = torch.stack([step.reward for step in memory.steps]).mean()
     assert float(reward) == pytest.approx(share, abs=0.05)
@@ -337,6 +338,16 @@ def test_the_progress_bar_counts_both(monkeypatch):
     assert bars[0].total == bars[0].n == STEPS + 100
 
 
+def test_another_policy_is_cloned_by_its_name(monkeypatch):
+    monkeypatch.setattr("json.stubborn", stubborn, raising=False)
+    assert taught("actor_critic", imitate="json:stubborn").agreement == 1.0
+
+
+def stubborn(envs):
+    """The same action always, whatever the reference would do."""
+    return lambda observation, info: torch.zeros(envs.num_envs, dtype=torch.int64)
+
+
 # --- refusals ---
 
 
@@ -355,7 +366,8 @@ def test_the_progress_bar_counts_both(monkeypatch):
         ("ppo", "CartPole-v1", {}, ValueError, "CartPole-v1 is no environment of genenvs"),
         ("actor_critic", single(), {}, ValueError, "is no environment of genenvs"),
         ("ppo", "Taught", {"imitate_steps": 9}, ValueError, "at least 10, one a round; got 9"),
-        ("ppo", "Taught", {"imitate": "expert"}, ValueError, 'must be "reference" or None'),
+        ("ppo", "Taught", {"imitate": "expert"}, ValueError, 'must be "reference", "module'),
+        ("ppo", "Taught", {"imitate": "json:nothing"}, ValueError, "json:nothing"),
     ],
 )
 def test_what_cannot_be_imitated_is_told_before_anything_is_written(
