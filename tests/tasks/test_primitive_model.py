@@ -337,7 +337,7 @@ def played(policy, rows: int = 4, horizon: int = 81, **arguments):
     )  # fmt: skip
     policy = policy if isinstance(policy, str) else policy(envs)
     found = genenvs.evaluate(envs, policy, episodes=rows, progress=False)
-    return {name: value["mean"] for name, value in found.summary().items()}
+    return {name: float(values.mean()) for name, values in found.episodes.items()}
 
 
 def test_cheats_score_below_the_expert_and_are_paid_less():
