@@ -1,6 +1,6 @@
 """Rows of BrickBuild: steps, masks, the greedy reference and the stability of what was built."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import partial
 from itertools import cycle
 from typing import Any
@@ -9,8 +9,8 @@ import gymnasium as gym
 import torch
 from gymnasium.vector import AutoresetMode
 
-import genenvs  # noqa: F401  (registers the ids)
-from benchmarks.speed.measure import Timing, interleave, ratio
+from benchmarks.speed.measure import Timing, interleave, rate, ratio, row
+from benchmarks.speed.play import native, replay, sync
 from genenvs.tasks.brick_build import layers, stability
 
 ENV = "genenvs/BrickBuild-v0"
@@ -19,16 +19,9 @@ STEPS = 300  # of the play that is repeated: ends fall anywhere in it
 COUNTS = (1, 10, 30, 60, 120)  # bricks
 
 
-def make(num_envs: int, device: str = "cpu", **arguments: Any) -> Any:
-    """A native batch."""
-    return gym.make_vec(
-        ENV, num_envs=num_envs, device=device, autoreset_mode=AutoresetMode.SAME_STEP, **arguments
-    )
-
-
 def recorded(num_envs: int, device: str) -> torch.Tensor:
     """Actions of the reference from seed 0: int64 [STEPS, num_envs], all of them legal there."""
-    envs = make(num_envs, device, output="torch")
+    envs = native(ENV, num_envs, device)
     envs.reset(seed=0)
     actions = []
     for _ in range(STEPS):
@@ -37,42 +30,26 @@ def recorded(num_envs: int, device: str) -> torch.Tensor:
     return torch.stack(actions)
 
 
-def player(envs: Any, actions: Any) -> Callable[[], Any]:
-    """A function that takes the next step of the recorded play, over and over."""
-    rounds = cycle(range(len(actions)))
-
-    def step() -> None:
-        if (k := next(rounds)) == 0:
-            envs.reset(seed=0)
-        envs.step(actions[k])
-
-    return step
-
-
 def steps(num_envs: int, device: str) -> Iterator[dict[str, Any]]:
     """Steps a second, observation and mask included; on the CPU over Gymnasium's Sync."""
     actions = recorded(num_envs, device)
-    calls = {"torch": player(make(num_envs, device, output="torch"), actions)}
+    calls = {"torch": replay(native(ENV, num_envs, device), actions)}
     on_cpu = torch.device(device).type == "cpu"
     if on_cpu:
-        calls["numpy"] = player(make(num_envs), actions.numpy())
+        calls["numpy"] = replay(native(ENV, num_envs, output="numpy"), actions.numpy())
     if on_cpu and num_envs <= 64:
-        sync = gym.make_vec(
-            ENV, num_envs=num_envs, vectorization_mode="sync",
-            vector_kwargs={"autoreset_mode": AutoresetMode.SAME_STEP},
-        )  # fmt: skip
-        calls["sync"] = player(sync, actions.numpy())
+        calls["sync"] = replay(sync(ENV, num_envs), actions.numpy())
     found = interleave(calls, torch.device(device))
     for output in [name for name in ("torch", "numpy") if name in found]:
-        yield _rate(f"steps/s, {output} output", num_envs, found[output])
+        yield rate(f"steps/s, {output} output", num_envs, found[output])
     if "sync" in found:
-        yield _row("native steps/s / SyncVectorEnv steps/s", num_envs,
+        yield row("native steps/s / SyncVectorEnv steps/s", num_envs,
                    ratio(found["sync"], found["numpy"]), "at least 5")  # fmt: skip
 
 
 def parts(num_envs: int, device: str) -> Iterator[dict[str, Any]]:
     """What a step is made of, in states from the middle of the recorded play."""
-    envs = make(num_envs, device, output="torch")
+    envs = native(ENV, num_envs, device)
     envs.reset(seed=0)
     for action in recorded(num_envs, device)[:30]:
         envs.step(action)
@@ -84,17 +61,17 @@ def parts(num_envs: int, device: str) -> Iterator[dict[str, Any]]:
     found = interleave(calls, torch.device(device))
     targets = {"masks/s of all 5,600 placements": "at least 39,000"}
     for what, seconds in found.items():
-        yield _rate(what, num_envs, seconds, targets.get(what, ""))
+        yield rate(what, num_envs, seconds, targets.get(what, ""))
 
 
 def programmes() -> Iterator[dict[str, Any]]:
     """The linear programme by the number of bricks, and whole episodes judged a second."""
-    native: Any = gym.make_vec(
+    envs: Any = gym.make_vec(
         ENV, num_envs=64, split="validation", output="torch", autoreset_mode=AutoresetMode.DISABLED
     )
-    native.reset(seed=0)
-    task: Any = native.unwrapped.task
-    state = native.unwrapped.state.clone()
+    envs.reset(seed=0)
+    task: Any = envs.unwrapped.task
+    state = envs.unwrapped.state.clone()
     going = torch.ones(64, dtype=torch.bool)
     while going.any():
         result = task.transition(state.clone(), task.reference_action(state))
@@ -107,10 +84,10 @@ def programmes() -> Iterator[dict[str, Any]]:
         some = [c[:count] for c in codes if len(c) >= count][:5]
         found = interleave({"lp": partial(_solve_next, cycle(some))}, cpu, 0.5)
         seconds = Timing.of(found["lp"])
-        yield _row(f"stability of {count} bricks, ms", 1, _scaled(seconds, 1e3), "")
+        yield row(f"stability of {count} bricks", 1, _scaled(seconds, 1e3), unit="ms")
     pick = state.rows(torch.arange(8))
     found = interleave({"judge": lambda: task.judge(pick.clone())}, cpu, 0.5)
-    yield _rate("episodes judged/s", 8, found["judge"], "about 50")
+    yield rate("episodes judged/s", 8, found["judge"], "about 50")
 
 
 def _solve_next(builds: Iterator[Any]) -> None:
@@ -128,20 +105,3 @@ def rows(device: str) -> Iterator[dict[str, Any]]:
 
 def _scaled(found: Timing, factor: float) -> Timing:
     return Timing(found.median * factor, found.low * factor, found.high * factor)
-
-
-def _rate(what: str, num_envs: int, seconds: list[float], target: str = "") -> dict[str, Any]:
-    return _row(what, num_envs, Timing.of([num_envs / s for s in seconds]), target)
-
-
-def _row(what: str, num_envs: int, found: Timing, target: str) -> dict[str, Any]:
-    return {
-        "env": ENV,
-        "what": what,
-        "num_envs": num_envs,
-        "median": round(found.median, 2),
-        "low": round(found.low, 2),
-        "high": round(found.high, 2),
-        "target": target,
-        "unit": "",
-    }

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from benchmarks.speed.measure import Timing, interleave, ratio
+from benchmarks.speed.measure import Timing, interleave, rate, ratio, row
 from genenvs.geometry import components, cuboids, packed, sums, voxels
 
 CUBOIDS = 27  # Lin et al. (ECCV 2020), as is a grid of 16^3
@@ -64,7 +64,8 @@ def against_numpy(device: str) -> Iterator[dict[str, Any]]:
     ):
         calls = {"ours": ours, "numpy": partial(loop, theirs)}
         found = interleave(calls, torch.device(device), seconds=0.1)
-        yield _row(f"{name}, over numpy", ratio(found["numpy"], found["ours"]), goal, "times") | {
+        over = ratio(found["numpy"], found["ours"])
+        yield row(f"{name}, over numpy", ROWS, over, goal, "times") | {
             "per_s": round(ROWS / Timing.of(found["ours"]).median),
             "numpy_per_s": round(ROWS / Timing.of(found["numpy"]).median),
         }
@@ -88,15 +89,10 @@ def rates(device: str) -> Iterator[dict[str, Any]]:
     }
     found = interleave(calls, torch.device(device), seconds=0.05)
     for name, seconds in found.items():
-        yield _row(name, Timing.of([ROWS / s for s in seconds]), "", "grids/s")
+        yield rate(name, ROWS, seconds, unit="grids/s")
 
 
 def rows(device: str) -> Iterator[dict[str, Any]]:
     """All rows of a device."""
     yield from against_numpy(device)
     yield from rates(device)
-
-
-def _row(what: str, timing: Timing, target: str, unit: str) -> dict[str, Any]:
-    numbers = {k: float(f"{v:.3g}") for k, v in vars(timing).items()}
-    return {"what": what, "num_envs": ROWS, **numbers, "target": target, "unit": unit}

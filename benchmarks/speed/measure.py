@@ -59,6 +59,21 @@ def ratio(over: Sequence[float], under: Sequence[float]) -> Timing:
     return Timing.of([a / b for a, b in zip(over, under, strict=True)])
 
 
+def row(
+    what: str, num_envs: int, found: Timing, target: str = "", unit: str = "ratio"
+) -> dict[str, Any]:
+    """A row of the table, its numbers with four digits."""
+    numbers = {name: float(f"{value:.4g}") for name, value in vars(found).items()}
+    return {"what": what, "num_envs": num_envs, **numbers, "target": target, "unit": unit}
+
+
+def rate(
+    what: str, num_envs: int, seconds: Sequence[float], target: str = "", unit: str = "1/s"
+) -> dict[str, Any]:
+    """A row of rates: `num_envs` of something in each of these seconds."""
+    return row(what, num_envs, Timing.of([num_envs / s for s in seconds]), target, unit)
+
+
 def _time(call: Callable[[], Any], count: int, device: torch.device) -> float:
     _synchronise(device)
     started = time.perf_counter()

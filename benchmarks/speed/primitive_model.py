@@ -4,13 +4,11 @@ from collections.abc import Callable, Iterator
 from itertools import cycle
 from typing import Any
 
-import gymnasium as gym
 import numpy as np
 import torch
-from gymnasium.vector import AutoresetMode
 
-import genenvs  # noqa: F401  (registers the ids)
-from benchmarks.speed.measure import Timing, interleave, ratio
+from benchmarks.speed.measure import interleave, rate, ratio, row
+from benchmarks.speed.play import native, replay
 from genenvs.tasks.primitive_model.moves import AMOUNTS, EACH, PASS, first_cuboids
 
 ENV = "genenvs/PrimitiveModel-v0"
@@ -86,17 +84,9 @@ class Plain:
         return mask
 
 
-def make(num_envs: int, device: str, output: str = "torch") -> Any:
-    """A native batch."""
-    return gym.make_vec(
-        ENV, num_envs=num_envs, device=device, output=output,
-        autoreset_mode=AutoresetMode.SAME_STEP,
-    )  # fmt: skip
-
-
 def recorded(num_envs: int, device: str) -> torch.Tensor:
     """Legal actions from seed 0, drawn evenly: int64 [STEPS, num_envs]."""
-    envs = make(num_envs, device)
+    envs = native(ENV, num_envs, device)
     _, info = envs.reset(seed=0)
     generator = torch.Generator(device).manual_seed(0)
     actions = []
@@ -107,18 +97,6 @@ def recorded(num_envs: int, device: str) -> torch.Tensor:
         actions.append(torch.multinomial(mask, 1, generator=generator)[:, 0])
         info = envs.step(actions[-1])[4]
     return torch.stack(actions)
-
-
-def player(envs: Any, actions: Any) -> Callable[[], Any]:
-    """A function that takes the next step of the recorded play, over and over."""
-    rounds = cycle(range(len(actions)))
-
-    def step() -> None:
-        if (k := next(rounds)) == 0:
-            envs.reset(seed=0)
-        envs.step(actions[k])
-
-    return step
 
 
 def plain_player(envs: Any, actions: torch.Tensor) -> tuple[Callable[[], Any], Callable[[], Any]]:
@@ -139,31 +117,31 @@ def plain_player(envs: Any, actions: torch.Tensor) -> tuple[Callable[[], Any], C
 def steps(num_envs: int, device: str) -> Iterator[dict[str, Any]]:
     """Steps a second, observation and mask included, and over the numpy step."""
     actions = recorded(num_envs, device)
-    calls = {"torch": player(make(num_envs, device), actions)}
+    calls = {"torch": replay(native(ENV, num_envs, device), actions)}
     if torch.device(device).type == "cpu":
-        calls["numpy"] = player(make(num_envs, device, "numpy"), actions.numpy())
-    step, measure = plain_player(make(1, device), actions)
+        calls["numpy"] = replay(native(ENV, num_envs, device, "numpy"), actions.numpy())
+    step, measure = plain_player(native(ENV, 1, device), actions)
     calls |= {"plain": step, "measure": measure}
     found = interleave(calls, torch.device(device))
     for output in [name for name in ("torch", "numpy") if name in found]:
-        yield _rate(f"steps/s, {output} output", num_envs, found[output])
+        yield rate(f"steps/s, {output} output", num_envs, found[output])
     per_step = [seconds / num_envs for seconds in found["torch"]]
     target = "at least 20" if num_envs == 64 else ""
-    yield _row("steps/s over the authors' step and mask in plain numpy", num_envs,
+    yield row("steps/s over the authors' step and mask in plain numpy", num_envs,
                ratio(found["plain"], per_step), target)  # fmt: skip
-    yield _row("steps/s over the authors' reward alone in plain numpy", num_envs,
+    yield row("steps/s over the authors' reward alone in plain numpy", num_envs,
                ratio(found["measure"], per_step), "")  # fmt: skip
 
 
 def parts(num_envs: int, device: str) -> Iterator[dict[str, Any]]:
     """The expert, in states from the middle of an episode."""
-    envs = make(num_envs, device)
+    envs = native(ENV, num_envs, device)
     envs.reset(seed=0)
     for action in recorded(num_envs, device)[:100]:
         envs.step(action)
     state, task = envs.unwrapped.state, envs.unwrapped.task
     found = interleave({"expert": lambda: task.reference_action(state)}, torch.device(device))
-    yield _rate("expert's actions/s, 25 candidates each", num_envs, found["expert"])
+    yield rate("expert's actions/s, 25 candidates each", num_envs, found["expert"])
 
 
 def rows(device: str) -> Iterator[dict[str, Any]]:
@@ -171,13 +149,3 @@ def rows(device: str) -> Iterator[dict[str, Any]]:
     for num_envs in SIZES:
         yield from steps(num_envs, device)
         yield from parts(num_envs, device)
-
-
-def _rate(what: str, num_envs: int, seconds: list[float], target: str = "") -> dict[str, Any]:
-    return _row(what, num_envs, Timing.of([num_envs / s for s in seconds]), target)
-
-
-def _row(what: str, num_envs: int, found: Timing, target: str) -> dict[str, Any]:
-    numbers = {k: float(f"{getattr(found, k):.4g}") for k in ("median", "low", "high")}
-    unit = "ratio" if "over" in what else "1/s"
-    return {"what": what, "num_envs": num_envs, "target": target, "unit": unit, **numbers}

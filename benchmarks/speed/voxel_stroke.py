@@ -6,15 +6,13 @@ from typing import Any
 
 import gymnasium as gym
 import torch
-from gymnasium.vector import AutoresetMode
 
-import genenvs  # noqa: F401  (registers the ids)
-from benchmarks.speed.measure import Timing, interleave, ratio
+from benchmarks.speed.measure import interleave, rate, ratio, row
+from benchmarks.speed.play import native, sync
 
 ENV = "genenvs/VoxelStroke-v0"
 SIZES = (64, 4_096)
 ROUNDS = 64  # different batches of actions
-SAME_STEP = AutoresetMode.SAME_STEP
 
 
 def player(envs: Any, output: str = "numpy") -> Callable[[], Any]:
@@ -35,57 +33,30 @@ def steps(num_envs: int, device: str) -> Iterator[dict[str, Any]]:
     on_cpu = torch.device(device).type == "cpu"
     calls: dict[str, Callable[[], Any]] = {}
     for output in ("torch", "numpy") if on_cpu else ("torch",):
-        envs = gym.make_vec(
-            ENV, num_envs=num_envs, device=device, output=output, autoreset_mode=SAME_STEP
-        )
-        calls[output] = player(envs, output)
-    native: Any = gym.make_vec(
-        ENV, num_envs=num_envs, device=device, output="torch", autoreset_mode=SAME_STEP
-    )
-    native.reset(seed=0)
-    task, state = native.unwrapped.task, native.unwrapped.state
+        calls[output] = player(native(ENV, num_envs, device, output), output)
+    envs = native(ENV, num_envs, device)
+    envs.reset(seed=0)
+    task, state = envs.unwrapped.task, envs.unwrapped.state
     calls["window"] = lambda: task.windows.read(state.words, state.cursor)
     calls["cartpole"] = player(
         gym.make_vec("CartPole-v1", num_envs=num_envs, vectorization_mode="vector_entry_point")
     )
     if on_cpu and num_envs <= 64:
-        sync = gym.make_vec(
-            ENV, num_envs=num_envs, vectorization_mode="sync",
-            vector_kwargs={"autoreset_mode": SAME_STEP},
-        )  # fmt: skip
-        calls["sync"] = player(sync)
+        calls["sync"] = player(sync(ENV, num_envs))
     found = interleave(calls, torch.device(device))
     best = "numpy" if on_cpu else "torch"
     for output in [name for name in ("torch", "numpy") if name in found]:
         target = "at least 0.8 M" if num_envs == max(SIZES) else ""
-        yield _rate(f"steps/s, {output} output", num_envs, found[output], target)
-    yield _rate("windows/s: the observation alone", num_envs, found["window"])
-    yield _rate("steps/s of Gymnasium's native CartPole", num_envs, found["cartpole"])
-    yield _row("steps/s / CartPole's", num_envs, ratio(found["cartpole"], found[best]))
+        yield rate(f"steps/s, {output} output", num_envs, found[output], target)
+    yield rate("windows/s: the observation alone", num_envs, found["window"])
+    yield rate("steps/s of Gymnasium's native CartPole", num_envs, found["cartpole"])
+    yield row("steps/s / CartPole's", num_envs, ratio(found["cartpole"], found[best]))
     if "sync" in found:
         gained = ratio(found["sync"], found["numpy"])
-        yield _row("native steps/s / SyncVectorEnv steps/s", num_envs, gained)
+        yield row("native steps/s / SyncVectorEnv steps/s", num_envs, gained)
 
 
 def rows(device: str) -> Iterator[dict[str, Any]]:
     """Every row."""
     for num_envs in SIZES:
         yield from steps(num_envs, device)
-
-
-def _rate(what: str, num_envs: int, seconds: list[float], target: str = "") -> dict[str, Any]:
-    rates = Timing.of([num_envs / s for s in seconds])
-    return _row(what, num_envs, rates, target, "1/s")
-
-
-def _row(
-    what: str, num_envs: int, found: Timing, target: str = "", unit: str = "ratio"
-) -> dict[str, Any]:
-    numbers = {"median": found.median, "low": found.low, "high": found.high}
-    return {
-        "what": what,
-        "num_envs": num_envs,
-        **{k: float(f"{v:.4g}") for k, v in numbers.items()},
-        "target": target,
-        "unit": unit,
-    }
