@@ -12,7 +12,8 @@ from gymnasium.vector import AutoresetMode
 import genenvs
 from genenvs.core.evaluate import Evaluation, Interval
 from genenvs.core.files import replacing, sha256
-from genenvs.core.registry import normalise, scores
+from genenvs.core.loading import load_task
+from genenvs.core.registry import declaration, normalise, scores
 
 from . import checkpoint
 from .training import Trained
@@ -67,6 +68,7 @@ def score(
     episodes: int | None = None,
     split: str = "test",
     seeds: Sequence[int] = (0,),
+    judged: bool = True,
     progress: bool = False,
 ) -> Scored:
     """Play a fixed list of episodes for each seed, and average over all of them.
@@ -76,6 +78,7 @@ def score(
         episodes: of each seed; default: the whole split where its instances are finite, else 1,000.
         split: `train`, `validation` or `test`; other people's environments have none.
         seeds: of environments.
+        judged: measure what is slow to measure as well; always so where that is the score.
         progress: show a progress bar.
 
     Raises:
@@ -88,7 +91,9 @@ def score(
         # Their episodes are seeds that follow each other: those of neighbours would be the same.
         seeds = [int(np.random.SeedSequence(s).generate_state(1)[0] >> 1) for s in seeds]
     rows = ROWS if episodes is None else min(ROWS, episodes)
-    more: dict[str, Any] = {"split": split, "keep_final": True} if problem.native else {}
+    more: dict[str, Any] = {}
+    if problem.native:
+        more = {"split": split, "keep_final": judged or _slow_score(problem.env)}
     envs = problem.make(rows, **more)
     try:
         parts = [
@@ -104,6 +109,13 @@ def score(
         table = {k: np.concatenate([p.episodes[k] for p in parts]) for k in found.episodes}
         found = replace(found, episodes=table, sets={})
     return Scored(found, problem.env, found.interval(), normalised(problem.env, found))
+
+
+def _slow_score(env: str) -> bool:
+    """Whether the score of an id is measured on ended episodes' states."""
+    known = declaration(env)
+    metric = load_task(known.task).metrics.get(known.score)
+    return metric is not None and metric.when in ("judge", "set")
 
 
 def normalised(env: str, found: Evaluation) -> float | None:
