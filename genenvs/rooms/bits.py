@@ -99,7 +99,8 @@ def sample(words: Tensor, along_x: Tensor, along_y: Tensor) -> Tensor:
     at = 2 * torch.arange(LATTICE, device=words.device) + along_x[..., None]
     inside = (at >= 0) & (at < SIDE)
     found = torch.where(inside, words.gather(-1, at.clamp(0, SIDE - 1)), 0)
-    return shift_y(found, along_y[..., None]) & EVEN
+    right, left = along_y.clamp(min=0)[..., None], (-along_y).clamp(min=0)[..., None]
+    return (found >> right & _low_bits(words.device)[SIDE - right]) << left & EVEN
 
 
 def nth(words: Tensor, wanted: Tensor) -> tuple[Tensor, Tensor]:

@@ -13,10 +13,16 @@ from genenvs.rooms.requests import ITEMS, Requests
 _PLACES = 21  # what a draw is for
 
 
-def things(requests: Requests, kind: Tensor) -> Things:
-    """The thing of type `kind` (int64 [B]) that each room asks for."""
-    size = (f.gather(1, kind[:, None])[:, 0] for f in requests[2:])
-    return Things(kind, *size)
+def things(requests: Requests, kind: Tensor, rows: Tensor | None = None) -> Things:
+    """The thing of type `kind` (int64 [B]) that each room asks for.
+
+    Args:
+        requests: of the rooms.
+        kind: one type for each.
+        rows: int64 [B], which rooms; None: all.
+    """
+    rows = torch.arange(len(kind), device=kind.device) if rows is None else rows
+    return Things(kind, *(field[rows, kind] for field in requests[2:]))
 
 
 def furnish(
@@ -47,7 +53,7 @@ def furnish(
             chance = random.uniform(key, random.counter(step, _PLACES), 1)[:, 0]
         place, exists = placing.best(found, chance)
         right = placing.at(found.right, place)
-        now = placing.put(plans, now, thing, place, right, some & exists)
+        now = placing.put(plans.floor, now, thing, place, right, some & exists)
         one = torch.nn.functional.one_hot(kind, TYPES)
         gone = torch.where((some & ~exists)[:, None], one * left, 0)
         lost += gone

@@ -162,7 +162,7 @@ def survey(plans: Plans, now: Furnishing, things: Things) -> Survey:
     return Survey(
         legal=legal,
         on_wall=torch.where(facts.wall[things.type][:, None, None], backed, _ALL),
-        paired=torch.where(facts.paired[things.type][:, None, None], _paired(now, things), _ALL),
+        paired=_paired(now, things),
         off_strip=off_strip,
         clear=clear,
         snug=_snug(free, w, d),
@@ -219,15 +219,21 @@ def _backed(plans: Plans, things: Things, bare: Tensor) -> Tensor:
 
 
 def _paired(now: Furnishing, things: Things) -> Tensor:
-    """Where the thing sees its partner: int64 [B, 4, 32]."""
+    """Where the thing sees its partner, everywhere if it has none: int64 [B, 4, 32]."""
     facts = table(now.taken.device)
-    rows = facts.marks[things.type]  # [B, 4]
-    seen = now.marks.gather(1, rows[..., None].expand(-1, -1, now.marks.shape[-1]))
-    seen = _look(seen, facts.near[things.type], facts.reach[things.type])
-    front = _edges(seen, things.width, things.depth, sides=False)
-    sides = _edges(seen, things.width, things.depth, sides=True)
-    ahead = (facts.look[things.type] == FRONT)[:, None, None]
-    return torch.where(ahead, front[0], sides[0] | sides[1])
+    paired = facts.paired[things.type]
+    found = now.taken.new_full((len(paired), 4, LATTICE), _ALL)
+    # On the CPU only rows that need it are looked at; elsewhere that would cost a round trip.
+    rows = paired.nonzero()[:, 0] if paired.device.type == "cpu" else slice(None)
+    kind, width, depth, _ = (field[rows] for field in things)
+    marks = facts.marks[kind][..., None].expand(-1, -1, now.marks.shape[-1])
+    seen = _look(now.marks[rows].gather(1, marks), facts.near[kind], facts.reach[kind])
+    front = _edges(seen, width, depth, sides=False)
+    sides = _edges(seen, width, depth, sides=True)
+    ahead = (facts.look[kind] == FRONT)[:, None, None]
+    seen = torch.where(ahead, front[0], sides[0] | sides[1])
+    found[rows] = torch.where(paired[rows][:, None, None], seen, _ALL)
+    return found
 
 
 def _look(marks: Tensor, near: Tensor, reach: Tensor) -> Tensor:
@@ -306,8 +312,8 @@ def unpack(words: Tensor) -> Tensor:
     """A grid of a `Survey` as bool [B, 4096]."""
     if words.device.type == "cpu":  # several times as fast
         octets = words.contiguous().numpy().view(np.uint8).reshape(len(words), -1)
-        cells = np.unpackbits(octets, axis=1, bitorder="little")[:, ::2]
-        return torch.from_numpy(np.ascontiguousarray(cells).view(bool))
+        pairs = np.unpackbits(octets, axis=1, bitorder="little").view(np.uint16)
+        return torch.from_numpy(pairs != 0)  # of the two bits the second is never set
     place = 2 * torch.arange(LATTICE, device=words.device)
     return (words[..., None] >> place & 1).bool().flatten(1)
 
@@ -339,12 +345,12 @@ def best(found: Survey, chance: Tensor | None = None) -> tuple[Tensor, Tensor]:
 
 
 def put(
-    plans: Plans, now: Furnishing, things: Things, place: Tensor, right: Tensor, placed: Tensor
+    floor: Tensor, now: Furnishing, things: Things, place: Tensor, right: Tensor, placed: Tensor
 ) -> Furnishing:
     """Put a thing down in every room.
 
     Args:
-        plans: of the B rooms.
+        floor: int64 [B, 64], of the rooms.
         now: is not written into.
         things: what is placed.
         place: int64 [B], a legal place.
@@ -357,7 +363,7 @@ def put(
     cells = torch.where(placed[:, None], bits.rectangle(x, y, *extent), 0)
     layer = facts.layer[things.type]
     ground, upon = (layer == FLOOR)[:, None], (layer == TOP)[:, None]
-    zone = access_zone(plans, things, x, y, turn)
+    zone = front_zone(things, x, y, turn, facts.access[things.type]) & floor
     zone = torch.where(placed[:, None] & ground, zone, 0)
     high = (layer == HUNG) | (ground[:, 0] & (things.height >= TALL))
     kind = things.type[:, None, None]
@@ -379,11 +385,6 @@ def put(
         tops=tops,
         marks=now.marks | _marks(things, x, y, turn, cells),
     )
-
-
-def access_zone(plans: Plans, things: Things, x: Tensor, y: Tensor, turn: Tensor) -> Tensor:
-    """The floor in front of things that has to stay free: int64 [B, 64]."""
-    return front_zone(things, x, y, turn, table(x.device).access[things.type]) & plans.floor
 
 
 def front_zone(things: Things, x: Tensor, y: Tensor, turn: Tensor, depth: Tensor) -> Tensor:

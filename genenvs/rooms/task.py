@@ -145,7 +145,7 @@ class RoomTask(Task):
     def things(self, state: State, kind: Tensor) -> Things:
         """The thing of type `kind` (int64 [B]; what is no type counts as the first) of each row."""
         kind = kind.clamp(0, TYPES - 1)
-        return furnish.things(self.rooms.requests.rows(state.instance), kind)
+        return furnish.things(self.rooms.requests, kind, state.instance)
 
     def looking(
         self, state: RoomState, kind: Tensor, rows: Tensor | slice = slice(None)
@@ -153,7 +153,7 @@ class RoomTask(Task):
         """What `placing.survey` takes, of some rows and a type for each (int64 [B])."""
         index = state.instance[rows]
         now = Furnishing(*(field[rows] for field in state.furnishing))
-        things = furnish.things(self.rooms.requests.rows(index), kind[rows])
+        things = furnish.things(self.rooms.requests, kind[rows], index)
         return self.rooms.plans.rows(index), now, things
 
     def empty(self, instance: Tensor, key: Tensor) -> dict[str, Tensor]:
@@ -189,8 +189,8 @@ class RoomTask(Task):
             for words in (found.on_wall, found.paired, found.off_strip, found.clear)
         )
         right = wall & paired & off_strip & clear
-        plans = self.rooms.plans.rows(state.instance)
-        now = placing.put(plans, state.furnishing, things, place, right, placed)
+        floor = self.rooms.plans.floor[state.instance]
+        now = placing.put(floor, state.furnishing, things, place, right, placed)
         kind = things.type
         kept = torch.stack([
             torch.ones_like(right), wall & facts.wall[kind], paired & facts.paired[kind],
@@ -198,8 +198,10 @@ class RoomTask(Task):
         ], 1)  # fmt: skip
         one = torch.nn.functional.one_hot(kind, TYPES) * placed[:, None]
         x, y, turn = placing.decode(place, things)
-        covered = placing.unpack(_any(bits.rectangle(x, y, *things.extent(turn))))
-        covered = covered.view(-1, LATTICE, LATTICE) & placed[:, None, None]
+        along_x, along_y = things.extent(turn)
+        covered = (_covered(x, along_x) & placed[:, None])[:, :, None] & _covered(y, along_y)[
+            :, None
+        ]
         shade = ((kind + 1) * _SHADE).to(torch.uint8)[:, None, None]
         return {
             **now._asdict(),
@@ -306,10 +308,16 @@ def _chosen(wanted: str | None) -> str | None:
     return wanted
 
 
+def _covered(first: Tensor, length: Tensor) -> Tensor:
+    """Which of 32 pairs of cells a run of cells touches: int64 [B] twice -> bool [B, 32]."""
+    pair = torch.arange(LATTICE, device=first.device)
+    return (pair >= (first // 2)[:, None]) & (pair <= ((first + length - 1) // 2)[:, None])
+
+
 def _cells(words: Tensor) -> Tensor:
     """Lattices int64 [B, K, 32] as planes: uint8 [B, K, 32, 32], 0 or 255."""
     cells = placing.unpack(words.flatten(1)).view(*words.shape, LATTICE)
-    return cells.to(torch.uint8) * 255
+    return cells.view(torch.uint8) * 255
 
 
 def _any(words: Tensor) -> Tensor:

@@ -65,7 +65,7 @@ def test_every_place_of_a_survey_equals_plain_cells(split):
         place, exists = placing.best(found, torch.tensor(rng.random(6)))
         best = placing.at(found.right, place)
         assert (best == (found.right.flatten(1) != 0).any(1))[exists].all()
-        now = placing.put(rooms.plans, now, things, place, best, some & exists)
+        now = placing.put(rooms.plans.floor, now, things, place, best, some & exists)
         for row in (some & exists).nonzero()[:, 0].tolist():
             plain[row].items.append(plain[row].lowest(int(kind[row]), int(place[row])))
             left[row, kind[row]] -= 1
@@ -109,7 +109,7 @@ def test_a_nightstand_belongs_beside_the_head():
     bed = thing("bed", 16, 20)
     now = placing.nothing(plans)
     yes = torch.tensor([True])
-    now = placing.put(plans, now, bed, torch.tensor([code(0, 0, 10)]), yes, yes)
+    now = placing.put(plans.floor, now, bed, torch.tensor([code(0, 0, 10)]), yes, yes)
     found = placing.survey(plans, now, thing("nightstand", 4, 4))
     right = placing.unpack(found.right)[0]
     assert right[code(0, 0, 26)] and right[code(0, 0, 6)]
