@@ -366,7 +366,9 @@ class EdgeLoop(ShapeTask):
             f"{self.targets.name(int(row.instance))}: after {int(row.step)} steps,"
             f" IoU {float(row.iou):.3f}, at the start {float(row.initial):.3f}"
         )
-        return sheet([*self.backdrop(row), ("edge loops", viewer.panel(solids))], caption)
+        return sheet(
+            [*self.backdrop(row), ("edge loops", viewer.panel(solids, row.target[0]))], caption
+        )
 
     def backdrop(self, row: LoopState) -> list[tuple[str, np.ndarray]]:
         """Pictures of one row's target and first cuboids; those of the last target are kept."""
@@ -382,7 +384,11 @@ class EdgeLoop(ShapeTask):
                 else viewer.parts(parts.rows(row.instance[0]))
             )
             solids = viewer.ringed(first, len(cage.owner.unique()))
-            panels = [("target", viewer.panel([shape])), ("cuboids", viewer.panel(solids))]
+            goal = row.target[0]
+            panels = [
+                ("target", viewer.panel([shape], goal)),
+                ("cuboids", viewer.panel(solids, goal)),
+            ]
             self._drawn = instance, panels
         return self._drawn[1]
 

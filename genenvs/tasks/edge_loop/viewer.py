@@ -9,19 +9,22 @@ from genenvs.geometry import packed
 from genenvs.geometry.lofts import Lofts, mesh
 from genenvs.images.solids import Solid, cubes, picture
 from genenvs.tasks.edge_loop.meshes import Quads, rings
+from genenvs.tasks.edge_loop.moves import extent
 
 TARGET = (150, 156, 166)
 PLAIN = (206, 208, 212)  # cuboids without loops
 TINTS = ((106, 154, 196), (222, 168, 96), (128, 180, 132), (196, 122, 128), (158, 136, 190))
 ACTIVE = (220, 60, 30)
 PANEL = 260  # pixels
+_MARGIN = 0.03  # about the target, for loops that stand out
 _WIDTH, _LIFT = 0.008, 0.003  # of the band that marks the loop whose turn it is
 _SHRINK = 0.002  # of each surface against the one before: faces in one plane would mingle
 
 
-def panel(solids: Sequence[Solid]) -> np.ndarray:
-    """One picture of the unit cube: uint8 [PANEL, PANEL, 3]."""
-    return picture(solids, PANEL)
+def panel(solids: Sequence[Solid], target: Tensor) -> np.ndarray:
+    """One picture of what is around a packed target, int64 [T, T]: uint8 [PANEL, PANEL, 3]."""
+    low, high = (corner[0].tolist() for corner in extent(target[None]))
+    return picture(solids, PANEL, low=[x - _MARGIN for x in low], high=[x + _MARGIN for x in high])
 
 
 def ringed(found: Sequence[Quads], looped: int) -> list[Solid]:
