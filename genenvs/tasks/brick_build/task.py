@@ -99,7 +99,9 @@ class BrickBuild(ShapeTask):
     cut below each of its layers, and what hangs together above a cut is one rigid body: if its
     centre of mass lies over the support polygon of the contacts there, it needs no friction; if
     not, friction behind the polygon's side has to hold it. Where that is not enough it falls, and
-    so does what stands on it (`genenvs.tasks.brick_build.standing` has the definition).
+    so does what stands on it (`genenvs.tasks.brick_build.standing` has the definition). Over builds
+    of the reference and of random play its rank correlation with the gold stability is at least
+    0.97 (`python -m benchmarks.claims.brick_standing`).
 
     ## Metrics
     `iou` scores the episode; `precision` and `recall` say where it is lost, `invalid` how many
