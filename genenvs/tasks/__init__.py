@@ -105,3 +105,19 @@ declare(
         },
     )
 )
+
+declare(
+    Declaration(
+        id="genenvs/Dance-v0",
+        task="genenvs.tasks.dance.task:Dance",
+        arguments={"music": "rhythms", "reward": "balanced", "codes": "shipped", "horizon": 60},
+        score="f1",
+        text="Dance to music by choosing what each half of a body does next",
+        source="Bailando (Li et al., CVPR 2022)",
+        cheats={
+            "always": "genenvs.tasks.dance.cheats:always",
+            "never": "genenvs.tasks.dance.cheats:never",
+            "code prior": "genenvs.tasks.dance.cheats:prior",
+        },
+    )
+)
