@@ -112,7 +112,8 @@ def main() -> None:
         pictures.append(show(rule, runs["PPO"][middle], targets))
     text = (
         f"SB3's PPO, {len(players['PPO'])} run seeds. All begin as the rule, mended where"
-        " rollouts of the rule on the train split foresee a gain (`benchmarks/claims/stroke_policy.py`), and go"
+        " rollouts of the rule on the train split foresee a gain"
+        " (`benchmarks/claims/stroke_policy.py`), and go"
         f" on for {arguments.steps:,} steps on that split of `mixed`. All play every target of the"
         " test split from the same cell, and every corridor, a family that training never saw."
         f" Coverage before the first fault changes by {gains['mixed', 'clean_coverage']} on unseen"
