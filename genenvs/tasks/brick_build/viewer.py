@@ -29,7 +29,10 @@ def picture(target: np.ndarray, codes: np.ndarray, caption: str) -> np.ndarray:
         uint8 [H, W, 3].
     """
     panels = [("target", [cubes(target, _TARGET)]), ("bricks", solids(codes))]
-    drawn = [(title, draw(what, PANEL, high=(SIZE,) * 3)) for title, what in panels]
+    # The whole floor is seen, but no more air than the target or the bricks need.
+    layers = np.append(np.flatnonzero(target.any((0, 1))), np.asarray(codes) // PLACEMENTS)
+    high = (SIZE, SIZE, 2 + int(layers.max()))
+    drawn = [(title, draw(what, PANEL, high=high)) for title, what in panels]
     return sheet(drawn, caption)
 
 
