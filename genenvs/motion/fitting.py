@@ -15,7 +15,7 @@ PRIOR_AXES = 12
 STARTS = 64
 _ROOM = 0.25  # of a coordinate's range that poses may leave it by
 _RIDGE = 30.0  # against 65 inputs in deviations, of some 20,000 windows
-_CLIP_WALKS, _CLIP_FRAMES = 60, 400  # for clips of a user
+_CLIP_WALKS, _CLIP_FRAMES = 40, 400  # for clips of a user
 
 
 def windows(corpus: Tensor, count: int, generator: torch.Generator) -> Tensor:
@@ -39,9 +39,8 @@ def frame(corpus: Tensor, sample: Tensor, generator: torch.Generator) -> Primiti
     low, high = poses.amin(0), poses.amax(0)
     room = _ROOM * (high - low)
     mean = poses.mean(0)
-    _, spread, axes = torch.linalg.svd(poses[:: max(1, len(poses) // 20_000)] - mean, False)
-    deviation = spread / (len(poses[:: max(1, len(poses) // 20_000)]) - 1) ** 0.5
-    count = min(PRIOR_AXES, int((deviation > 1e-6).sum()))
+    deviation, axes = _principal(poses - mean, PRIOR_AXES)
+    some = deviation > 1e-4  # clips of one's own may hold their arms still
     starts = windows(corpus, STARTS, generator)[:, :SEEDS]
     return Primitives(
         layers=(),
@@ -49,7 +48,7 @@ def frame(corpus: Tensor, sample: Tensor, generator: torch.Generator) -> Primiti
         scale=given.std(0) + 1e-3,
         low=low - room,
         high=high + room,
-        prior=Prior(mean, axes[:count].T / deviation[:count]),
+        prior=Prior(mean, axes[:, some] / deviation[some]),
         starts=starts,
     )
 
@@ -66,11 +65,17 @@ def linear(corpus: Tensor, seed: int = 0) -> Primitives:
     square = told.T @ told + _RIDGE * torch.eye(told.shape[1], dtype=told.dtype)
     onto = torch.linalg.solve(square, told.T @ wanted)  # [65, 272]
     rest = wanted - told @ onto
-    _, spread, axes = torch.linalg.svd(rest, full_matrices=False)
-    width = spread[:LATENT, None] / (len(rest) - 1) ** 0.5 * axes[:LATENT]  # [8, 272]
+    deviation, axes = _principal(rest, LATENT)
+    width = (axes * deviation).T  # [8, 272]
     weight = torch.cat([onto, width]).T * scale[:, None]
     assert weight.shape == (MADE * WIDTH, primitives.GIVEN + LATENT)
     return Primitives(**{**vars(model), "layers": ((weight, middle),)})
+
+
+def _principal(centred: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """Deviations [K] along the first K principal axes [F, K] of rows [M, F], largest first."""
+    squares, axes = torch.linalg.eigh(centred.T @ centred / (len(centred) - 1))
+    return squares.flip(0)[:count].clamp(min=0).sqrt(), axes.flip(1)[:, :count]
 
 
 def of_clips(path: Path) -> Primitives:

@@ -6,13 +6,13 @@ and scale like numbers; a body upside down or a joint beyond half a turn they ca
 """
 
 from functools import cache
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from genenvs.motion import quaternions
-from genenvs.motion.humanoid import ANKLES, JOINTS, foot_ends, humanoid
-from genenvs.motion.skeleton import Skeleton, forward
+from genenvs.motion.humanoid import JOINTS, humanoid
 
 PLACE = 3  # x and y in metres, heading in radians
 _BALLS = tuple(
@@ -23,9 +23,6 @@ _BALLS = tuple(
 _HINGES = tuple(JOINTS.index(name) for name in JOINTS if name.endswith(("knee", "elbow")))
 POSE = 3 + 3 * len(_BALLS) + len(_HINGES)  # height, tilt about x and y, joints
 WIDTH = PLACE + POSE
-_LEGS = tuple(
-    k for k, name in enumerate(JOINTS) if name == "root" or name.endswith(("hip", "knee", "ankle"))
-)
 
 
 def pack(root: Tensor, rotations: Tensor) -> Tensor:
@@ -53,19 +50,66 @@ def pack(root: Tensor, rotations: Tensor) -> Tensor:
 def unpack(frames: Tensor) -> tuple[Tensor, Tensor]:
     """Root [..., 3] and rotations [..., 15, 4] of vectors [..., 34]."""
     root = torch.cat([frames[..., :2], frames[..., 3:4]], -1)
-    return root, _turned(frames, range(len(JOINTS)))
+    return root, _turned(frames)
 
 
 def soles(frames: Tensor) -> Tensor:
     """Heel and toe of both feet, see `genenvs.motion.humanoid.soles`: [..., 34] -> [..., 4, 3].
 
-    Of the legs alone: a third of the work of all joints.
+    From the ends of the legs to the root, number by number: some ten times as fast as all joints'
+    places and frames, which are not asked for.
     """
-    root = torch.cat([frames[..., :2], frames[..., 3:4]], -1)
-    places, turns = forward(_legs(str(frames.device)), root, _turned(frames, _LEGS))
-    ankles = [_LEGS.index(k) for k in ANKLES]
-    place, frame = (torch.stack([x[..., k, :] for k in ankles], -2) for x in (places, turns))
-    return foot_ends(place, frame)
+    numbers = frames.movedim(-1, 0).contiguous()  # [34, ...]
+    legs = _legs(str(frames.device))
+
+    def vector(places: Tensor) -> _Vector:
+        """Three numbers of both legs: [2, ...] each."""
+        x, y, z = numbers[places.flatten()].unflatten(0, (3, 2)).unbind(0)
+        return x, y, z
+
+    shape = (2, 2, *[1] * (frames.dim() - 1))
+    ends = legs.ends.to(frames.dtype).reshape(3, *shape).unbind(0)
+    point: _Vector = (ends[0], ends[1], ends[2])  # [heel and toe, left and right, ...]
+    point = _about(vector(legs.ankles), point)
+    bend = numbers[legs.knees]
+    x, z = _plane(bend, point[0], point[2] + legs.shin)
+    point = _about(vector(legs.hips), (x, point[1], z + legs.thigh))
+    aside = legs.aside.to(frames.dtype).reshape(2, *shape[2:])
+    tilt = (numbers[PLACE + 1], numbers[PLACE + 2], torch.zeros_like(numbers[0]))
+    point = _about(tilt, (point[0], point[1] + aside, point[2]))
+    cosine, sine = numbers[2].cos(), numbers[2].sin()
+    x = cosine * point[0] - sine * point[1] + numbers[0]
+    y = sine * point[0] + cosine * point[1] + numbers[1]
+    found = torch.stack([x, y, point[2] + numbers[PLACE]])  # [3, end, leg, ...]
+    return found.transpose(1, 2).flatten(1, 2).movedim((1, 0), (-2, -1)).contiguous()
+
+
+_Vector = tuple[Tensor, Tensor, Tensor]
+
+
+def _about(turn: _Vector, point: _Vector) -> _Vector:
+    """Points turned by rotation vectors (Rodrigues)."""
+    square = turn[0] * turn[0] + turn[1] * turn[1] + turn[2] * turn[2]
+    angle = (square + 1e-18).sqrt()
+    first, second = angle.sin() / angle, 2 * ((angle / 2).sin() / angle).square()
+    once = _cross(turn, point)
+    twice = _cross(turn, once)
+    x, y, z = (p + first * a + second * b for p, a, b in zip(point, once, twice, strict=True))
+    return x, y, z
+
+
+def _cross(a: _Vector, b: _Vector) -> _Vector:
+    return (
+        a[1] * b[2] - a[2] * b[1],
+        a[2] * b[0] - a[0] * b[2],
+        a[0] * b[1] - a[1] * b[0],
+    )
+
+
+def _plane(angle: Tensor, x: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
+    """A knee, which turns about -y."""
+    cosine, sine = angle.cos(), angle.sin()
+    return cosine * x - sine * z, sine * x + cosine * z
 
 
 def seen_from(frames: Tensor, origin: Tensor) -> Tensor:
@@ -103,15 +147,15 @@ def _unwrapped(angles: Tensor) -> Tensor:
     return torch.cat([angles[..., :1], angles[..., 1:] - 2 * torch.pi * turns], -1)
 
 
-def _turned(frames: Tensor, joints: range | tuple[int, ...]) -> Tensor:
-    """Rotations of some joints, the root first: [..., K, 4]."""
+def _turned(frames: Tensor) -> Tensor:
+    """Rotations of all joints: [..., 15, 4]."""
     nothing = torch.zeros_like(frames[..., :1])
     balls = frames[..., PLACE + 3 : PLACE + 3 + 3 * len(_BALLS)].unflatten(-1, (-1, 3))
     hinges = frames[..., PLACE + 3 + 3 * len(_BALLS) :]
     axes = humanoid(str(frames.device)).axes.to(frames.dtype)
     tilt = torch.cat([frames[..., PLACE + 1 : PLACE + 3], nothing], -1)
     vectors = [tilt]
-    for k in joints[1:]:
+    for k in range(1, len(JOINTS)):
         if k in _BALLS:
             vectors.append(balls[..., _BALLS.index(k), :])
         elif k in _HINGES:
@@ -126,9 +170,54 @@ def _turned(frames: Tensor, joints: range | tuple[int, ...]) -> Tensor:
     return torch.cat([trunk[..., None, :], turns[..., 1:, :]], -2)
 
 
+class _Legs(NamedTuple):
+    """Numbers of the legs, left before right.
+
+    Attributes:
+        ends: float32 [3, 2, 2], heel and toe of each foot in the ankle's frame.
+        ankles: int64 [3, 2], where the rotation vectors stand in a frame.
+        hips: int64 [3, 2].
+        knees: int64 [2].
+        shin: metres from knee to ankle, downwards.
+        thigh: from hip to knee.
+        aside: float32 [2], from the root to the hips, to the left.
+    """
+
+    ends: Tensor
+    ankles: Tensor
+    hips: Tensor
+    knees: Tensor
+    shin: float
+    thigh: float
+    aside: Tensor
+
+
 @cache
-def _legs(device: str) -> Skeleton:
-    """The humanoid's root and legs."""
-    body = humanoid(device).skeleton
-    parents = tuple(_LEGS.index(body.parents[k]) if k else -1 for k in _LEGS)
-    return Skeleton(tuple(JOINTS[k] for k in _LEGS), parents, body.offsets[list(_LEGS)])
+def _legs(device: str) -> _Legs:
+    """The humanoid's; all its offsets are along one axis, and its knees turn about -y."""
+    body = humanoid(device)
+    offsets = body.skeleton.offsets
+    sides = ("left", "right")
+
+    def joints(part: str) -> list[int]:
+        return [JOINTS.index(f"{side}_{part}") for side in sides]
+
+    def numbers(part: str) -> Tensor:
+        first = [PLACE + 3 + 3 * _BALLS.index(k) for k in joints(part)]
+        return torch.tensor([[k + axis for k in first] for axis in range(3)], device=device)
+
+    hinges = PLACE + 3 + 3 * len(_BALLS)
+    knees = [hinges + _HINGES.index(k) for k in joints("knee")]
+    assert body.axes[joints("knee")].tolist() == [[0.0, -1.0, 0.0]] * 2
+    centre, half = (x[joints("ankle")] for x in (body.centres, body.halves))
+    along = torch.tensor([[-1.0, 0.0, -1.0], [1.0, 0.0, -1.0]], device=device)
+    ends = centre[None] + along[:, None] * half[None]  # [2 ends, 2 legs, 3]
+    return _Legs(
+        ends.movedim(-1, 0),
+        numbers("ankle"),
+        numbers("hip"),
+        torch.tensor(knees, device=device),
+        float(offsets[joints("ankle")[0], 2]),
+        float(offsets[joints("knee")[0], 2]),
+        offsets[joints("hip"), 1],
+    )

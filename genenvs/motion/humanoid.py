@@ -136,18 +136,13 @@ def soles(positions: Tensor, orientations: Tensor) -> Tensor:
     Returns:
         [..., 4, 3]: left heel, left toe, right heel, right toe.
     """
+    body = humanoid(str(positions.device))
     # By their numbers one by one: a list would be copied to the device at every call.
-    place, frame = (
-        torch.stack([x[..., k, :] for k in ANKLES], -2) for x in (positions, orientations)
-    )
-    return foot_ends(place, frame)
-
-
-def foot_ends(places: Tensor, frames: Tensor) -> Tensor:
-    """Return `soles` from the ankles alone: [..., 2, 3] and [..., 2, 4], left first."""
-    body = humanoid(str(places.device))
     centre, half = (torch.stack([x[k] for k in ANKLES]) for x in (body.centres, body.halves))
-    ends = torch.tensor([[-1.0, 0.0, -1.0], [1.0, 0.0, -1.0]], device=places.device)
-    local = (centre[:, None] + ends * half[:, None]).to(places.dtype)  # [2, 2, 3]
-    turned = quaternions.rotate(frames[..., None, :], local)
-    return (places[..., None, :] + turned).flatten(-3, -2)
+    ends = torch.tensor([[-1.0, 0.0, -1.0], [1.0, 0.0, -1.0]], device=positions.device)
+    local = (centre[:, None] + ends * half[:, None]).to(positions.dtype)  # [2, 2, 3]
+    place, frame = (
+        torch.stack([x[..., k, :] for k in ANKLES], -2)[..., None, :]
+        for x in (positions, orientations)
+    )
+    return (place + quaternions.rotate(frame, local)).flatten(-3, -2)

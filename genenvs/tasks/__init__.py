@@ -121,3 +121,20 @@ declare(
         },
     )
 )
+
+declare(
+    Declaration(
+        id="genenvs/MotionNav-v0",
+        task="genenvs.tasks.motion_nav.task:MotionNav",
+        arguments={"rooms": "furnished", "generator": "cvae", "horizon": 48},
+        score="quality",
+        text="Walk through a furnished room to a goal, by motion primitives",
+        source="DIMOS (Zhao et al., ICCV 2023)",
+        cheats={
+            "mean walk": "genenvs.tasks.motion_nav.cheats:mean_walk",
+            "straight": "genenvs.tasks.motion_nav.cheats:straight",
+            "hover": "genenvs.tasks.motion_nav.cheats:hover",
+            "stand": "genenvs.tasks.motion_nav.cheats:stand",
+        },
+    )
+)

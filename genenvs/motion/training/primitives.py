@@ -4,8 +4,8 @@ A conditional variational autoencoder as in GAMMA (Zhang and Tang, CVPR 2022), a
 size, and the linear decoder that it is compared with. Reads pybullet's clips of walks where it is
 installed (extra `pybullet`), or with `--clips` walks of one's own, and writes
 primitives-cvae.safetensors and primitives-pca.safetensors, and primitives.json, which says how well
-they walk. The run of the clips is left out: it flies, and DIMOS's contact score of it is 0.46. Some
-15 minutes on one core; repeats bit for bit on one machine with one thread.
+they walk. The run of the clips is left out: it flies, and DIMOS's contact score of it is 0.46.
+Seven minutes of one core.
 """
 
 import argparse

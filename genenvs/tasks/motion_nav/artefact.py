@@ -12,7 +12,7 @@ from genenvs.motion.humanoid import humanoid
 from genenvs.motion.primitives import FPS
 from genenvs.rooms.catalogue import CELL
 
-HEIGHT = 4  # cells that a film shows of whatever stands in the way
+HEIGHT, FOOT = 0.4, 0.1  # metres that a film shows of furniture and of walls
 _BLOCK, _WALL = (176, 152, 124), (168, 172, 180)
 _GOAL = (214, 84, 60)
 _MARK = 0.12  # metres, half the side of the mark at the goal
@@ -59,26 +59,18 @@ class Walk:
         else:
             raise ValueError(f"{path} must end in one of .bvh, {', '.join(figure.SUFFIXES)}")
 
-    def scene(self, near: float = 2.6) -> list[Solid]:
-        """What stands there, cut low so that the walker is seen, the walls' feet, and the goal.
-
-        Args:
-            near: metres from the walk within which things are shown.
-        """
+    def scene(self) -> list[Solid]:
+        """What stands there, cut low so that the walker is seen, the walls' feet, and the goal."""
         floor, walkable = self.floor.numpy(), self.walkable.numpy()
-        apart = np.full(floor.shape, np.inf)
-        middle = (np.moveaxis(np.indices(floor.shape), 0, -1) + 0.5) * CELL
-        for place in self.root[::10, :2].numpy():
-            apart = np.minimum(apart, np.linalg.norm(middle - place, axis=-1))
         padded = np.pad(floor, 1)
         beside = padded[2:, 1:-1] | padded[:-2, 1:-1] | padded[1:-1, 2:] | padded[1:-1, :-2]
         solids = []
         for cells, height, colour in (
             (floor & ~walkable, HEIGHT, _BLOCK),
-            (beside & ~floor, 1, _WALL),
+            (beside & ~floor, FOOT, _WALL),
         ):
-            block = cubes(np.repeat((cells & (apart < near))[..., None], height, 2), colour, CELL)
-            solids.append(Solid(block.triangles, colour))  # no lines between cells
+            block = cubes(cells[..., None], colour, CELL).triangles * (1, 1, height / CELL)
+            solids.append(Solid(block, colour))  # no lines between cells
         mark = np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]]) * _MARK + self.goal.numpy()
         mark = np.concatenate([mark, np.full((4, 1), 0.01)], 1)
         return [*solids, Solid(mark[[[0, 1, 2], [0, 2, 3]]], _GOAL)]

@@ -14,7 +14,7 @@ from genenvs.tasks.motion_nav import rewards, scenes
 if TYPE_CHECKING:
     from genenvs.tasks.motion_nav.task import MotionNav, NavState
 
-CHOICES = 64
+CHOICES = 32
 AHEAD = 0.5  # metres beyond the primitive's end at which the way on is looked at
 TIGHT, BLOCKED = 3.0, 12.0  # how much longer a step counts beside furniture, and within it
 _KNIGHT = [(dx, dy) for dx in (-2, -1, 1, 2) for dy in (-2, -1, 1, 2) if abs(dx) != abs(dy)]
@@ -24,7 +24,7 @@ _LATENTS = random.word("motion nav reference")
 
 
 def choices(device: torch.device) -> Tensor:
-    """The fixed actions that are compared, the mean walk first: float32 [64, 8]."""
+    """The fixed actions that are compared, the mean walk first: float32 [32, 8]."""
     key = torch.tensor([_LATENTS])
     drawn = random.normal(key, 0, CHOICES * LATENT).reshape(CHOICES, LATENT) / 2
     drawn[0] = 0

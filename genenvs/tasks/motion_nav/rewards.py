@@ -105,8 +105,9 @@ def penetration(points: Tensor, walkable: Tensor, soles: Tensor) -> Tensor:
         [B]: counted are points in the box round all soles of all frames that are not walkable.
     """
     ends = soles.flatten(1, 2)
-    low, high = ends.amin(1)[:, None], ends.amax(1)[:, None]
-    inside = ((points >= low) & (points <= high)).all(-1)
+    low, high = ends.amin(1), ends.amax(1)  # [B, 2]
+    x, y = points.unbind(-1)
+    inside = (x >= low[:, :1]) & (x <= high[:, :1]) & (y >= low[:, 1:]) & (y <= high[:, 1:])
     count = (inside & ~walkable).sum(1)
     return (-CONSTANTS.cell * count.to(soles.dtype)).exp()
 

@@ -164,7 +164,7 @@ def roomy(walkable: Tensor) -> Tensor:
 
 def look_up(walkable: Tensor, places: Tensor) -> Tensor:
     """Whether places may be walked on: [B, 64] at float [B, N, 2] metres -> bool [B, N]."""
-    cell = (places / CELL).floor()
-    inside = ((cell >= 0) & (cell < SIDE)).all(-1)
-    x, y = cell.clamp(0, SIDE - 1).long().unbind(-1)
-    return (walkable.gather(1, x) >> y & 1).bool() & inside
+    x, y = (places / CELL).floor().long().unbind(-1)
+    within = (x >= 0) & (x < SIDE) & (y >= 0) & (y < SIDE)
+    word = walkable.gather(1, x.clamp(0, SIDE - 1))
+    return (word >> y.clamp(0, SIDE - 1) & 1).bool() & within

@@ -79,21 +79,21 @@ class MotionNav(Task):
     |---|---|---|---|
     | `body` | [65] | -5 .. 5 | the last two frames, in deviations from the mean; clipped |
     | `goal` | [3] | -1 .. 2 | unit vector to the goal, and how far it is: 1 is 5 m |
-    | `map` | [16, 16] | -1, 1 | 1 where the floor is free, -1 elsewhere |
+    | `map` | [1, 16, 16] | -1, 1 | 1 where the floor is free, -1 elsewhere |
 
     All of it as the body sees it: from where it was in the first of the two frames, looking along
     x. `body` is the pose in that frame (31 numbers), then how far the second is from it (x, y,
     heading) and its pose. Poses are height, tilt about x and y, rotation vectors of chest, neck,
     and right and left hip, ankle and shoulder, angles of knees and elbows; see
-    `genenvs.motion.frames`. The map's points lie 10.7 cm apart, 0.8 m each way; its first axis is
-    x, forwards.
+    `genenvs.motion.frames`. The map's points lie 10.7 cm apart, 0.8 m each way; the first of its
+    two axes is x, forwards.
 
     ## Rewards
     The terms of DIMOS, all of weight 1, each less its best value, so that none is above 0 and time
     costs: `goal`, `facing`, `floor`, `skate`, `penetration`, `pose`. `success` pays 10 for the
-    goal. Published, every step pays up to six, the goal 1 and ends them: whoever loiters a few
-    centimetres beside it until the horizon earns more than whoever arrives, see
-    [the comparison](#published-rewards). `published_rewards=True` pays that.
+    goal. Published, every step pays up to six, and the goal 1 and an end of that: to loiter a few
+    centimetres beside it until the horizon earns more than to arrive. `published_rewards=True` pays
+    that; `docs/results.md` shows what is learned from it.
 
     ## Metrics
     `quality` scores an episode: success times the contact score times the walkable share. DIMOS's:
@@ -103,8 +103,8 @@ class MotionNav(Task):
     ## Starting state
     A furnished room of the split, of `RoomLayout`'s, and in it a start with 0.3 m of room and a
     goal at least 1.5 m off that a body so wide can walk to in 5 m; the heading is within 60 degrees
-    of the goal; the first pose is one of 64 of walks. 2,034 walks in 1,024 rooms train, 508 in 128
-    validate, 1,019 in 512 test; outlines of rooms of two splits never agree.
+    of the goal; the first pose is one of 64 of walks. 2,009 walks in 1,024 rooms train, 502 in 128
+    validate, 998 in 512 test; outlines of rooms of two splits never agree.
 
     ## Episode end
     Terminates where the root passes within 5 cm of the goal, whatever else; truncates at the
@@ -171,7 +171,7 @@ class MotionNav(Task):
         self.observation_space = spaces.Dict({
             "body": spaces.Box(-LARGEST, LARGEST, (primitives.GIVEN,), np.float32),
             "goal": spaces.Box(-1.0, 2.0, (3,), np.float32),
-            "map": spaces.Box(-1.0, 1.0, (MAP, MAP), np.float32),
+            "map": spaces.Box(-1.0, 1.0, (1, MAP, MAP), np.float32),
         })  # fmt: skip
 
     @property
@@ -294,7 +294,7 @@ class MotionNav(Task):
         return {
             "body": body.float(),
             "goal": goal.float().clamp(-1, 2),
-            "map": (2.0 * state.map - 1).reshape(-1, MAP, MAP),
+            "map": (2.0 * state.map - 1).reshape(-1, 1, MAP, MAP),
         }
 
     def reference_action(self, state: NavState) -> Tensor:  # type: ignore[override]

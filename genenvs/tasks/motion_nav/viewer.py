@@ -24,7 +24,7 @@ def picture(walk: "Walk", steps: int) -> np.ndarray:
     left = float((walk.goal - walk.root[-1, :2]).norm())
     seconds = (len(walk.root) - SEEDS) / FPS
     now = figure.picture(
-        walk.root[-1], walk.rotations[-1], SIDE * PIXELS, centre=(x, y), scene=walk.scene(1.6)
+        walk.root[-1], walk.rotations[-1], SIDE * PIXELS, centre=(x, y), scene=walk.scene()
     )
     caption = f"step {steps}: {seconds:.1f} s, {left:.2f} m to the goal"
     return sheet([("plan", plan(walk)), ("walker", now)], caption)
