@@ -26,7 +26,7 @@ from genenvs.core.registry import scores
 AGENTS = ("ppo", "actor_critic", "a3c")
 # SB3's PPO knows no mask. Where almost every action is illegal it learns to do nothing, and
 # sb3-contrib's, which is the same but for the mask, takes its place.
-MASKED = ("genenvs/BrickBuild-v0",)
+MASKED = ("genenvs/BrickBuild-v0", "genenvs/RoomLayout-v0", "genenvs/RoomSelect-v0")
 SEEDS = (0, 1, 2)
 EPISODES = 1_024  # of the test split
 # Episodes of 300 steps would cost more to judge than to learn from.

@@ -138,3 +138,28 @@ declare(
         },
     )
 )
+
+for _name, _folder, _horizon, _text, _cheats in (
+    (
+        "RoomLayout", "room_layout", 32, "Furnish a room: choose a thing, then its place",
+        ("finish_at_once", "stall", "first_place", "same_corner"),
+    ),
+    (
+        "RoomSelect", "room_select", 20, "Furnish a room in the right order",
+        ("finish_at_once", "stall", "small_first"),
+    ),
+):  # fmt: skip
+    declare(
+        Declaration(
+            id=f"genenvs/{_name}-v0",
+            task=f"genenvs.tasks.{_folder}.task:{_name}",
+            arguments={"rooms": "mixed", "horizon": _horizon},
+            score="quality",
+            text=_text,
+            source="RLSS (Ostonov et al., WACV 2022)",
+            cheats={
+                _cheat.replace("_", " "): f"genenvs.tasks.{_folder}.cheats:{_cheat}"
+                for _cheat in _cheats
+            },
+        )
+    )

@@ -1,0 +1,1 @@
+"""Furnishing a room thing by thing: which one, then where."""
