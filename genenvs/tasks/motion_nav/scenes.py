@@ -23,6 +23,7 @@ MOST_ROOMS = 1_024
 EACH = {"train": 2, "validation": 4, "test": 2}  # walks in every furnished room
 BOXES = 8
 NUMBER = {"train": 2_048, "validation": 512, "test": 1_024}  # of rooms with boxes
+_CHOICES = 16  # goals of which the first is taken that something hides
 _GAP = 8  # cells between boxes, and between a box and a wall that it does not touch
 _ASIDE = 1.05  # radians: how far from the goal a walk may look at first
 _SPLIT = random.word("motion nav")
@@ -47,7 +48,7 @@ class Scene(NamedTuple):
 
 @lru_cache(maxsize=16)
 def load(rooms: str, split: str, device: str = "cpu") -> Scene:
-    """The scenes of a split; computed once a process.
+    """The scenes of a split, those in which no straight way leads to the goal; once a process.
 
     Args:
         rooms: `furnished` or `boxes`.
@@ -59,8 +60,8 @@ def load(rooms: str, split: str, device: str = "cpu") -> Scene:
         scene = boxes(random.mix(_SPLIT, random.word(split), index))
     else:
         scene = furnished(split)
-    # One in three hundred has no goal far enough from its start.
-    good = (scene.goal != scene.start[:, :2]).any(1)
+    here, there = ((place / CELL).floor().long() for place in (scene.start[:, :2], scene.goal))
+    good = in_the_way(scene.walkable, here, there[:, None])[:, 0] > 0
     return Scene(*(field[good].to(device) for field in scene))
 
 
@@ -105,6 +106,8 @@ def boxes(key: Tensor) -> Scene:
 def ends(key: Tensor, walkable: Tensor) -> tuple[Tensor, Tensor]:
     """A start with room for a body, and a goal that can be reached from it; both amid a cell.
 
+    Of some such goals one is taken to which no straight way leads, if there is one.
+
     Args:
         key: int64 [N], what chances derive from.
         walkable: int64 [N, 64]; where nothing is far enough from the start the goal is the start.
@@ -113,7 +116,7 @@ def ends(key: Tensor, walkable: Tensor) -> tuple[Tensor, Tensor]:
         `start` and `goal` of a `Scene`.
     """
     free = roomy(walkable)
-    u = random.uniform(key, random.counter(0, _ENDS), 3)
+    u = random.uniform(key, random.counter(0, _ENDS), 2)
     x, y = _any_of(free, u[:, 0])
     reached = bits.rectangle(x, y, torch.ones_like(x), torch.ones_like(x))
     for step in range(FARTHEST):
@@ -121,13 +124,38 @@ def ends(key: Tensor, walkable: Tensor) -> tuple[Tensor, Tensor]:
     cell = torch.arange(SIDE, device=x.device)
     far = (cell - x[:, None]).square()[..., None] + (cell - y[:, None]).square()[:, None]
     goals = reached & pack(far >= (NEAREST / CELL) ** 2)
-    i, j = _any_of(goals, u[:, 1])
+    v = random.uniform(key, random.counter(1, _ENDS), _CHOICES)
+    there = torch.stack([torch.stack(_any_of(goals, chance), 1) for chance in v.unbind(1)], 1)
+    here = torch.stack([x, y], 1)
+    best = in_the_way(walkable, here, there).argmax(1)
+    i, j = there[torch.arange(len(best), device=best.device), best].unbind(1)
     none = (goals == 0).all(1)
     i, j = torch.where(none, x, i), torch.where(none, y, j)
     start, goal = ((torch.stack(at, 1).double() + 0.5) * CELL for at in ((x, y), (i, j)))
     way = goal - start
-    heading = torch.atan2(way[:, 1], way[:, 0]) + (2 * u[:, 2].double() - 1) * _ASIDE
+    heading = torch.atan2(way[:, 1], way[:, 0]) + (2 * u[:, 1].double() - 1) * _ASIDE
     return torch.cat([start, heading[:, None]], 1), goal
+
+
+def in_the_way(walkable: Tensor, here: Tensor, there: Tensor) -> Tensor:
+    """What is on the straight way from a cell to others.
+
+    Args:
+        walkable: int64 [N, 64].
+        here: int64 [N, 2].
+        there: int64 [N, K, 2].
+
+    Returns:
+        int64 [N, K]: 0 nothing, 1 there is no room for a body, 2 something stands there.
+    """
+    share = torch.linspace(0, 1, FARTHEST, device=here.device)[:, None]
+    start, end = ((cell.double() + 0.5) * CELL for cell in (here[:, None, None], there[:, :, None]))
+    places = (start + share * (end - start)).flatten(1, 2)  # [N, K * 50, 2]
+    shape = (*there.shape[:2], -1)
+    stands, narrow = (
+        ~look_up(cells, places).reshape(shape) for cells in (walkable, roomy(walkable))
+    )
+    return narrow.any(-1).long() + stands.any(-1)
 
 
 def _any_of(cells: Tensor, chance: Tensor) -> tuple[Tensor, Tensor]:
