@@ -104,7 +104,9 @@ def _pull_out(room: Furnished) -> Tensor:
     # Behind a thing is what would be in front of it if it faced the other way.
     back = placing.front_zone(things, x, y, (turn + 2) % 4, torch.full_like(x, PULL))
     free = room.plans.floor & ~room.now.taken
-    stuck = ((back & ~free[:, None]) != 0).any(2)
+    # Counted, since a rectangle is cut at the edge of the grid.
+    clear = packed.popcount(back & free[:, None]).sum(2, dtype=torch.int64)
+    stuck = clear < PULL * things.width
     chair = room.present & (things.type == index("chair"))
     return ((stuck & chair).sum(1) / chair.sum(1).clamp(min=1)).float()
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from genenvs.rooms import furnished, physics
+from genenvs.rooms import furnished, furniture, physics
 from genenvs.rooms.catalogue import table
 from genenvs.simulators import engine
 from genenvs.simulators.engine import ENGINES, Body, installed, settle_all
@@ -83,6 +83,19 @@ def test_furnished_rooms_stand_and_a_broken_one_does_not(name):
     walled = table().wall[items[:, 0, 0]]
     deep = physics.settle(broken, {}, name)[f"penetration_{name}"][walled]
     assert len(deep) >= 3 and bool((deep > 250).all())
+
+
+@needs("trimesh", extra="shapes")
+@every_engine
+def test_furniture_of_the_user_settles_as_its_convex_hull(name, tmp_path):
+    trimesh = import_or_skip("trimesh", extra="shapes")
+    trimesh.creation.box([1.0, 2.0, 0.5]).export(tmp_path / "bed.obj")
+    trimesh.creation.box([1.0, 0.5, 1.9]).export(tmp_path / "wardrobe.stl")
+    rooms = furnished.load("validation", "bedroom").rows(torch.arange(4))
+    found = physics.settle(rooms, furniture.load(tmp_path), name)
+    assert bool((found[f"tipped_{name}"] == 0).all())
+    bodies = physics.bodies(rooms, furniture.load(tmp_path))
+    assert [b.hull is not None for b in bodies[:2]] == [True, True]
 
 
 def test_two_engines_agree_on_a_hundred_rooms():
