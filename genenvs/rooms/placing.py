@@ -223,8 +223,7 @@ def _paired(now: Furnishing, things: Things) -> Tensor:
     facts = table(now.taken.device)
     paired = facts.paired[things.type]
     found = now.taken.new_full((len(paired), 4, LATTICE), _ALL)
-    # On the CPU only rows that need it are looked at; elsewhere that would cost a round trip.
-    rows = paired.nonzero()[:, 0] if paired.device.type == "cpu" else slice(None)
+    rows = needed(paired)
     kind, width, depth, _ = (field[rows] for field in things)
     marks = facts.marks[kind][..., None].expand(-1, -1, now.marks.shape[-1])
     seen = _look(now.marks[rows].gather(1, marks), facts.near[kind], facts.reach[kind])
@@ -314,8 +313,21 @@ def unpack(words: Tensor) -> Tensor:
         octets = words.contiguous().numpy().view(np.uint8).reshape(len(words), -1)
         pairs = np.unpackbits(octets, axis=1, bitorder="little").view(np.uint16)
         return torch.from_numpy(pairs != 0)  # of the two bits the second is never set
+    return unpack_shifts(words)
+
+
+def unpack_shifts(words: Tensor) -> Tensor:
+    """`unpack` in integer arithmetic alone."""
     place = 2 * torch.arange(LATTICE, device=words.device)
     return (words[..., None] >> place & 1).bool().flatten(1)
+
+
+def needed(mask: Tensor) -> Tensor | slice:
+    """Rows to compute where only those of `mask` (bool [B]) count.
+
+    On the CPU those alone; elsewhere all, since to count them would cost a round trip.
+    """
+    return mask.nonzero()[:, 0] if mask.device.type == "cpu" else slice(None)
 
 
 def best(found: Survey, chance: Tensor | None = None) -> tuple[Tensor, Tensor]:

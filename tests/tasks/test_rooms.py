@@ -9,10 +9,12 @@ import torch
 from gymnasium.vector import AutoresetMode
 
 from genenvs.core.vector import TaskVectorEnv
-from genenvs.rooms import instances
+from genenvs.rooms import bits, instances, placing
+from genenvs.rooms import task as room_task
 from genenvs.rooms.catalogue import CATALOGUE, TYPES, index
 from genenvs.rooms.choose import ORDERS, SHARE, ordered, solvable
 from genenvs.rooms.placing import PLACES
+from genenvs.simulators.engine import installed
 from genenvs.tasks.room_layout import cheats as layout_cheats
 from genenvs.tasks.room_layout.task import FINISH
 from genenvs.tasks.room_select import cheats as select_cheats
@@ -126,6 +128,23 @@ def test_the_observation_shows_the_room_and_the_places():
     assert (observation["numbers"][:, TYPES : 2 * TYPES][~left] == 0).all()
 
 
+def test_all_rows_or_those_that_need_it_come_to_the_same(monkeypatch):
+    """What runs on the CPU, and what runs where counting rows costs a round trip."""
+    played = []
+    for needed in (placing.needed, lambda mask: slice(None)):
+        monkeypatch.setattr(placing, "needed", needed)
+        envs = make(num_envs=8)
+        envs.reset(seed=2)
+        task, state = envs.unwrapped.task, envs.unwrapped.state.clone()
+        for _ in range(14):
+            state = task.transition(state, task.reference_action(state)).state
+        played.append(state)
+    for name, value in played[0].tensors().items():
+        assert value.equal(played[1].tensors()[name]), name
+    words = played[0].marks[:, 0, :32] & bits.EVEN
+    assert placing.unpack(words).equal(placing.unpack_shifts(words))
+
+
 # --- endings and cheats ---
 
 
@@ -177,6 +196,20 @@ def test_cheats_end_below_the_reference(env, module, name):
     best, wins = play(envs, lambda o, i: task.reference_action(envs.unwrapped.state).numpy())
     assert cheat.mean() < best.mean() - 0.3
     assert ends["quality"].mean() < wins["quality"].mean() - 0.05
+
+
+def test_physics_is_named_after_its_engine_and_left_out_without_one(monkeypatch):
+    envs = make(num_envs=2, engine=None)
+    envs.reset(seed=0)
+    task, state = envs.unwrapped.task, envs.unwrapped.state
+    plain = set(task.judge(state))
+    assert plain == {k for k, m in type(task).metrics.items() if m.when == "judge"}
+    monkeypatch.setattr(room_task, "installed", list)
+    assert make(num_envs=1).unwrapped.task.engine is None
+    monkeypatch.undo()
+    for name in installed():
+        judge = make(num_envs=1, engine=name).unwrapped.task.judge(state)
+        assert set(judge) - plain == {f"{k}_{name}" for k in ("drift", "tipped", "penetration")}
 
 
 # --- instances ---

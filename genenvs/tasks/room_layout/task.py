@@ -155,8 +155,7 @@ class RoomLayout(RoomTask):
         hand = torch.where(chosen, kind, torch.where(placed, NONE, state.hand))
         places = state.places  # consumes the state
         places[placed] = 0
-        # On the CPU only rows that need it are surveyed; elsewhere that would cost a round trip.
-        rows = chosen.nonzero()[:, 0] if chosen.device.type == "cpu" else slice(None)
+        rows = placing.needed(chosen)
         seen = torch.stack(placing.survey(*self.looking(state, kind, rows)), 1)
         places[rows] = torch.where(chosen[rows][:, None, None, None], seen, places[rows])
         lost = chosen & ~(places[:, 0] != 0).flatten(1).any(1)
