@@ -8,7 +8,15 @@ from collections.abc import Callable, Iterator
 from importlib import import_module
 from typing import Any
 
-NAMES = ("voxel_stroke", "brick_build", "primitive_model", "edge_loop", "motion_nav", "rooms", "dance")
+NAMES = (
+    "voxel_stroke",
+    "brick_build",
+    "primitive_model",
+    "edge_loop",
+    "motion_nav",
+    "rooms",
+    "dance",
+)
 
 
 def family(name: str) -> Callable[[str], Iterator[dict[str, Any]]]:
