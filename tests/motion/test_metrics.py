@@ -226,3 +226,24 @@ def test_sets_are_compared_in_the_scale_of_the_reference():
 def test_what_is_too_short_is_refused(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+def test_a_shrunk_covariance_is_that_of_ledoit_and_wolf():
+    from sklearn.covariance import ledoit_wolf
+
+    from genenvs.core.frechet import shrunk
+
+    points = np.random.default_rng(0).normal(size=(12, 30)) * np.linspace(0.5, 2, 30)
+    mine = shrunk(torch.from_numpy(points))
+    np.testing.assert_allclose(mine.numpy(), ledoit_wolf(points)[0], rtol=1e-8, atol=1e-10)
+    assert torch.linalg.eigvalsh(mine).min() > 0  # though there are fewer points than features
+    other = torch.from_numpy(points + 1.0)
+    assert frechet_distance(torch.from_numpy(points), other, shrink=True) == pytest.approx(30)
+
+
+def test_a_beat_that_is_to_be_seen_has_a_rise_on_both_sides():
+    t = torch.arange(200, dtype=torch.float64) / 60
+    for depth, seen in ((0.3, True), (0.02, False)):
+        speed = (1.0 + depth * torch.cos(2 * torch.pi * 2 * t))[None] / 60  # two a second
+        every, deep = beats.slowest(speed, 60.0), beats.slowest(speed, 60.0, rise=0.1)
+        assert every.sum() == 6 and (torch.equal(deep, every) if seen else deep.sum() == 0)

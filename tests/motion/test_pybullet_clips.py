@@ -10,9 +10,10 @@ import pytest
 import torch
 
 from genenvs.core.files import sha256
-from genenvs.motion import beats, build_skeleton, clips, features, feet, metrics
+from genenvs.motion import beats, build_skeleton, clips, codes, features, feet, metrics
 from genenvs.motion.humanoid import ANKLES, JOINTS, TABLE, humanoid, lowest, soles
 from genenvs.motion.skeleton import forward
+from genenvs.motion.training import codes as codes_training
 from tests.motion import reference
 from tests.needs import import_or_skip
 
@@ -115,3 +116,14 @@ def test_the_metrics_of_real_clips_are_finite_and_tell_them_apart(recorded):
     assert ((g > 0).any(0) & (g < 1).any(0)).sum() >= 26
     dance = places(recorded["dance_b"])[0][None]
     assert 1 <= int(beats.motion_beats(dance, 60.0).sum()) <= 12
+
+
+def test_the_codebooks_that_ship_are_made_of_these_clips(recorded):
+    _, report = codes_training.train(list(recorded.values()))
+    shipped = json.loads(codes.FILE.with_suffix(".json").read_text())
+    assert set(report) == set(shipped)
+    for name in ("codes", "frames", "windows"):
+        assert report[name] == shipped[name]
+    # Sums of another machine may put a window to another centre.
+    for name in ("error_cm", "speed_kept", "gap_cm", "apart_cm"):
+        assert report[name] == pytest.approx(shipped[name], rel=0.05), name
