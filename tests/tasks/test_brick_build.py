@@ -225,11 +225,22 @@ def test_every_ending_pays_the_same_terminal_terms_once(name, ending, horizon):
         paid.append([info["terms"]["strain"], info["terms"]["unconnected"]])
         assert terminated.all() == (len(paid) == len(built + ending)) and not truncated.any()
     assert (np.array(paid[:-1]) == 0).all()
-    np.testing.assert_allclose(paid[-1][0], -(0.0975 + 0.096425 + 1) / 3, atol=1e-6)
-    np.testing.assert_allclose(paid[-1][1], -1 / 3, atol=1e-6)
+    np.testing.assert_allclose(paid[-1][0], -(8 * 0.0975 + 0.096425 + 1) / 10, atol=1e-6)
+    np.testing.assert_allclose(paid[-1][1], -1 / 10, atol=1e-6)
     np.testing.assert_allclose(info["metrics"]["strain"], -paid[-1][0])
-    np.testing.assert_allclose(info["metrics"]["fallen"], 1 / 3)
+    np.testing.assert_allclose(info["metrics"]["fallen"], 1 / 10)
     assert (info["metrics"]["structures"] == 2).all()
+
+
+def test_small_bricks_do_not_hide_one_that_falls():
+    paid = []
+    for base in ([placement(1, 8, 9, 9)], [placement(1, 1, 9, 9 + k) for k in range(8)]):
+        envs = make(1, floating=True)
+        envs.reset(seed=0)
+        for action in [*base, NEXT_LAYER, placement(2, 4, 0, 0), STOP]:
+            *_, info = envs.step(np.array([action]))
+        paid.append([float(info["terms"][name][0]) for name in ("strain", "unconnected")])
+    assert paid == [[-0.5, -0.5]] * 2
 
 
 @pytest.mark.parametrize("name", ["stop_at_once", "stall", "rise", "largest"])

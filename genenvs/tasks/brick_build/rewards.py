@@ -8,13 +8,13 @@ TERMS = {
     "invalid": Term(0.005, "Minus 1 for an illegal action; who heeds the mask pays nothing."),
     "unconnected": Term(
         0.2,
-        "Minus the share of bricks without a path of studs to the ground, once, at the end. Always"
-        " 0 unless `floating` lets bricks be placed on nothing.",
+        "Minus the share of the volume without a path of studs to the ground, once, at the end."
+        " Always 0 unless `floating` lets bricks be placed on nothing.",
     ),
     "strain": Term(
         0.5,
-        "Minus the mean strain of the bricks, once, at the end: the estimated share of friction"
-        " that is used below a brick, 1 where it falls or is unconnected.",
+        "Minus the mean strain of the bricks by volume, once, at the end: the estimated share of"
+        " friction that is used below a brick, 1 where it falls or is unconnected.",
     ),
 }
 
@@ -29,7 +29,7 @@ METRICS = {
     "recall": Metric("Share of the target that is built.", better="higher"),
     "bricks": Metric("Number of bricks."),
     "strain": Metric("Mean strain of the bricks, as the term has it, 0 .. 1.", better="lower"),
-    "fallen": Metric("Share of bricks whose strain is 1: they fall.", better="lower"),
+    "fallen": Metric("Share of the volume whose strain is 1: it falls.", better="lower"),
     "structures": Metric("Sets of bricks that hang together by studs.", gold=True, better="lower"),
     "stability": Metric(
         "BrickGPT's stability by a linear programme: the mean over bricks of the share of friction"

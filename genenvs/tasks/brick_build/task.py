@@ -93,8 +93,8 @@ class BrickBuild(ShapeTask):
     ## Rewards
     `iou`: the change of the intersection over union with the target. `invalid`: minus 1 for an
     illegal action. At the end, once, however it comes: `strain`, minus the mean strain of the
-    bricks, and `unconnected`, minus the share without a path of studs to the ground, which the mask
-    keeps at 0 unless `floating` is set.
+    bricks, by volume, and `unconnected`, minus the share of the volume without a path of studs to
+    the ground, which the mask keeps at 0 unless `floating` is set.
     The strain of a brick estimates how much of the friction of studs is used below it. The build is
     cut below each of its layers, and what hangs together above a cut is one rigid body: if its
     centre of mass lies over the support polygon of the contacts there, it needs no friction; if
@@ -240,11 +240,15 @@ class BrickBuild(ShapeTask):
 
     def outcome(self, state: BrickState) -> Outcome:  # type: ignore[override]
         """Whether the build stands, and what it is made of."""
-        found = standing.judge(self._codes(state))
-        count = state.count.clamp(min=1)
-        lost = (state.count - found.stands.sum(1)) / count
-        strain = found.strain.sum(1) / count
-        loose = (state.count - found.connected.sum(1)) / count
+        codes = self._codes(state)
+        found = standing.judge(codes)
+        # By volume: a share of bricks could be made small by laying many small ones elsewhere.
+        present = codes != bricks.EMPTY
+        cells = bricks.table("area", self.device)[bricks.decode(codes).brick] * present
+        volume = state.volume.clamp(min=1)
+        lost = (cells * ~found.stands).sum(1) / volume
+        strain = (cells * found.strain).sum(1) / volume
+        loose = (cells * ~found.connected).sum(1) / volume
         return Outcome(
             terms={"strain": -strain, "unconnected": -loose},
             metrics={
