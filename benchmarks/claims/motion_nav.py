@@ -2,8 +2,9 @@
 
     python -m benchmarks.claims.motion_nav
 
-PPO with three seeds, each on the whole test split: paid by the terms less one, paid as published,
-and on the linear decoder. Runs are kept in runs/claims/motion_nav and go on where they stopped.
+PPO with three seeds, each on the whole test split, paid by the terms less one, and as published;
+the reference, on the shipped decoder and on the linear one. Runs are kept in
+runs/claims/motion_nav and go on where they were stopped.
 """
 
 from pathlib import Path
@@ -30,7 +31,6 @@ METRICS = ("success", "contact", "walkable", "quality", "time", "closest", "slid
 VARIANTS: dict[str, dict[str, Any]] = {
     "PPO": {},
     "PPO, paid as published": {"published_rewards": True},
-    "PPO, linear decoder": {"generator": "pca"},
 }
 # `README.md` of the authors' repository, locomotion.
 PUBLISHED = {"contact": 0.99, "walkable": 0.97, "time": 2.64, "closest": 0.03}
@@ -70,13 +70,16 @@ def main() -> None:
             means = across_seeds([float(np.nanmean(r.episodes[metric])) for r in found])
             rows.append(record.row(f"{name}, {len(SEEDS)} seeds", metric, means, "over seeds"))
     expert, task = evaluate("reference", {})
+    linear, _ = evaluate("reference", {"generator": "pca"})
     for metric in METRICS:
-        rows.append(record.row("look ahead", metric, expert.interval(metric), "over walks"))
+        for name, result in (("look ahead", expert), ("look ahead, linear decoder", linear)):
+            rows.append(record.row(name, metric, result.interval(metric), "over walks"))
     for metric, value in PUBLISHED.items():
         same = type("Value", (), {"mean": value, "low": value, "high": value})
         rows.append(record.row("DIMOS as published", metric, same(), "another body, other rooms"))
     success = [float(r.episodes["success"].mean()) for r in kept["PPO"]]
     contact = [float(r.episodes["contact"].mean()) for r in kept["PPO"]]
+    walkable = [float(r.episodes["walkable"].mean()) for r in kept["PPO"]]
     loiter, ours = kept["PPO, paid as published"], kept["PPO"]
     seconds = np.mean([r.episodes["time"].mean() for r in loiter])
     pays = np.mean([_published(r).mean() for r in loiter])
@@ -86,10 +89,12 @@ def main() -> None:
         title="Walking to a goal in unseen rooms",
         text=(
             f"PPO for {STEPS:,} steps, tuned on the validation split. It reaches the goal, within"
-            f" 5 cm and 9.6 s, on {min(success):.1%} to {max(success):.1%} of the"
+            f" 5 cm and 9.6 s, on {np.mean(success):.1%} of the"
             f" {len(expert.episodes['success']):,} walks of the test split, in rooms that no"
-            f" training saw, at a contact score of {min(contact):.3f} to {max(contact):.3f}. Paid"
-            f" by the terms as published, the same agent reaches"
+            f" training saw, at a contact score of {np.mean(contact):.3f}, by seed"
+            f" {', '.join(f'{x:.3f}' for x in contact)}; the aim was 80 % at 0.9. It cuts"
+            f" corners: in {1 - np.mean(walkable):.0%} of the frames a sole is over furniture. Paid by"
+            f" the terms as published, the same agent reaches"
             f" {np.mean([r.episodes['success'].mean() for r in loiter]):.1%}: it loiters for"
             f" {seconds:.1f} s on average, and its walks are worth {pays:.0f} in published reward,"
             f" where those of the agent that arrives are worth {would:.0f}. The paper's figures"
