@@ -108,22 +108,6 @@ declare(
 
 declare(
     Declaration(
-        id="genenvs/Dance-v0",
-        task="genenvs.tasks.dance.task:Dance",
-        arguments={"music": "rhythms", "reward": "balanced", "codes": "shipped", "horizon": 60},
-        score="f1",
-        text="Dance to music by choosing what each half of a body does next",
-        source="Bailando (Li et al., CVPR 2022)",
-        cheats={
-            "always": "genenvs.tasks.dance.cheats:always",
-            "never": "genenvs.tasks.dance.cheats:never",
-            "code prior": "genenvs.tasks.dance.cheats:prior",
-        },
-    )
-)
-
-declare(
-    Declaration(
         id="genenvs/MotionNav-v0",
         task="genenvs.tasks.motion_nav.task:MotionNav",
         arguments={"rooms": "furnished", "generator": "cvae", "horizon": 48},
@@ -163,3 +147,19 @@ for _name, _folder, _horizon, _text, _cheats in (
             },
         )
     )
+
+declare(
+    Declaration(
+        id="genenvs/Dance-v0",
+        task="genenvs.tasks.dance.task:Dance",
+        arguments={"music": "rhythms", "reward": "balanced", "codes": "shipped", "horizon": 60},
+        score="f1",
+        text="Dance to music by choosing what each half of a body does next",
+        source="Bailando (Li et al., CVPR 2022)",
+        cheats={
+            "always": "genenvs.tasks.dance.cheats:always",
+            "never": "genenvs.tasks.dance.cheats:never",
+            "code prior": "genenvs.tasks.dance.cheats:prior",
+        },
+    )
+)
