@@ -179,6 +179,29 @@ def test_the_expert_is_the_plain_one():
         state = task.transition(state, action).state
 
 
+@pytest.mark.parametrize("published", [False, True])
+def test_what_the_expert_foresees_is_what_is_paid(published):
+    task, state = task_of(4, targets="lamp", published=published)
+    generator = torch.Generator().manual_seed(5)
+    weights = {name: term.weight for name, term in task.terms.items()}
+    vanished = 0
+    for step in range(120):
+        gains, mask = task._gains(state), task.action_mask(state)
+        action = drawn(mask, generator)
+        before = state.present.sum(1)
+        made = task.transition(state, action)
+        paid = sum(weights[name] * value for name, value in made.terms.items())
+        acts = action != PASS
+        own = (action % EACH).clamp(max=FACES)  # published, four of them delete
+        foreseen = gains.gather(1, own[:, None])[:, 0]
+        if step or not published:  # the authors' first step is paid from nothing
+            torch.testing.assert_close(foreseen[acts], paid[acts], atol=1e-5, rtol=0)
+        state = made.state
+        moved = acts & (own != FACES)
+        vanished += int((moved & (state.present.sum(1) != before)).sum())
+    assert (vanished > 0) == published
+
+
 def test_moves_say_what_each_action_adds():
     task, state = task_of(2, targets="car")
     generator = torch.Generator().manual_seed(3)

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from genenvs.geometry.cuboids import volume
 from genenvs.tasks.primitive_model import moves
-from genenvs.tasks.primitive_model.moves import AMOUNTS, FACES
+from genenvs.tasks.primitive_model.moves import AMOUNTS
 from genenvs.tasks.primitive_model.survey import Survey
 
 
@@ -56,14 +56,15 @@ def gains(place: Place, weights: Mapping[str, float], published: bool = False) -
     """What each of the 25 changes would pay: float32 [B, 25], -inf where it is illegal."""
     cuboid = place.cuboid
     held, fits = contents(cuboid, place.seen.layers, published)
-    found = moves.outlook(place.seen, place.volume, held, _sizes(cuboid, published))
-    kept = (place.rest + found.single[:, :FACES]) / (place.others + 1)
-    local = torch.cat([kept, place.rest / place.others.clamp(min=1)], 1)
-    deletion = torch.arange(FACES + 1, device=cuboid.device) == FACES
+    sizes = _sizes(cuboid, published)
+    found = moves.outlook(place.seen, place.volume, held, sizes)
+    # As published, a move may leave nothing of a cuboid, or make something of nothing.
+    there = (sizes > 0).long()
+    local = (place.rest + found.single * there) / (place.others + there).clamp(min=1)
     value = {
         "iou": found.iou - place.iou[:, None],
         "local_iou": local.float() - place.local_iou[:, None],
-        "deleted": deletion.float(),
+        "deleted": (moves.filled(cuboid)[:, None].long() - there).float(),
     }
     gain = sum(weights[name] * change for name, change in value.items())
     return torch.where(fits, gain, -torch.inf)
