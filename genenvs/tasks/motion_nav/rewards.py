@@ -63,7 +63,7 @@ METRICS = {
         better="lower",
     ),
     "jerk": Metric(
-        "Mean jerk of the joints, m/s^3; the recorded walks have about 80.",
+        "Mean jerk of the joints, m/s^3; the recorded walks have 88 to 202.",
         "judge",
         gold=True,
         better="lower",
