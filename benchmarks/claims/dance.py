@@ -121,7 +121,8 @@ def main() -> None:
             + " Against its clone, same dances: "
             + "; ".join(f"{m} {'better' if ok else 'not better'}" for m, ok in better.items())
             + f". It repeats more of its steps, {repeated(agent):.0%} where the clone has"
-            f" {repeated(clone):.0%}. The last rows are why the default reward is balanced: by Bailando's own, *never*"
+            f" {repeated(clone):.0%}. The last rows are why the default reward is balanced: by"
+            " Bailando's own, *never*"
             " (a pose that is held, and trembles) is paid as *always* should be. Frechet distances"
             " to 34 s of clips are in no claim. The picture: the agent above, its clone below."
         ),
