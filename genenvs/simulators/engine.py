@@ -18,6 +18,7 @@ ENGINES = ("mujoco", "pybullet")  # by preference: wheels of the first exist eve
 STEPS, STEP = 240, 1 / 240  # a second
 FRICTION = 0.6
 MOST_PROCESSES = 8
+_STARTS, _SLOWEST = 120.0, 20.0  # seconds for a process to start and for a scene, far above usual
 _FEW = 16  # scenes below which no process is started
 
 
@@ -124,12 +125,20 @@ def _elsewhere(name: str, scenes: Sequence[Sequence[Body]], steps: int) -> list[
     run threads, or import the caller's script again, which not every script survives.
     """
     paths = os.pathsep.join(path for path in sys.path if path)
-    done = subprocess.run(
-        [sys.executable, "-m", "genenvs.simulators.worker"],
-        input=pickle.dumps((name, scenes, steps)),
-        stdout=subprocess.PIPE,
-        env=os.environ | {"PYTHONPATH": paths},
-    )
+    try:
+        # Pickles go to this process's own child and back. -P: the working folder may hold anything.
+        done = subprocess.run(
+            [sys.executable, "-P", "-m", "genenvs.simulators.worker"],
+            input=pickle.dumps((name, scenes, steps)),
+            stdout=subprocess.PIPE,
+            env=os.environ | {"PYTHONPATH": paths},
+            timeout=_STARTS + _SLOWEST * len(scenes),
+        )
+    except subprocess.TimeoutExpired as error:
+        raise RuntimeError(
+            f"a process of {name} was stopped: {len(scenes)} scenes took more than"
+            f" {error.timeout:.0f} s"
+        ) from error
     if done.returncode:
         raise RuntimeError(f"a process of {name} ended with code {done.returncode}; see above")
     results: list[Settled] = pickle.loads(done.stdout)

@@ -8,6 +8,8 @@ import numpy as np
 from genenvs.core.optional import require
 from genenvs.simulators.engine import FRICTION, STEP, STEPS, Body, Settled
 
+_RESET = 64  # scenes
+
 
 class PyBullet:
     """One client without a window; what it holds between scenes is a floor alone.
@@ -25,6 +27,7 @@ class PyBullet:
         """
         self._p: Any = require("pybullet", "pybullet")
         self._client = self._p.connect(self._p.DIRECT)
+        self._played = 0
         self._start()
 
     def _start(self) -> None:
@@ -42,7 +45,6 @@ class PyBullet:
     def settle(self, bodies: Sequence[Body], steps: int = STEPS) -> Settled:
         """See `Engine`."""
         p, client = self._p, self._client
-        made: list[int] = []
         try:
             made = [self._add(body) for body in bodies]
             moving = [k for k, body in enumerate(bodies) if body.mass > 0]
@@ -52,10 +54,16 @@ class PyBullet:
             for _ in range(steps):
                 p.stepSimulation(physicsClientId=client)
             after = [self._place(made[k]) for k in moving]
-        finally:
-            for number in made:
-                p.removeBody(number, physicsClientId=client)
-            p.restoreState(self._empty, physicsClientId=client)
+            self._played += 1
+            if self._played % _RESET:
+                for number in made:
+                    p.removeBody(number, physicsClientId=client)
+                p.restoreState(self._empty, physicsClientId=client)
+            else:  # shapes of bodies that are gone stay in memory until then
+                self._start()
+        except BaseException:  # whoever knows what is there by now
+            self._start()
+            raise
         drift = [float(np.linalg.norm(a - b)) for (a, _), b in zip(after, before, strict=True)]
         tilt = [angle for _, angle in after]
         return Settled(self.name, np.array(drift), np.array(tilt), max([0.0, *depth]))

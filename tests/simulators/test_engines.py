@@ -44,9 +44,28 @@ def test_a_scene_leaves_nothing_behind(name):
     physics_engine = engine.engine(name)
     first = physics_engine.settle([TABLE, VASE])
     physics_engine.settle([Body("wall", (0, 0, 1), (3, 0.05, 1), 0), VASE])
+    for _ in range(70):  # now and then everything is made anew
+        again = physics_engine.settle([TABLE, VASE])
+        np.testing.assert_array_equal(first.drift, again.drift)
+        np.testing.assert_array_equal(first.tilt, again.tilt)
+
+
+@every_engine
+def test_a_scene_that_cannot_be_built_spoils_no_other(name):
+    physics_engine = engine.engine(name)
+    first = physics_engine.settle([TABLE, VASE])
+    with pytest.raises((SystemError, TypeError, ValueError)):  # the first is pybullet's
+        physics_engine.settle([TABLE, Body("none", ("left", 0, 0), (0.1, 0.1, 0.1), 1)])
     again = physics_engine.settle([TABLE, VASE])
     np.testing.assert_array_equal(first.drift, again.drift)
-    np.testing.assert_array_equal(first.tilt, again.tilt)
+
+
+@every_engine
+def test_a_process_that_hangs_is_stopped_and_said(name, monkeypatch):
+    monkeypatch.setattr(engine, "_STARTS", 0.05)
+    monkeypatch.setattr(engine, "_SLOWEST", 0.0)
+    with pytest.raises(RuntimeError, match=f"a process of {name} was stopped: 1 scenes took more"):
+        engine._elsewhere(name, [[TABLE]], 240)
 
 
 @every_engine
