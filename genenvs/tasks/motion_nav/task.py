@@ -93,7 +93,10 @@ class MotionNav(Task):
     costs: `goal`, `facing`, `floor`, `skate`, `penetration`, `pose`. `success` pays 10 for the
     goal. Published, every step pays up to six, and the goal 1 and an end of that: to loiter a few
     centimetres beside it until the horizon earns more than to arrive. `published_rewards=True` pays
-    that; `docs/results.md` shows what is learned from it.
+    that; `docs/results.md` shows what is learned from it. A proxy all the same: `penetration` costs
+    at most 1 a step, so where the way round furniture is much longer than the way through it, to
+    walk through pays more (the cheat `straight` loses on average, not on every walk): `walkable`,
+    which `quality` multiplies with, tells.
 
     ## Metrics
     `quality` scores an episode: success times the contact score times the walkable share. DIMOS's:
