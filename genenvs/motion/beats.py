@@ -9,6 +9,7 @@ from torch import Tensor
 SMOOTHING = 5 / 60  # seconds, standard deviation; Bailando: 5 frames at 60 fps
 TOLERANCE = 3 / 60  # seconds, standard deviation; Bailando: 3 frames
 REACH = 8 / 60  # seconds, around a beat that is to be seen
+ROUNDING = 1e-12  # metres, of sums in double precision
 _PART = 1 << 15  # samples
 _CUT = 4.0  # standard deviations after which scipy.ndimage cuts a Gaussian off
 
@@ -57,7 +58,8 @@ def motion_beats(positions: Tensor, fps: float, smoothing: float = SMOOTHING) ->
     The speed is the mean over joints of the way from one frame to the next (Bailando, `calc_db`).
 
     Args:
-        positions: float [B, T, J, 3], T >= 2.
+        positions: float [B, T, J, 3], T >= 2; the lower its precision and the farther it is from
+            the origin, the deeper a minimum must be.
         fps: frames a second.
         smoothing: standard deviation in seconds.
 
@@ -69,12 +71,23 @@ def motion_beats(positions: Tensor, fps: float, smoothing: float = SMOOTHING) ->
     """
     if positions.shape[1] < 2:
         raise ValueError(f"beats need two frames; got {positions.shape[1]}")
-    # Double: in single precision a steady speed is full of minima.
+    # Double: sums in single precision would add noise of their own to that of the places.
     step = positions[:, 1:].double() - positions[:, :-1].double()
-    return slowest(step.norm(dim=-1).mean(-1), fps, smoothing)
+    speed = step.norm(dim=-1).mean(-1)
+    # Both ends of a step are rounded; of what that adds, neighbours of a smoothed speed differ by
+    # 0.8 / sigma.
+    digit = torch.finfo(positions.dtype).eps * positions.double().abs().amax((1, 2, 3))
+    noise = (digit / (smoothing * fps)).clamp(min=ROUNDING)
+    return slowest(speed, fps, smoothing, noise=noise[:, None])
 
 
-def slowest(speed: Tensor, fps: float, smoothing: float = SMOOTHING, rise: float = 0.0) -> Tensor:
+def slowest(
+    speed: Tensor,
+    fps: float,
+    smoothing: float = SMOOTHING,
+    rise: float = 0.0,
+    noise: float | Tensor = ROUNDING,
+) -> Tensor:
     """The strict local minima of a smoothed speed.
 
     The published definition, without a rise, has no least depth: who hardly moves has the most.
@@ -84,6 +97,8 @@ def slowest(speed: Tensor, fps: float, smoothing: float = SMOOTHING, rise: float
         fps: frames a second.
         smoothing: standard deviation in seconds.
         rise: m/s by which the smoothed speed must be higher `REACH` before and after.
+        noise: metres, or [B, 1] of them: what rounding may do to the smoothed speed. A minimum is
+            deeper. The default is for speeds that are exact; see `motion_beats` for others.
 
     Returns:
         bool [B, N], the first and the last never.
@@ -92,7 +107,7 @@ def slowest(speed: Tensor, fps: float, smoothing: float = SMOOTHING, rise: float
     found = torch.zeros_like(speed, dtype=torch.bool)
     middle = speed[:, 1:-1]
     # Rounding must not make beats of a speed that is constant.
-    least = 1e-12 * (1 + middle)
+    least = noise * (1 + middle)
     found[:, 1:-1] = (speed[:, :-2] - middle > least) & (speed[:, 2:] - middle > least)
     if rise:
         reach, last = round(REACH * fps), speed.shape[1] - 1
