@@ -64,7 +64,7 @@ class Codes:
         apart: float32 [U, L], how far two halves are, together, from the nearest moment of the
             clips: metres, root mean square over joints.
         follows: int64 [N, 4], codes (upper, lower) at a moment of a clip and 8 frames later.
-        held_out: int64 [M, 4], the same from copies at other speeds.
+        held_out: int64 [M, 4], the same from copies of these clips at other speeds.
         seeds: int64 [S, T, 2], codes of moments of the clips at which people are on their feet.
         windows: float32 [W, F], features of FID_k and FID_g of two seconds each of the clips.
     """

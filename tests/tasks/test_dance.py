@@ -152,6 +152,12 @@ def test_metrics_of_codes_by_hand():
     assert int(beats.slowest(trembling, FPS, rise=0.1).sum()) == 0
 
 
+def test_a_dance_of_one_code_is_judged():
+    found = genenvs.evaluate(make(2, horizon=1), "reference", episodes=2).episodes
+    assert (found["join_jerk"] == 0).all() and (found["repetition"] == 0).all()
+    assert all(np.isfinite(found[name]).all() for name in found)
+
+
 def test_what_a_dance_is_kept_as(tmp_path):
     envs = make(2, horizon=4)
     envs.reset(seed=1)

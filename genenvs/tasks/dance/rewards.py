@@ -55,8 +55,8 @@ METRICS = {
     "join_gap": Metric("Mean distance by which codes miss each other, metres.", better="lower"),
     "apart": Metric("Mean distance of both halves from the clips, metres.", better="lower"),
     "likelihood": Metric(
-        "Mean log-likelihood of a code, nats, under a prior of clips at other speeds, which no"
-        " policy here has seen.",
+        "Mean log-likelihood of a code, nats, under a prior of the same clips at 0.9 and 1.1 times"
+        " their speed: how like those clips a dance is, not how like others.",
         "judge",
         gold=True,
         better="higher",
@@ -70,10 +70,10 @@ METRICS = {
         better="lower",
     ),
     "skate": Metric(
-        "How far feet that stand on the floor slide, metres a second.",
+        "How far feet that stand on the floor slide, metres a second. Feet that fly stand nowhere:"
+        " flailing has the least.",
         "judge",
         gold=True,
-        better="lower",
     ),
     "repetition": Metric(
         "Share of the codes' steps, from one pair to the next, that were danced before.",
@@ -128,7 +128,11 @@ def balanced_accuracy(music: Tensor, dance: Tensor) -> Tensor:
 
 
 def repetition(codes: Tensor) -> Tensor:
-    """Share of steps from one pair of codes to the next that came before: [B, T, 2] -> [B]."""
+    """Share of steps from one pair of codes to the next that came before: [B, T, 2] -> [B].
+
+    0 of a single code.
+    """
     words = torch.cat([codes[:, :-1], codes[:, 1:]], 2)  # [B, T - 1, 4]
     same = (words[:, :, None] == words[:, None]).all(-1)
-    return same.tril(-1).any(-1).float().mean(1)
+    again = same.tril(-1).any(-1).float()
+    return again.sum(1) / max(1, again.shape[1])
