@@ -68,6 +68,7 @@ class Furniture:
     supports: tuple[str, ...] = ()
 
 
+WALL = 2.4  # metres, height of walls
 HANGS = 1.4  # metres above the floor: the lower edge of what hangs
 # The order is that of the greedy reference: what others refer to, or stand on, goes first.
 CATALOGUE = (
@@ -112,6 +113,11 @@ def index(name: str) -> int:
     if name not in NAMES:
         raise ValueError(f"no furniture is called {name!r}; there are {', '.join(NAMES)}")
     return NAMES.index(name)
+
+
+def highest(kind: int) -> float:
+    """The height that a thing of a type may have, in metres: what hangs ends below the ceiling."""
+    return round(WALL - HANGS, 2) if CATALOGUE[kind].layer == HUNG else WALL
 
 
 @dataclass(frozen=True)

@@ -8,11 +8,10 @@ import numpy as np
 import torch
 
 from genenvs.geometry.files import SUFFIXES, read_mesh
-from genenvs.rooms.catalogue import CELL, NAMES
+from genenvs.rooms.catalogue import CELL, NAMES, highest
 from genenvs.rooms.requests import Requests
 
 MOST = 3.2  # metres, width and depth
-MOST_HEIGHT = 2.4
 
 
 @dataclass(frozen=True)
@@ -71,11 +70,11 @@ def _load(files: tuple[tuple[Path, int, int], ...]) -> Models:
             kind = NAMES.index(name)
             if kind in found:
                 raise ValueError(f"{found[kind].path} and {file} are both a {name}")
-            found[kind] = _read(file)
+            found[kind] = _read(file, highest(kind))
     return found
 
 
-def _read(file: Path) -> Model:
+def _read(file: Path, most_height: float) -> Model:
     mesh = read_mesh(file, closed=False)
     points = mesh.vertices.double().numpy()
     if file.suffix.lower() == ".glb":
@@ -83,10 +82,10 @@ def _read(file: Path) -> Model:
         points = np.stack([-points[:, 0], points[:, 2], points[:, 1]], 1)
     low, high = points.min(0), points.max(0)
     size = high - low
-    if size[:2].max() > MOST or size[2] > MOST_HEIGHT or not (size > 0.005).all():
+    if size[:2].max() > MOST or size[2] > most_height or not (size > 0.005).all():
         shown = " x ".join(f"{s:.2f}" for s in size)
         raise ValueError(
-            f"{file} measures {shown} m; furniture has up to {MOST} x {MOST} x {MOST_HEIGHT} m and"
+            f"{file} measures {shown} m; it may have up to {MOST} x {MOST} x {most_height} m and"
             " no side below 5 mm (is the file in metres, with z up?)"
         )
     cells = np.maximum(np.ceil(size[:2] / CELL - 1e-3).astype(int), 1)

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from genenvs.rooms.catalogue import CELL
+from genenvs.rooms.catalogue import CELL, WALL
 from genenvs.rooms.furnished import Furnished
 from genenvs.rooms.furniture import Models
 from genenvs.rooms.scenes import Item, items
@@ -13,7 +13,7 @@ from genenvs.simulators.engine import Body, settle_all
 
 GAP = 0.002  # metres between things that stand flush, so that rounding does not push them apart
 TIPPED = np.radians(15)
-_THICK, _TALL = 0.1, 2.4  # metres, walls
+_THICK = 0.1  # metres, walls
 _STEPS = ((-1, 0), (0, -1), (1, 0), (0, 1))
 
 
@@ -96,7 +96,7 @@ def walls(room: Furnished, index: int) -> list[Body]:
                 x, y = (middle, away) if r % 2 else (away, middle)
                 a, b = (half, _THICK / 2) if r % 2 else (_THICK / 2, half)
                 name = f"wall {len(found)}"
-                found.append(Body(name, (x, y, _TALL / 2), (a, b, _TALL / 2), 0.0))
+                found.append(Body(name, (x, y, WALL / 2), (a, b, WALL / 2), 0.0))
     return found
 
 

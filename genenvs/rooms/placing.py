@@ -173,7 +173,7 @@ def _usable(plans: Plans, now: Furnishing, things: Things, free: Tensor) -> Tens
     """Cells that the thing may cover: int64 [B, 64]."""
     facts = table(plans.floor.device)
     layer = facts.layer[things.type][:, None]
-    standing = torch.where(facts.tall[things.type][:, None], free & ~now.upper, free)
+    standing = torch.where((things.height >= TALL)[:, None], free & ~now.upper, free)
     hosts = facts.stands[things.type][:, [index(name) for name in SUPPORTERS]]  # [B, S]
     tops = torch.zeros_like(free)
     for k in range(len(SUPPORTERS)):

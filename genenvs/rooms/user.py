@@ -9,7 +9,9 @@
     }]}
 
 Outlines have right angles along the axes and their corners on multiples of 0.1 m; a room is at most
-6.4 m wide and deep. `windows`, `hinge` and `sizes` (width, depth, height) may be left out.
+6.4 m wide and deep. Doors and windows do not overlap. `hinge` is `from` or `to`. `windows`, `hinge`
+and `sizes` (width, depth, height) may be left out. What stands on others, a lamp say, needs one of
+them among the things.
 """
 
 import json
@@ -24,13 +26,14 @@ from genenvs.core import random
 from genenvs.geometry import packed
 from genenvs.geometry.components import voxel_components
 from genenvs.rooms import placing, plans, requests
-from genenvs.rooms.catalogue import CATALOGUE, CELL, SIDE, TOP, TYPES, index
+from genenvs.rooms.catalogue import CATALOGUE, CELL, SIDE, TOP, TYPES, highest, index
 from genenvs.rooms.furniture import Models, resize
 from genenvs.rooms.instances import Rooms
 from genenvs.rooms.plans import DOORS, WINDOWS
 from genenvs.rooms.requests import ITEMS, Requests
 
 _USER = random.word("rooms of the user")
+_FAR = 10_000  # metres: beyond, a cell is no exact number
 
 
 def load(path: str | Path, models: Models | None = None) -> Rooms:
@@ -72,7 +75,7 @@ def _load(name: str, text: str) -> Rooms:
     for k, entry in enumerate(found):
         try:
             rows.append(_room(entry))
-        except (ValueError, KeyError, TypeError, IndexError) as error:
+        except (ValueError, KeyError, TypeError, IndexError, OverflowError) as error:
             said = f"no {error}" if isinstance(error, KeyError) else str(error)
             raise ValueError(f"{name}, room {k + 1}: {said}") from error
     floor, doors, windows, counts, sizes = (torch.stack(part) for part in zip(*rows, strict=True))
@@ -86,6 +89,7 @@ def _load(name: str, text: str) -> Rooms:
 
 
 def _room(entry: Any) -> tuple[torch.Tensor, ...]:
+    _object(entry, "a room")
     outline = _cells(entry["outline"], "outline")
     inside, move = _fill(outline)
     floor = packed.pack(torch.from_numpy(inside))
@@ -94,34 +98,59 @@ def _room(entry: Any) -> tuple[torch.Tensor, ...]:
         raise ValueError("a room needs at least one door")
     doors = torch.zeros(DOORS, 5, dtype=torch.int64)
     windows = torch.zeros(WINDOWS, 4, dtype=torch.int64)
+    used: dict[tuple[int, ...], str] = {}  # pieces of wall: what is there
     for what, rows in (("doors", doors), ("windows", windows)):
         given = entry.get(what, [])
+        if not isinstance(given, list):
+            raise ValueError(f"{what} must be a list; got {given!r}")
         if len(given) > len(rows):
             raise ValueError(f"at most {len(rows)} {what}; got {len(given)}")
         for k, one in enumerate(given):
             name = f"{what[:-1]} {k + 1}"
+            _object(one, name)
             ends = _cells([one["from"], one["to"]], name) + move
-            rows[k, :4] = torch.tensor(_opening(ends, walls, name))
+            x, y, r, width = _opening(ends, walls, name)
+            rows[k, :4] = torch.tensor([x, y, r, width])
+            for n in range(width):
+                other = used.setdefault((r, x + n, y) if r % 2 else (r, x, y + n), name)
+                if other != name:
+                    raise ValueError(f"{name} overlaps {other}")
             if what == "doors":
                 low_first = bool((ends[0] <= ends[1]).all())
-                at_from = one.get("hinge", "from") == "from"
-                rows[k, 4] = int(at_from != low_first)
+                hinge = one.get("hinge", "from")
+                if hinge not in ("from", "to"):
+                    raise ValueError(f"hinge of {name} must be 'from' or 'to'; got {hinge!r}")
+                rows[k, 4] = int((hinge == "from") != low_first)
     counts = torch.zeros(TYPES, dtype=torch.int64)
-    for name, count in entry["things"].items():
+    things = _object(entry["things"], "things")
+    for name, count in things.items():
         if isinstance(count, bool) or not isinstance(count, int) or count < 0:
             raise ValueError(f"the number of {name!r} must be a whole number; got {count!r}")
-        counts[index(name)] = count
+        counts[index(name)] = min(count, ITEMS + 1)
     if not 0 < int(counts.sum()) <= ITEMS:
-        raise ValueError(f"a room holds 1 to {ITEMS} things; got {int(counts.sum())}")
+        raise ValueError(f"a room holds 1 to {ITEMS} things; got {sum(things.values())}")
+    for kind in counts.nonzero()[:, 0].tolist():
+        hosts = CATALOGUE[kind].supports
+        if hosts and not any(counts[index(host)] for host in hosts):
+            raise ValueError(f"a {CATALOGUE[kind].name} needs a {' or '.join(hosts)} to stand on")
     sizes = torch.zeros(3, TYPES, dtype=torch.int64)
-    for name, size in entry.get("sizes", {}).items():
+    for name, size in _object(entry.get("sizes", {}), "sizes").items():
+        most = highest(index(name))
+        if not isinstance(size, list) or len(size) != 3:
+            raise ValueError(f"the size of {name!r} must be [width, depth, height]; got {size!r}")
         wide, deep, high = (float(s) for s in size)
-        if not (0 < wide <= 3.2 and 0 < deep <= 3.2 and 0 < high <= 2.4):
-            raise ValueError(f"{name!r} must measure at most 3.2 x 3.2 x 2.4 m; got {size}")
+        if not (0 < wide <= 3.2 and 0 < deep <= 3.2 and 0 < high <= most):
+            raise ValueError(f"{name!r} must measure at most 3.2 x 3.2 x {most} m; got {size}")
         sizes[:, index(name)] = torch.tensor(
             [max(1, round(wide / CELL)), max(1, round(deep / CELL)), max(1, round(100 * high))]
         )
     return floor, doors, windows, counts, sizes
+
+
+def _object(value: Any, what: str) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise ValueError(f"{what} must be an object {{name: value}}; got {value!r}")
+    return value
 
 
 def _cells(points: Any, what: str) -> np.ndarray:
@@ -129,6 +158,8 @@ def _cells(points: Any, what: str) -> np.ndarray:
     found = np.asarray(points, float)
     if found.ndim != 2 or found.shape[1] != 2 or not np.isfinite(found).all():
         raise ValueError(f"{what} must be points [x, y] in metres; got {points}")
+    if np.abs(found).max(initial=0.0) > _FAR:
+        raise ValueError(f"{what} must lie within {_FAR} m of the origin; got {points}")
     cells = np.rint(found / CELL)
     if np.abs(found / CELL - cells).max() > 0.01:
         raise ValueError(f"{what} must lie on multiples of {CELL} m; got {points}")

@@ -9,7 +9,7 @@ from genenvs.geometry.packed import unpack
 from genenvs.images.sheets import sheet
 from genenvs.images.solids import Solid
 from genenvs.images.solids import picture as draw
-from genenvs.rooms.catalogue import CATALOGUE, CELL, SIDE
+from genenvs.rooms.catalogue import CATALOGUE, CELL, SIDE, WALL
 from genenvs.rooms.furnished import Furnished
 from genenvs.rooms.furniture import Model
 from genenvs.rooms.models import box, parts
@@ -18,7 +18,6 @@ from genenvs.rooms.scenes import Item, items
 PANEL = 300  # pixels
 _FLOOR, _DOOR, _OUTSIDE = (232, 218, 194), (242, 190, 148), (246, 246, 243)
 _WALL, _GLASS, _LEAF = (255, 253, 246), (168, 216, 255), (196, 148, 108)
-_TALL = 2.4  # metres, walls
 _AZIMUTH, _ELEVATION = -58.0, 42.0
 _BEHIND = (0, 3)  # walls that face the camera
 
@@ -54,8 +53,8 @@ def picture(room: Furnished, caption: str, models: Mapping[int, Model] | None = 
         azimuth=-90.0, elevation=89.99, ground=ground,
     )  # fmt: skip
     tilted = draw(
-        [*things, walls(room, inside, glass, _BEHIND, _TALL)], PANEL,
-        low=(*(low - 0.1), 0.0), high=(*(high + 0.1), _TALL * 0.7),
+        [*things, walls(room, inside, glass, _BEHIND, WALL)], PANEL,
+        low=(*(low - 0.1), 0.0), high=(*(high + 0.1), WALL * 0.7),
         azimuth=_AZIMUTH, elevation=_ELEVATION, ground=ground,
     )  # fmt: skip
     return sheet([("from above", above), ("at an angle", tilted)], caption)

@@ -92,7 +92,7 @@ class Plain:
             )
         )
         if type_.layer == FLOOR:
-            taken = standing | (upper if type_.tall else set())
+            taken = standing | (upper if self.sizes[kind][2] >= TALL else set())
             return not taken & set(cells)
         if type_.layer == HUNG:
             return not upper & set(cells) and self.backed(item)

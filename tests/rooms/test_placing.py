@@ -123,6 +123,18 @@ def test_a_thing_larger_than_the_room_has_no_place():
     assert not exists.any() and not placing.unpack(found.legal).any()
 
 
+@pytest.mark.parametrize(("name", "height"), [("bed", 150), ("wardrobe", 100)])
+def test_a_high_thing_and_a_picture_exclude_each_other_in_either_order(name, height):
+    """Whatever height a user gives it: the picture hangs at 1.4 m."""
+    plans, yes = empty_square(), torch.tensor([True])
+    picture, stands = thing("picture", 6, 1), thing(name, 10, 6, height)
+    place = torch.tensor([code(0, 0, 10)])
+    for first, second in ((picture, stands), (stands, picture)):
+        now = placing.put(plans.floor, placing.nothing(plans), first, place, yes, yes)
+        found = placing.survey(plans, now, second)
+        assert bool(placing.at(found.legal, place)) == (height < 140)
+
+
 def test_the_catalogue_has_enough_types_with_rules():
     assert TYPES >= 12 and sum(f.partner is not None for f in CATALOGUE) >= 3
     assert len({f.name for f in CATALOGUE}) == TYPES

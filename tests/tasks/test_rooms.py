@@ -12,7 +12,7 @@ from genenvs.core.vector import TaskVectorEnv
 from genenvs.rooms import bits, instances, placing
 from genenvs.rooms import task as room_task
 from genenvs.rooms.catalogue import CATALOGUE, TYPES, index
-from genenvs.rooms.choose import ORDERS, SHARE, ordered, solvable
+from genenvs.rooms.choose import harder, solvable
 from genenvs.rooms.placing import PLACES
 from genenvs.simulators.engine import installed
 from genenvs.tasks.room_layout import cheats as layout_cheats
@@ -216,9 +216,8 @@ def test_physics_is_named_after_its_engine_and_left_out_without_one(monkeypatch)
 
 
 def test_rooms_of_select_are_those_in_which_the_order_matters():
-    rooms = instances.load("test", which="select").rows(torch.arange(0, 256, 43))
-    share = ordered(rooms, ORDERS)
-    assert bool((share < SHARE).all())
+    """Few orders succeed, and some does."""
+    assert bool(harder(instances.load("test", which="select").rows(torch.arange(0, 256, 22))).all())
 
 
 def test_rooms_of_layout_were_solved():
@@ -268,6 +267,20 @@ def test_rooms_of_a_file_are_furnished(tmp_path):
         ({"outline": [[0, 0], [9, 0], [9, 3], [0, 3]]}, "at most 6.4 m"),
         ({"outline": [[0, 0], [4, 0], [4, 3.65], [0, 3.65]]}, "multiples of 0.1 m"),
         ({"windows": [{"from": [0, 1]}]}, "no 'to'"),
+        ({"things": ["bed"]}, r"rooms\.json, room 1: things must be an object"),
+        ({"sizes": [1]}, r"rooms\.json, room 1: sizes must be an object"),
+        ({"sizes": {"bed": 2}}, r"room 1: the size of 'bed' must be \[width, depth, height\]"),
+        ({"doors": {"from": [3, 0]}}, "room 1: doors must be a list"),
+        ({"doors": [3]}, "room 1: door 1 must be an object"),
+        ({"doors": 2 * ROOM["doors"]}, "room 1: door 2 overlaps door 1"),
+        ({"windows": [{"from": [2.5, 0], "to": [3.2, 0]}]}, "window 1 overlaps door 1"),
+        ({"doors": [ROOM["doors"][0] | {"hinge": "left"}]}, "hinge of door 1 must be 'from' or"),
+        ({"things": {"lamp": 1, "bed": 1}}, "a lamp needs a nightstand or desk or dresser"),
+        ({"things": {"bed": 10**30}}, "1 to 14 things"),
+        ({"outline": [[0, 0], [1e300, 0], [1e300, 3], [0, 3]]}, "within 10000 m of the origin"),
+        ({"outline": [[0, 0], [10**400, 0], [4, 3], [0, 3]]}, r"rooms\.json, room 1: "),
+        ({"outline": [[0, 0], [float("nan"), 0], [4, 3], [0, 3]]}, "must be points"),
+        ({"sizes": {"picture": [0.5, 0.1, 1.5]}}, "'picture' must measure at most 3.2 x 3.2 x 1.0"),
     ],
 )  # fmt: skip
 def test_bad_rooms_are_refused_by_name(tmp_path, changes, message):
@@ -304,6 +317,10 @@ def test_meshes_are_furniture_of_their_own_size(tmp_path):
     assert envs.unwrapped.task.render(envs.unwrapped.state, 0).dtype == np.uint8
     trimesh.creation.box(extents=[4.0, 1.9, 0.4]).export(tmp_path / "sofa.obj")
     with pytest.raises(ValueError, match=r"sofa\.obj measures 4\.00"):
+        make(furniture=str(tmp_path))
+    (tmp_path / "sofa.obj").unlink()
+    trimesh.creation.box(extents=[0.5, 0.05, 1.5]).export(tmp_path / "picture.obj")
+    with pytest.raises(ValueError, match=r"picture\.obj .* 3\.2 x 3\.2 x 1\.0 m"):
         make(furniture=str(tmp_path))
 
 
