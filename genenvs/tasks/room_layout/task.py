@@ -43,7 +43,8 @@ class RoomLayout(RoomTask):
     Things may not overlap. Beyond that there are rules: beds, sofas, wardrobes belong with their
     backs to a wall, tall ones before no window; a chair faces a table or desk, a nightstand stands
     beside the head of a bed, a television faces a sofa; doors and what is in front of furniture
-    stay free. A lamp needs a nightstand, desk or dresser to stand on, pictures hang on walls: what
+    stay free. Walls and furniture in between do not stop a tv stand or coffee table from seeing its
+    sofa. A lamp needs a nightstand, desk or dresser to stand on, pictures hang on walls: what
     is taken in hand while there is no place for it anywhere is set aside for good, with all
     others of its type. So the order matters, and a rule counts as kept if it holds at the moment
     of placing.
@@ -92,11 +93,14 @@ class RoomLayout(RoomTask):
     0.4 m; `door_swing`, doors that hit furniture. And physics: the room is built in an engine and
     settles for 240 steps; `drift_mujoco`, `tipped_mujoco`, `penetration_mujoco`, or the same with
     `pybullet`, say how far things moved, how many tipped over and how deep anything overlapped.
-    Where no engine is installed these three are left out.
+    Things of the catalogue are boxes there, and legal places do not overlap: only what stands on
+    others, or meshes of yours, can move these three off zero. Where no engine is installed they are
+    left out.
 
     ## Starting state
     An empty room of the split. Outlines and lists of no two splits agree, and a solver met every
-    list with all rules kept.
+    list with all rules kept; not so with `furniture`, whose sizes it has not seen, or with rooms of
+    yours.
 
     ## Episode end
     Terminates by finishing, once nothing is left to place, or at the horizon.
@@ -114,7 +118,9 @@ class RoomLayout(RoomTask):
     ## Faithful / deviates
     RLSS (Ostonov et al., WACV 2022) lets an agent choose things and finds their places by a greedy
     search (`RoomSelect`); here the agent does both. Metrics follow PhyScene (Yang et al., CVPR
-    2024). No code of RLSS is public: rooms, catalogue and weights are ours.
+    2024). No code of RLSS is public: rooms, catalogue and weights are ours. Deviates: collisions
+    and places outside the room are one term, `invalid`, and an agent without the mask cannot tell
+    them apart by reward; neither is ever carried out.
 
     ## Version history
     - v0: first version.
