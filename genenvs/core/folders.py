@@ -58,7 +58,7 @@ def read_all(
     """
     if not path.is_dir():
         return (read(path),), ()
-    files = sorted(p for p in path.rglob("*") if p.suffix.lower() in suffixes and p.is_file())
+    files = _files(path, suffixes)
     if not files:
         raise ValueError(f"{path} holds no {', '.join(suffixes)} file")
     good, bad = [], []
@@ -72,6 +72,19 @@ def read_all(
         more = f"; and {len(bad) - 3} more" if len(bad) > 3 else ""
         raise ValueError(f"no file of {path} can be used: {reasons}{more}")
     return tuple(good), tuple(bad)
+
+
+def stamp(path: Path, suffixes: Sequence[str] = ()) -> tuple[tuple[Path, int, int], ...]:
+    """Files that `read_all` would read, each with its time of change and its bytes.
+
+    What a cache asks, so that a file that was written anew is read anew; nothing of a missing one.
+    """
+    files = _files(path, suffixes) if path.is_dir() else [path][: path.is_file()]
+    return tuple((f, f.stat().st_mtime_ns, f.stat().st_size) for f in files)
+
+
+def _files(folder: Path, suffixes: Sequence[str]) -> list[Path]:
+    return sorted(p for p in folder.rglob("*") if p.suffix.lower() in suffixes and p.is_file())
 
 
 def share(items: Sequence[Item], split: str) -> Sequence[Item]:

@@ -10,7 +10,7 @@ happens within a code depends on it and on the one before alone.
 """
 
 from dataclasses import dataclass, fields
-from functools import cache, cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,13 +20,16 @@ from safetensors.torch import load_file
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from genenvs.core import manifest
+from genenvs.core import folders, manifest
 from genenvs.motion import quaternions
+from genenvs.motion.features import GEOMETRIC, KINETIC
 from genenvs.motion.humanoid import JOINTS, humanoid
 from genenvs.motion.skeleton import Skeleton, forward
 
 FPS = 60.0
 FRAMES = 8  # from the beginning of a code to that of the next
+SEED_CODES = 9  # what a dance begins with: as much as its first beat depends on
+LEAST = 8  # codes of a half, of which planners look at as many at once
 UPPER = ("chest", "neck", "right_shoulder", "right_elbow", "left_shoulder", "left_elbow")
 LOWER = ("root", *(f"{s}_{j}" for s in ("right", "left") for j in ("hip", "knee", "ankle")))
 WEIGHTS = Path(__file__).parent / "weights"
@@ -263,8 +266,7 @@ def _joined(frames: Tensor) -> Tensor:
     return torch.cat([frames[:, :, :-1].flatten(1, 2), frames[:, -1, -1:]], 1)
 
 
-@cache
-def load(name: str = SHIPPED, device: str = "cpu") -> Codes:
+def load(name: str | Path = SHIPPED, device: str = "cpu") -> Codes:
     """Codebooks by their name.
 
     Args:
@@ -272,15 +274,56 @@ def load(name: str = SHIPPED, device: str = "cpu") -> Codes:
         device: where they are to lie.
 
     Raises:
-        ValueError: the file is missing, is none of codebooks, or, of those that ship, is not the
-            one that was shipped.
+        ValueError: the file is missing, holds no codebooks or such as cannot be danced with, or,
+            of those that ship, is not the one that was shipped.
     """
-    if name == SHIPPED:
-        manifest.verify([FILE], WEIGHTS)
     path = FILE if name == SHIPPED else Path(name)
-    if not path.is_file():
-        raise ValueError(f"codes must be {SHIPPED!r} or the path of a file; got {name!r}")
+    stamp = folders.stamp(path)
+    if not stamp:
+        raise ValueError(f"codes must be {SHIPPED!r} or the path of a file; got {str(name)!r}")
+    return _load(name == SHIPPED, device, stamp)
+
+
+@lru_cache(maxsize=8)
+def _load(shipped: bool, device: str, stamp: tuple[tuple[Path, int, int], ...]) -> Codes:
+    path = stamp[0][0]
+    if shipped:
+        manifest.verify([FILE], WEIGHTS)
     try:
-        return Codes(**load_file(path)).to(device)
+        codes = Codes(**load_file(path))
+        if wrong := _wrong(codes):
+            raise TypeError(wrong)
     except (OSError, TypeError, SafetensorError) as error:
         raise ValueError(f"{path} holds no codebooks: {error}") from error
+    return codes.to(device)
+
+
+def _wrong(codes: Codes) -> str:
+    """What keeps codebooks of a file from being danced with; empty where nothing does."""
+    uppers, lowers = (len(book) if book.ndim else 0 for book in (codes.upper, codes.lower))
+    if min(uppers, lowers) < LEAST:
+        return f"{uppers} upper and {lowers} lower codes; there must be {LEAST} of each"
+    for name, shape in (
+        ("upper", (uppers, FRAMES + 1, len(UPPER), 4)),
+        ("lower", (lowers, FRAMES + 1, len(LOWER), 4)),
+        ("path", (lowers, FRAMES + 1, 3)),
+        ("apart", (uppers, lowers)),
+        ("windows", (max(2, len(codes.windows)), KINETIC + GEOMETRIC)),
+    ):
+        value = getattr(codes, name)
+        if value.dtype != torch.float32 or value.shape != shape:
+            return f"{name} is {value.dtype} {list(value.shape)}, not float32 {list(shape)}"
+        if not value.isfinite().all():
+            return f"{name} is not finite"
+    for name, shape in (
+        ("follows", (max(1, len(codes.follows)), 4)),
+        ("held_out", (max(1, len(codes.held_out)), 4)),
+        ("seeds", (max(1, len(codes.seeds)), SEED_CODES, 2)),
+    ):
+        value = getattr(codes, name)
+        if value.dtype != torch.int64 or value.shape != shape:
+            return f"{name} is {value.dtype} {list(value.shape)}, not int64 {list(shape)}"
+        pairs = value.view(-1, 2)
+        if bool((pairs < 0).any() or (pairs >= torch.tensor(codes.sizes)).any()):
+            return f"{name} names codes that there are not"
+    return ""

@@ -5,6 +5,7 @@ listens to a file of the user's.
 """
 
 import wave
+from functools import lru_cache
 from pathlib import Path
 from typing import Protocol
 
@@ -12,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from genenvs.core import random
+from genenvs.core import folders, random
 from genenvs.core.files import making
 from genenvs.core.optional import require
 from genenvs.motion import rhythms
@@ -21,6 +22,8 @@ from genenvs.motion.rhythms import RATE
 SYNTHESISED = "rhythms"
 LONGEST = 3600.0  # seconds
 MOST_BYTES = 512 * 2**20
+MOST_RATE = 192_000  # samples a second
+_BLOCK = 1 << 14  # samples
 SILENT = 1e-3  # of full scale, which no sample of a silent file passes: -60 dB
 _START = 1  # what a draw is for
 
@@ -91,20 +94,15 @@ class Track:
                 unreadable, shorter than a dance, silent, without beats.
         """
         self.path, self.seconds, self.fps = path, seconds, fps
-        self.samples = read_sound(path)
+        self.samples, times, envelope, self.beats = _listen(path, folders.stamp(path))
         duration = len(self.samples) / RATE
         if duration < seconds:
             raise ValueError(
                 f"{path} lasts {duration:.1f} s and a dance {seconds:.1f}; lower the horizon"
             )
-        librosa = require("librosa", "audio")
-        envelope = librosa.onset.onset_strength(y=self.samples, sr=RATE)
-        _, beats = librosa.beat.beat_track(onset_envelope=envelope, sr=RATE, units="time")
-        self.beats = np.asarray(beats, np.float64)
         if not len(self.beats):
             raise ValueError(f"no beats were found in {path}")
         count = int(duration * fps)
-        times = librosa.times_like(envelope, sr=RATE)
         heard = np.interp(np.arange(count) / fps, times, envelope / envelope.max())
         self._strength = torch.from_numpy(heard).float()  # [F]
         self._beats = torch.zeros(count, dtype=torch.bool)
@@ -130,12 +128,28 @@ class Track:
         return random.randint(instance, random.counter(0, _START), 1, choices)[:, 0]
 
 
+@lru_cache(maxsize=2)  # an hour has 300 MB
+def _listen(
+    path: Path, stamp: tuple[tuple[Path, int, int], ...]
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Samples, times and strengths of onsets, times of beats; of a file written anew, anew."""
+    samples = read_sound(path)
+    librosa = require("librosa", "audio")
+    envelope = librosa.onset.onset_strength(y=samples, sr=RATE)
+    _, beats = librosa.beat.beat_track(onset_envelope=envelope, sr=RATE, units="time")
+    found = samples, librosa.times_like(envelope, sr=RATE), envelope, np.asarray(beats, np.float64)
+    for part in found:
+        part.flags.writeable = False  # others get it too
+    return found
+
+
 def read_sound(path: str | Path) -> np.ndarray:
     """Read a sound file: float32 [N] at `RATE`, mono.
 
     Raises:
         ImportError: librosa is missing; names the extra.
-        ValueError: names the file and says why not: missing, huge, unreadable, empty, silent.
+        ValueError: names the file and says why not: missing, huge (of more than an hour, too), of
+            too high a rate, unreadable, empty, silent.
     """
     path = Path(path)
     if not path.is_file():
@@ -147,7 +161,14 @@ def read_sound(path: str | Path) -> np.ndarray:
     try:
         with soundfile.SoundFile(path) as file:
             rate = file.samplerate
-            samples = file.read(int(LONGEST * rate), dtype="float32", always_2d=True).mean(1)
+            if rate > MOST_RATE:
+                raise ValueError(f"{path} has {rate} samples a second, more than {MOST_RATE}")
+            if file.frames > LONGEST * rate:
+                lasts = f"{path} lasts {file.frames / rate:.0f} s"
+                raise ValueError(f"{lasts}, more than {LONGEST:.0f}; cut it")
+            # In blocks: a file may have a thousand channels.
+            blocks = file.blocks(_BLOCK, dtype="float32", always_2d=True)
+            samples = np.concatenate([np.zeros(0, np.float32), *(b.mean(1) for b in blocks)])
     except (soundfile.SoundFileError, RuntimeError) as error:
         raise ValueError(f"{path} cannot be read as sound: {error}") from error
     if not np.isfinite(samples).all():

@@ -13,9 +13,11 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from genenvs.core import folders
 from genenvs.core.files import making
 from genenvs.core.manifest import verify
 from genenvs.motion import frames as vectors
+from genenvs.motion.clips import SUFFIXES as CLIPS
 from genenvs.motion.frames import PLACE, POSE, WIDTH
 
 FPS = 40.0
@@ -130,6 +132,29 @@ def _from_tensors(named: dict[str, Tensor]) -> Primitives:
     return Primitives(layers, prior=prior, **{name: named[name].double() for name in _FIELDS})
 
 
+def _wrong(model: Primitives) -> str:
+    """What keeps a decoder of a file from being walked with; empty where nothing does."""
+    if not model.layers:
+        return "no layers"
+    shapes: dict[str, tuple[int, ...]] = {"centre": (GIVEN,), "scale": (GIVEN,)}
+    shapes |= {"low": (POSE,), "high": (POSE,)}
+    shapes["starts"] = (max(1, len(model.starts)), SEEDS, WIDTH)
+    shapes |= {"prior.mean": (POSE,), "prior.axes": (POSE, max(1, 1, *model.prior.axes.shape[-1:]))}
+    width = GIVEN + LATENT
+    for k, (weight, _) in enumerate(model.layers):
+        out = MADE * WIDTH if k == len(model.layers) - 1 else max(1, len(weight))
+        shapes |= {f"layers.{k}.weight": (out, width), f"layers.{k}.bias": (out,)}
+        width = out
+    for name, value in model.tensors().items():
+        if value.shape != shapes[name]:
+            return f"{name} is {list(value.shape)}, not {list(shapes[name])}"
+        if not value.isfinite().all():
+            return f"{name} is not finite"
+    if not bool((model.scale > 0).all() and (model.low <= model.high).all()):
+        return "a scale is not above 0, or a lower bound above the upper one"
+    return ""
+
+
 def write(path: Path, model: Primitives) -> None:
     """Write a decoder as safetensors, in float32."""
     from safetensors.torch import save_file
@@ -143,20 +168,24 @@ def read(path: Path) -> Primitives:
     """Read what `write` wrote.
 
     Raises:
-        ValueError: the file holds something else.
+        ValueError: the file holds something else, or numbers that no walk can be made with.
     """
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
     try:
-        return _from_tensors(load_file(path))
+        model = _from_tensors(load_file(path))
+        if wrong := _wrong(model):
+            raise TypeError(wrong)
+        return model
     except (KeyError, TypeError, OSError, SafetensorError) as error:
         raise ValueError(f"{path} holds no motion primitives: {error}") from error
 
 
-@lru_cache(maxsize=8)
-def load(kind: str = "cvae", clips: str | Path | None = None, device: str = "cpu") -> Primitives:
-    """The shipped decoder, or a linear one of the user's own clips; once a process.
+def load(
+    kind: str | Path = "cvae", clips: str | Path | None = None, device: str = "cpu"
+) -> Primitives:
+    """The shipped decoder, or a linear one of the user's own clips; files are read once a process.
 
     Args:
         kind: `cvae`, `pca`, or the path of a file that the training script wrote.
@@ -174,11 +203,9 @@ def load(kind: str = "cvae", clips: str | Path | None = None, device: str = "cpu
                 f"clips are made into primitives by generator='pca'; got {kind!r}. A network of"
                 " them is trained by python -m genenvs.motion.training.primitives --clips"
             )
-        from genenvs.motion import fitting
-
-        return fitting.of_clips(Path(clips)).to(device)
+        return _of_clips(Path(clips), device, folders.stamp(Path(clips), CLIPS))
     if str(kind).endswith(".safetensors"):
-        return read(Path(kind)).to(device)
+        return _read(Path(kind), device, folders.stamp(Path(kind)))
     if kind not in KINDS:
         raise ValueError(
             f"generator must be {' or '.join(KINDS)}, or the path of a .safetensors file;"
@@ -186,4 +213,17 @@ def load(kind: str = "cvae", clips: str | Path | None = None, device: str = "cpu
         )
     path = WEIGHTS / f"primitives-{kind}.safetensors"
     verify([path], WEIGHTS)
+    return _read(path, device, folders.stamp(path))
+
+
+# What a stamp is for: files that were written anew are read anew.
+@lru_cache(maxsize=8)
+def _read(path: Path, device: str, stamp: tuple[tuple[Path, int, int], ...]) -> Primitives:
     return read(path).to(device)
+
+
+@lru_cache(maxsize=8)
+def _of_clips(path: Path, device: str, stamp: tuple[tuple[Path, int, int], ...]) -> Primitives:
+    from genenvs.motion import fitting
+
+    return fitting.of_clips(path).to(device)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from genenvs.core import manifest, random
 from genenvs.motion import clips, codes, quaternions
@@ -120,6 +123,9 @@ def test_codebooks_of_other_clips(tmp_path):
     assert book.follows.amax() < 12 and book.apart.shape == (12, 12)
     with pytest.raises(ValueError, match="too short for 128 codes"):
         training.train([clip(0, 60)])
+    with pytest.raises(ValueError, match="must have 8 codes or more; got 7"):
+        training.train([clip(0)], size=7)
+    assert training.train([clip(0), clip(1, 20)], size=12)[1]["nats_clip_left_out"] is None
 
 
 def test_a_file_that_holds_no_codebooks_is_told(tmp_path):
@@ -129,3 +135,25 @@ def test_a_file_that_holds_no_codebooks_is_told(tmp_path):
     broken.write_bytes(codes.FILE.read_bytes()[:1000])
     with pytest.raises(ValueError, match="holds no codebooks"):
         codes.load(str(broken))
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "text"),
+    [
+        ("upper", lambda x: x[:4].clone(), "4 upper and 128 lower codes; there must be 8 of each"),
+        ("lower", lambda x: x[..., :3].clone(), r"not float32 \[128, 9, 7, 4\]"),
+        ("path", lambda x: x + torch.inf, "path is not finite"),
+        ("apart", lambda x: x.long(), r"apart is torch\.int64"),
+        ("follows", lambda x: x + 100, "follows names codes that there are not"),
+        ("seeds", lambda x: x - 1, "seeds names codes that there are not"),
+        ("seeds", lambda x: x[:0].clone(), r"seeds is torch\.int64 \[0, 9, 2\]"),
+    ],
+)
+def test_codebooks_that_cannot_be_danced_with_are_told(tmp_path, name, change, text):
+    path, named = tmp_path / "own.safetensors", load_file(codes.FILE)
+    save_file(named, path)
+    os.utime(path, (0, 0))
+    assert torch.equal(codes.load(path).upper, codes.load().upper)
+    save_file(named | {name: change(named[name])}, path)  # and a file written anew is read anew
+    with pytest.raises(ValueError, match=rf"own\.safetensors holds no codebooks: .*{text}"):
+        codes.load(path)

@@ -106,6 +106,7 @@ def test_beats_of_a_file_are_found(track):
     assert on.shape == (50, 300) and strength.min() >= 0 and strength.max() <= 1
     assert len({found.name(KEYS[k : k + 1]) for k in range(20)}) > 10
     assert found.sound(KEYS[:1]).shape == (4 * RATE,)
+    assert music.load(path, 6.0, 60.0).samples is found.samples  # heard once
     with pytest.raises(ValueError, match=r"lasts 12\.0 s and a dance 30\.0; lower the horizon"):
         music.load(path, 30.0, 60.0)
 
@@ -125,3 +126,17 @@ def test_what_cannot_be_danced_to_is_told(tmp_path):
     ):
         with pytest.raises(ValueError, match=text):
             music.load(tmp_path / name, 4.0, 60.0)
+
+
+def test_long_files_are_refused_and_channels_are_mixed(tmp_path):
+    soundfile = import_or_skip("soundfile", extra="audio")
+    long, wide, fast = (tmp_path / f"{name}.wav" for name in ("long", "wide", "fast"))
+    soundfile.write(long, np.zeros(3601 * 100, np.int16), 100)
+    with pytest.raises(ValueError, match=r"long\.wav lasts 3601 s, more than 3600; cut it"):
+        music.read_sound(long)
+    soundfile.write(fast, np.ones(100), 400_000)
+    with pytest.raises(ValueError, match="has 400000 samples a second"):
+        music.read_sound(fast)
+    channels = np.random.default_rng(0).normal(size=(40_000, 64)).astype(np.float32) / 8
+    soundfile.write(wide, channels, RATE, subtype="FLOAT")
+    np.testing.assert_array_equal(music.read_sound(wide), channels.mean(1))

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+import os
 
 import pytest
 import torch
 from hypothesis import given, settings
+from safetensors.torch import save_file
 
 from genenvs.motion import feet, fitting, primitives, quaternions, walks
 from genenvs.motion import frames as vectors
@@ -113,10 +115,29 @@ def test_files_are_what_was_shipped(tmp_path, monkeypatch):
         primitives.load(str(tmp_path / "broken.safetensors"))
     (tmp_path / "primitives-pca.safetensors").write_bytes(b"nothing")
     monkeypatch.setattr(primitives, "WEIGHTS", tmp_path)
-    primitives.load.cache_clear()
     with pytest.raises(ValueError, match="not listed"):
         primitives.load("pca")
-    primitives.load.cache_clear()
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "text"),
+    [
+        ("centre", torch.zeros(3), r"centre is \[3\], not \[65\]"),
+        ("scale", torch.zeros(65), "scale is not above 0"),
+        ("starts", torch.zeros(0, 2, 34), "starts is"),
+        ("low", torch.full((31,), torch.nan), "low is not finite"),
+        ("layers.0.weight", torch.zeros(272, 5), r"layers\.0\.weight is"),
+    ],
+)
+def test_a_decoder_that_cannot_walk_is_told(tmp_path, name, value, text):
+    path = tmp_path / "own.safetensors"
+    named = {k: v.float() for k, v in primitives.load("pca").tensors().items()}
+    save_file(named, path)
+    os.utime(path, (0, 0))
+    primitives.load(path)
+    save_file(named | {name: value}, path)  # and a file written anew is read anew
+    with pytest.raises(ValueError, match=rf"own\.safetensors holds no motion primitives: .*{text}"):
+        primitives.load(path)
 
 
 def test_walks_go_on_from_clip_to_clip(clip):

@@ -15,10 +15,10 @@ import genenvs
 from genenvs.core import random
 from genenvs.core.vector import TaskVectorEnv
 from genenvs.motion import beats, bvh, clips
-from genenvs.motion.codes import FPS, FRAMES
+from genenvs.motion.codes import FPS, FRAMES, LEAST
 from genenvs.motion.humanoid import humanoid
 from genenvs.motion.skeleton import forward
-from genenvs.tasks.dance import cheats, rewards
+from genenvs.tasks.dance import cheats, planner, rewards
 from genenvs.tasks.dance.task import LEAD, Dance
 from tests.needs import needs
 
@@ -131,6 +131,10 @@ def test_beats_without_end_are_worth_nothing():
     assert found.episodes["dance_beats"].mean() > 20
     assert abs(found.episodes["term/beats"].mean()) < 0.1
     assert abs(found.episodes["balanced_accuracy"].mean() - 0.5) < 0.05
+
+
+def test_a_planner_looks_at_no_more_codes_than_codebooks_have():
+    assert max(planner.FIRST + planner.THEN) <= LEAST
 
 
 def test_the_reference_hears():

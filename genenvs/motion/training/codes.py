@@ -21,7 +21,17 @@ from genenvs.core import manifest
 from genenvs.core.files import making
 from genenvs.motion import clips, features, quaternions
 from genenvs.motion.clips import Clip
-from genenvs.motion.codes import FILE, FPS, FRAMES, LOWER, UPPER, WEIGHTS, Codes
+from genenvs.motion.codes import (
+    FILE,
+    FPS,
+    FRAMES,
+    LEAST,
+    LOWER,
+    SEED_CODES,
+    UPPER,
+    WEIGHTS,
+    Codes,
+)
 from genenvs.motion.codes_prior import Prior
 from genenvs.motion.humanoid import JOINTS, humanoid, soles
 from genenvs.motion.skeleton import forward
@@ -31,7 +41,6 @@ ITERATIONS = 100  # of k-means, at most
 # Of the copies from which the likelihoods of `judge` come. They are the same clips: what is likely
 # in others these few cannot tell (-9.1 nats of a clip left out whole, -9.7 by chance).
 OTHER_SPEEDS = (0.9, 1.1)
-SEED_CODES = 9  # what a dance begins with: as much as its first beat depends on
 STANDING, UPRIGHT = 0.6, 0.5  # metres of the root, cosine of its tilt: on one's feet
 WINDOW, STRIDE = 2.0, 0.25  # seconds, of the features of FID_k and FID_g
 _UPPER, _LOWER = ([JOINTS.index(name) for name in half] for half in (UPPER, LOWER))
@@ -136,10 +145,12 @@ def train(recorded: Sequence[Clip], size: int = SIZE) -> tuple[Codes, dict[str, 
         size: codes of each half.
 
     Raises:
-        ValueError: the clips are too short or too few.
+        ValueError: the clips are too short or too few, or the codes are.
     """
+    if size < LEAST:
+        raise ValueError(f"a half must have {LEAST} codes or more; got {size}")
+    recorded = [one for one in recorded if len(one.root) > FRAMES + SEED_CODES * FRAMES // 2]
     every = [*recorded, *map(clips.mirrored, recorded)]
-    every = [clip for clip in every if len(clip.root) > FRAMES + SEED_CODES * FRAMES // 2]
     if sum(len(clip.root) - FRAMES for clip in every) < 4 * size:
         raise ValueError(f"the clips are too short for {size} codes a half")
     cut = [windows(clip) for clip in every]
@@ -227,7 +238,7 @@ def _report(
     here, _ = forward(skeleton, codes.path[members[1]], rebuilt)
     error = (there - here).norm(dim=-1).mean((1, 2)) * 100
     left_out = []
-    for k in range(clip_count):  # a clip and its mirror image
+    for k in range(clip_count if clip_count > 1 else 0):  # a clip and its mirror image
         others = [f for i, f in enumerate(follows) if i % clip_count != k]
         prior = Prior(torch.cat(others), codes.sizes)
         own = torch.cat([f for i, f in enumerate(follows) if i % clip_count == k])
@@ -242,7 +253,7 @@ def _report(
         "error_cm_95": round(float(error.quantile(0.95)), 2),
         "speed_kept": round(float(speeds[0] / speeds[1]), 3),
         "nats_other_speeds": _nats(prior, codes.held_out),
-        "nats_clip_left_out": round(float(torch.cat(left_out).mean()), 3),
+        "nats_clip_left_out": round(float(torch.cat(left_out).mean()), 3) if left_out else None,
         "nats_uniform": round(-float(torch.tensor(codes.sizes).log().sum()), 3),
         "gap_cm": round(float(gap.mean()) * 100, 2),
         "apart_cm": round(float(codes.apart[members[0], members[1]].mean()) * 100, 2),
