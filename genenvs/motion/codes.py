@@ -22,6 +22,7 @@ from torch.nn.functional import normalize
 
 from genenvs.core import folders, manifest
 from genenvs.motion import quaternions
+from genenvs.motion.clips import SUFFIXES, read_folder
 from genenvs.motion.features import GEOMETRIC, KINETIC
 from genenvs.motion.humanoid import JOINTS, humanoid
 from genenvs.motion.skeleton import Skeleton, forward
@@ -266,17 +267,24 @@ def _joined(frames: Tensor) -> Tensor:
     return torch.cat([frames[:, :, :-1].flatten(1, 2), frames[:, -1, -1:]], 1)
 
 
-def load(name: str | Path = SHIPPED, device: str = "cpu") -> Codes:
-    """Codebooks by their name.
+def load(name: str | Path = SHIPPED, device: str = "cpu", clips: str | Path | None = None) -> Codes:
+    """Codebooks by their name, or of the user's own clips; files are read once a process.
 
     Args:
         name: `shipped`, or the path of a file that `genenvs.motion.training.codes` wrote.
         device: where they are to lie.
+        clips: a BVH file, one in DeepMimic's text format, or a folder of them. Codebooks are made
+            of them, which takes seconds for a minute of motion.
 
     Raises:
         ValueError: the file is missing, holds no codebooks or such as cannot be danced with, or,
-            of those that ship, is not the one that was shipped.
+            of those that ship, is not the one that was shipped; clips that cannot be used, with
+            the reasons; clips with a name other than `shipped`.
     """
+    if clips is not None:
+        if name != SHIPPED:
+            raise ValueError(f"give clips or codes, not both; got codes={str(name)!r}")
+        return _of_clips(Path(clips), device, folders.stamp(Path(clips), SUFFIXES))
     path = FILE if name == SHIPPED else Path(name)
     stamp = folders.stamp(path)
     if not stamp:
@@ -296,6 +304,17 @@ def _load(shipped: bool, device: str, stamp: tuple[tuple[Path, int, int], ...]) 
     except (OSError, TypeError, SafetensorError) as error:
         raise ValueError(f"{path} holds no codebooks: {error}") from error
     return codes.to(device)
+
+
+@lru_cache(maxsize=2)
+def _of_clips(path: Path, device: str, stamp: tuple[tuple[Path, int, int], ...]) -> Codes:
+    from genenvs.motion.training import codes as training
+
+    recorded = read_folder(path, FPS).good
+    try:
+        return training.train(recorded)[0].to(device)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
 
 
 def _wrong(codes: Codes) -> str:

@@ -139,7 +139,7 @@ def _wrong(model: Primitives) -> str:
     shapes: dict[str, tuple[int, ...]] = {"centre": (GIVEN,), "scale": (GIVEN,)}
     shapes |= {"low": (POSE,), "high": (POSE,)}
     shapes["starts"] = (max(1, len(model.starts)), SEEDS, WIDTH)
-    shapes |= {"prior.mean": (POSE,), "prior.axes": (POSE, max(1, 1, *model.prior.axes.shape[-1:]))}
+    shapes |= {"prior.mean": (POSE,), "prior.axes": (POSE, max((1, *model.prior.axes.shape[-1:])))}
     width = GIVEN + LATENT
     for k, (weight, _) in enumerate(model.layers):
         out = MADE * WIDTH if k == len(model.layers) - 1 else max(1, len(weight))

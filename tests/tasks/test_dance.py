@@ -20,6 +20,7 @@ from genenvs.motion.humanoid import humanoid
 from genenvs.motion.skeleton import forward
 from genenvs.tasks.dance import cheats, planner, rewards
 from genenvs.tasks.dance.task import LEAD, Dance
+from tests.motion import samples
 from tests.needs import needs
 
 ID = "genenvs/Dance-v0"
@@ -160,6 +161,23 @@ def test_a_dance_of_one_code_is_judged():
     found = genenvs.evaluate(make(2, horizon=1), "reference", episodes=2).episodes
     assert (found["join_jerk"] == 0).all() and (found["repetition"] == 0).all()
     assert all(np.isfinite(found[name]).all() for name in found)
+
+
+def test_one_s_own_clips_are_danced_with(tmp_path):
+    root, rotations = samples.motion(0, 1, 300, 0.2)
+    own = clips.Clip("own", "", FPS, root[0], rotations[0])
+    clips.write_bvh(tmp_path / "own.bvh", own)
+    envs = make(2, horizon=2, clips=tmp_path)
+    assert envs.task.codes.follows.shape == (2 * (300 - 2 * FRAMES), 4)
+    assert np.isfinite(genenvs.evaluate(envs, "random", episodes=2).episodes["likelihood"]).all()
+    assert Dance(horizon=2, clips=tmp_path).codes is envs.task.codes  # made once
+    with pytest.raises(ValueError, match="give clips or codes, not both"):
+        Dance(horizon=2, clips=tmp_path, codes="other")
+    clips.write_bvh(
+        tmp_path / "own.bvh", clips.Clip("own", "", FPS, root[0, :60], rotations[0, :60])
+    )
+    with pytest.raises(ValueError, match="too short for 128 codes a half"):
+        Dance(horizon=2, clips=tmp_path)
 
 
 def test_what_a_dance_is_kept_as(tmp_path):

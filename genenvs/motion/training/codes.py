@@ -2,7 +2,7 @@
 
 Reads pybullet's clips where it is installed (extra `pybullet`), or with `--clips` a folder of one's
 own, and writes codes.safetensors and codes.json, which says how well they fit. With mirrored
-copies; two minutes on one core. The weights that ship were made by the command as it stands here.
+copies; seconds on one core. The weights that ship were made by the command as it stands here.
 """
 
 import argparse

@@ -127,6 +127,9 @@ class Dance(Task):
     - `reward` (`"balanced"`): or `"bailando"`, `"bailando_paper"`; see above.
     - `codes` (`"shipped"`): or the path of codebooks made of other clips by
       `python -m genenvs.motion.training.codes --clips FOLDER --out FILE`, which sizes follow.
+    - `clips` (None): a BVH file, one in DeepMimic's text format or a folder of them, of which
+      codebooks are made at once, 128 codes a half; `codes` then stays as it is. All splits share
+      them.
     - `horizon` (60): codes of a dance, an eighth of a second each (8 / 60 s).
     - those of every environment: `split`, `instances`, `reward_weights`, `device`, `dtype`.
 
@@ -154,6 +157,7 @@ class Dance(Task):
         music: str | Path = SYNTHESISED,
         reward: str = "balanced",
         codes: str | Path = "shipped",
+        clips: str | Path | None = None,
         **common: Any,
     ) -> None:
         """Load codebooks and music; see the page for arguments."""
@@ -161,7 +165,7 @@ class Dance(Task):
         if reward not in rewards.PAYS:
             raise ValueError(f"reward must be one of {', '.join(rewards.PAYS)}; got {reward!r}")
         self.reward, self.lead = reward, LEAD * FRAMES
-        self.codes = codebooks.load(str(codes), str(self.device))
+        self.codes = codebooks.load(codes, str(self.device), clips)
         self.music = load_music(music, self.horizon * FRAMES / FPS, FPS)
         sizes = self.codes.sizes
         self.action_space = spaces.MultiDiscrete(np.array(sizes))
