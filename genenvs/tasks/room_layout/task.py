@@ -94,7 +94,7 @@ class RoomLayout(RoomTask):
     settles for 240 steps; `drift_mujoco`, `tipped_mujoco`, `penetration_mujoco`, or the same with
     `pybullet`, say how far things moved, how many tipped over and how deep anything overlapped.
     Things of the catalogue are boxes there, and legal places do not overlap: only what stands on
-    others, or meshes of yours, can move these three off zero. Where no engine is installed they are
+    others, or meshes of yours, can move these far off zero. Where no engine is installed they are
     left out.
 
     ## Starting state
