@@ -29,6 +29,8 @@ class NetworkConfig:
     """`module:Class` of an encoder of yours in place of ours; docs/agents.md has the protocol."""
     image_scale: float = 1.0
     """Factor on float images (rank 3): a hundred pixels drown the few numbers beside them."""
+    image_side: Annotated[int, Ge(0)] = 0
+    """Pictures wider or higher than this are averaged to squares of so many points; 0: none."""
 
 
 # --- observations ---
@@ -111,12 +113,16 @@ class Encoder(nn.Module):
         features: length of the vector.
     """
 
-    def __init__(self, space: gym.Space[Any], image_scale: float = 1.0) -> None:
+    def __init__(
+        self, space: gym.Space[Any], image_scale: float = 1.0, image_side: int = 0
+    ) -> None:
         super().__init__()
-        self.image_scale = image_scale
+        self.image_scale, self.image_side = image_scale, image_side
         self.features = 0
         self.images = nn.ModuleDict()
         for name, shape in prepared_shapes(space).items():
+            if self._large(shape):
+                shape = (shape[0], image_side, image_side)
             if is_image(_inner(space, name)) and min(shape[1:]) >= CONVOLVED:
                 self.images[_key(name)] = _convolutions(shape)
                 self.features += IMAGE_FEATURES
@@ -128,11 +134,16 @@ class Encoder(nn.Module):
         named = observation if isinstance(observation, dict) else {"": observation}
         parts = []
         for name, value in named.items():
+            if self._large(value.shape[1:]):
+                value = nn.functional.adaptive_avg_pool2d(value, self.image_side)
             if _key(name) in self.images:
                 parts.append(self.images[_key(name)](value))
             else:
                 parts.append((self.image_scale * value if value.ndim == 4 else value).flatten(1))
         return torch.cat(parts, 1)
+
+    def _large(self, shape: Sequence[int]) -> bool:
+        return len(shape) == 3 and 0 < self.image_side < max(shape[1:])
 
 
 def make_encoder(space: gym.Space[Any], config: NetworkConfig) -> Any:
@@ -142,7 +153,7 @@ def make_encoder(space: gym.Space[Any], config: NetworkConfig) -> Any:
         ValueError: `network` names no class, or one without `features`.
     """
     if not config.network:
-        return Encoder(space, config.image_scale)
+        return Encoder(space, config.image_scale, config.image_side)
     made = load_class(config.network, "network")(space)
     if not isinstance(made, nn.Module) or not isinstance(getattr(made, "features", None), int):
         raise ValueError(

@@ -30,7 +30,7 @@ MASKED = ("genenvs/BrickBuild-v0", "genenvs/RoomLayout-v0", "genenvs/RoomSelect-
 SEEDS = (0, 1, 2)
 EPISODES = 1_024  # of the test split
 # Episodes of 300 steps would cost more to judge than to learn from.
-FEWER_EPISODES = {"PrimitiveModelDepth": 128, "PrimitiveModel": 256}
+FEWER_EPISODES = {"PrimitiveModel": 256}
 # By the beginning of the name; a step of DenoiseBudget is a whole episode.
 # A picture of 128 x 128 pixels costs ten times what the numbers of the other id do.
 STEPS = {

@@ -122,6 +122,19 @@ def test_observations_that_would_have_one_name_are_refused():
         prepared_shapes(space)
 
 
+def test_large_pictures_are_averaged_to_the_side_that_is_named():
+    space = spaces.Dict({
+        "large": spaces.Box(0, 255, (1, 64, 128), np.uint8),
+        "small": spaces.Box(0, 255, (1, 8, 8), np.uint8),
+    })  # fmt: skip
+    encoder = Encoder(space, image_side=8)
+    assert encoder.features == 64 + 64 and not encoder.images
+    blocks = torch.randint(0, 256, (2, 1, 8, 8), dtype=torch.uint8)
+    large = blocks.repeat_interleave(8, 2).repeat_interleave(16, 3)
+    found = encoder(prepare({"large": large, "small": blocks}, space))
+    torch.testing.assert_close(found[:, :64], found[:, 64:])
+
+
 class Forgetful(nn.Module):
     """Half of what it sees, another half each time."""
 
