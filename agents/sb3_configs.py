@@ -1,9 +1,9 @@
 """Configurations of the Stable-Baselines3 agents.
 
 Names and defaults are Stable-Baselines3's and sb3-contrib's, so that their documentation holds;
-`hidden`, `network`, `image_scale` and `image_side` stand for their `policy_kwargs`. Replay buffers are
-smaller than theirs (a million): every checkpoint holds the filled part. gSDE is left out: its noise
-matrix is drawn before a rollout begins, where no checkpoint of ours sees it.
+`hidden`, `network`, `image_scale` and `image_side` stand for their `policy_kwargs`. Replay buffers
+are smaller than theirs (a million): every checkpoint holds the filled part. gSDE is left out: its
+noise matrix is drawn before a rollout begins, where no checkpoint of ours sees it.
 """
 
 from dataclasses import dataclass
