@@ -13,7 +13,7 @@ import genenvs
 from genenvs.core.evaluate import Evaluation, mean_interval
 from genenvs.generators.bank import Bank
 from genenvs.generators.denoiser import Denoiser
-from genenvs.generators.transition import sample
+from genenvs.generators.sampling import sample
 from genenvs.tasks.denoise_schedule import plans
 from genenvs.tasks.denoise_schedule.rewards import fidelity_error
 

@@ -37,6 +37,7 @@ STEPS = {
     "BrickBuild": 16_384,
     "DenoiseBudget": 8_192,
     "Dance": 131_072,
+    "MotionNav": 131_072,
     "PrimitiveModelDepth": 16_384,
     "Room": 16_384,
 }

@@ -20,7 +20,7 @@ from tqdm import tqdm
 from genenvs.core.files import replacing
 from genenvs.generators.bank import Bank
 from genenvs.generators.denoiser import Denoiser, load
-from genenvs.generators.transition import SAMPLERS, sample
+from genenvs.generators.sampling import SAMPLERS, sample
 from genenvs.tasks.denoise_schedule import plans
 from genenvs.tasks.denoise_schedule.rewards import fidelity_error
 

@@ -11,7 +11,7 @@ from genenvs.core.evaluate import Evaluation
 from genenvs.core.files import replacing
 from genenvs.generators.bank import Bank
 from genenvs.generators.denoiser import Denoiser
-from genenvs.generators.transition import sample
+from genenvs.generators.sampling import sample
 from genenvs.tasks.denoise_schedule import plans
 from genenvs.tasks.denoise_schedule.rewards import fidelity_error
 from genenvs.tasks.denoise_schedule.viewer import to_image

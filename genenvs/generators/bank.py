@@ -20,7 +20,7 @@ from genenvs.core.task import SPLITS
 from genenvs.generators import store
 from genenvs.generators.denoiser import Denoiser
 from genenvs.generators.folder import SHIPPED
-from genenvs.generators.transition import SAMPLERS
+from genenvs.generators.sampling import SAMPLERS
 
 SHIPPED_SIZES = {"train": 8192, "validation": 1024, "test": 2048}
 SHIPPED_SAMPLER: str = "ddim"

@@ -16,7 +16,7 @@ from genenvs.core.task import DTYPES, SPLITS
 from genenvs.generators import bank, store
 from genenvs.generators.denoiser import Denoiser, load
 from genenvs.generators.folder import SHIPPED
-from genenvs.generators.transition import SAMPLERS, sample, uniform_times
+from genenvs.generators.sampling import SAMPLERS, sample, uniform_times
 
 # Rows of one part: what a kill can cost. Fixed, so that every run cuts at the same places.
 PART_ROWS = 128

@@ -301,6 +301,15 @@ def decode(place: Tensor, things: Things) -> tuple[Tensor, Tensor, Tensor]:
     return x, y, turn
 
 
+def inside(floor: Tensor, things: Things, place: Tensor) -> Tensor:
+    """Whether all cells under things are of the room: floor int64 [B, 64], place [B] -> bool [B]."""
+    x, y, turn = decode(place, things)
+    extent = things.extent(turn)
+    # Counted, since a rectangle is cut at the edge of the grid.
+    there = popcount(bits.rectangle(x, y, *extent) & floor).sum(1, dtype=torch.int64)
+    return there == extent[0] * extent[1]
+
+
 def at(words: Tensor, place: Tensor) -> Tensor:
     """Read a grid of a `Survey` at one place: int64 [B, 4, 32], int64 [B] -> bool [B]."""
     word = words.flatten(1).gather(1, (place // LATTICE)[:, None])[:, 0]

@@ -15,7 +15,15 @@ TERMS = {
         -0.5, "Change of the share that stand in what has to stay free.", "clearance"
     ),
     "success": Term(1.0, "At the end: 1 where all that was asked for stands and keeps its rules."),
-    "invalid": Term(-0.05, "1 for an illegal action."),
+}
+# What illegal actions cost. The search of RoomSelect never collides or leaves the room.
+OUT_OF_TURN = {"invalid": Term(-0.05, "1 for an illegal action.")}
+RAW = {
+    "collision": Term(
+        -0.05, "1 for a place in the room where something else is, or nothing carries the thing."
+    ),
+    "outside": Term(-0.05, "1 for a place that reaches beyond the room."),
+    "out_of_turn": Term(-0.05, "1 for any other illegal action."),
 }
 PHYSICS = {
     "drift": "Mean way that things moved while physics settled, in mm",

@@ -77,7 +77,6 @@ class RoomState(State):
 class RoomTask(Task):
     """A task whose instance is an empty room and what it is to hold."""
 
-    terms = rewards.TERMS
     metrics = rewards.METRICS
     ends = "terminates"
     which = "layout"  # the set of rooms, see `instances.load`
@@ -218,12 +217,12 @@ class RoomTask(Task):
     def paid(
         self, state: RoomState, after: dict[str, Tensor], invalid: Tensor
     ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-        """Terms but `success`, and metrics, of a step."""
+        """Terms but `success` and those of illegal actions (bool [B]), and metrics, of a step."""
         total = self.total(state)
         before = rewards.shares(state.kept, total)
         metrics = rewards.shares(after["kept"], total)
         terms = {name: value - before[name] for name, value in metrics.items() if name != "quality"}
-        terms["invalid"] = metrics["invalid"] = invalid.float()
+        metrics["invalid"] = invalid.float()
         return terms, metrics
 
     def outcome(self, state: RoomState) -> Outcome:  # type: ignore[override]

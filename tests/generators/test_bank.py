@@ -15,7 +15,7 @@ from genenvs.core.task import DTYPES
 from genenvs.generators import bank, bank_build, store
 from genenvs.generators.bank import Bank, starts
 from genenvs.generators.denoiser import Denoiser, load
-from genenvs.generators.transition import sample, uniform_times
+from genenvs.generators.sampling import sample, uniform_times
 from tests.generators.models import write_model
 
 

@@ -14,7 +14,7 @@ from genenvs.generators import bank, bank_build, store
 from genenvs.generators.bank import Bank
 from genenvs.generators.denoiser import Denoiser, load
 from genenvs.generators.judge import load_judge
-from genenvs.generators.transition import sample, uniform_times
+from genenvs.generators.sampling import sample, uniform_times
 from tests.needs import needs
 
 

@@ -11,7 +11,7 @@ from gymnasium.vector import AutoresetMode
 
 import genenvs  # noqa: F401  (registers the ids)
 from genenvs.core.vector import TaskVectorEnv
-from genenvs.generators.transition import sample, uniform_times
+from genenvs.generators.sampling import sample, uniform_times
 from genenvs.tasks.denoise_schedule.budget import BUDGETS, BudgetState, DenoiseBudget
 
 ACTIONS = np.array([0, 3, 1, 3])  # 1, 4, 2 and 4 evaluations

@@ -12,7 +12,7 @@ import genenvs
 from genenvs.core.vector import TaskVectorEnv
 from genenvs.generators.bank import Bank
 from genenvs.generators.denoiser import load
-from genenvs.generators.transition import sample, uniform_times
+from genenvs.generators.sampling import sample, uniform_times
 from genenvs.tasks.denoise_schedule import cheats, plans, rewards
 from genenvs.tasks.denoise_schedule.budget import BUDGETS
 from genenvs.tasks.denoise_schedule.task import LATENT_LIMIT, DenoiseSchedule, ladder

@@ -14,6 +14,7 @@ from genenvs.rooms import task as room_task
 from genenvs.rooms.catalogue import CATALOGUE, TYPES, index
 from genenvs.rooms.choose import harder, solvable
 from genenvs.rooms.placing import PLACES
+from genenvs.rooms.rewards import RAW
 from genenvs.simulators.engine import installed
 from genenvs.tasks.room_layout import cheats as layout_cheats
 from genenvs.tasks.room_layout.task import FINISH
@@ -63,7 +64,7 @@ def test_random_play_equals_plain_cells_step_by_step():
     plain = [plain_room(rooms, row) for row in range(3)]
     left, hand = rooms.requests.counts.numpy().copy(), np.full(3, -1)
     kept = np.zeros((3, 5))  # placed, wall, pairs, door, clearance
-    rng = np.random.default_rng(0)
+    rng, met = np.random.default_rng(0), set()
     for _ in range(24):
         mask = info["action_mask"]
         actions = []
@@ -81,7 +82,17 @@ def test_random_play_equals_plain_cells_step_by_step():
         for row, action in enumerate(actions):
             room, kind = plain[row], hand[row]
             if not legal[row]:
+                why = "out_of_turn"
+                if kind >= 0 and action < PLACES:
+                    within = all(
+                        min(c) >= 0 and max(c) < 64 and room.inside[c]
+                        for c in room.cells(room.lowest(kind, action))
+                    )
+                    why = "collision" if within else "outside"
+                assert {n: info["terms"][n][row] for n in RAW} == {n: n == why for n in RAW}
+                met.add(why)
                 continue
+            assert not any(info["terms"][name][row] for name in RAW)
             if kind < 0:
                 hand[row] = action - PLACES
                 item = [room.lowest(hand[row], p) for p in rng.integers(0, PLACES, 30)]
@@ -103,6 +114,7 @@ def test_random_play_equals_plain_cells_step_by_step():
             np.testing.assert_allclose(info["metrics"][name], kept[:, k] / total, atol=1e-6)
         if terminated.any():
             break
+    assert met == set(RAW)
     for row in range(3):
         items = envs.unwrapped.state.items[row].tolist()
         assert [tuple(i) for i in items if i[0] >= 0] == plain[row].items

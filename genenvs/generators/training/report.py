@@ -24,8 +24,8 @@ from genenvs.core.task import SPLITS
 from genenvs.generators import bank, store
 from genenvs.generators.denoiser import Denoiser, load
 from genenvs.generators.judge import Judge, load_judge
+from genenvs.generators.sampling import SAMPLERS, sample, uniform_times
 from genenvs.generators.training.digits_data import load_split
-from genenvs.generators.transition import SAMPLERS, sample, uniform_times
 from genenvs.images.metrics import nearest_neighbour_distance
 
 SAMPLES = 1000

@@ -10,7 +10,7 @@ from PIL import Image
 from torch import Tensor
 
 from genenvs.core.task import Observation, Outcome, State, Transition
-from genenvs.generators.transition import sample, uniform_times
+from genenvs.generators.sampling import sample, uniform_times
 from genenvs.tasks.denoise_schedule import rewards
 from genenvs.tasks.denoise_schedule.instances import GeneratorTask
 from genenvs.tasks.denoise_schedule.viewer import picture, to_image

@@ -11,7 +11,7 @@ from genenvs.core.task import State, Task
 from genenvs.generators.bank import Bank
 from genenvs.generators.denoiser import Denoiser, load
 from genenvs.generators.judge import Judge, load_judge
-from genenvs.generators.transition import SAMPLERS
+from genenvs.generators.sampling import SAMPLERS
 from genenvs.images.metrics import nearest_neighbour_distance
 
 

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from genenvs.generators.denoiser import Denoiser
+from genenvs.generators.sampling import uniform_times
 from genenvs.generators.schedule import NoiseSchedule
-from genenvs.generators.transition import uniform_times
 
 SEARCHED = Path(__file__).with_name("searched.json")  # written by `python -m benchmarks.open_loop`
 DEFAULT_BUDGET = 10  # what the registered price of an evaluation buys

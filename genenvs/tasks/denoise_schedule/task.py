@@ -12,7 +12,7 @@ from torch import Tensor
 
 from genenvs.core.rewards import Metric
 from genenvs.core.task import Observation, Outcome, State, Transition
-from genenvs.generators import transition as samplers
+from genenvs.generators import sampling as samplers
 from genenvs.generators.schedule import NoiseSchedule
 from genenvs.tasks.denoise_schedule import rewards
 from genenvs.tasks.denoise_schedule.instances import GeneratorTask

@@ -9,10 +9,10 @@ from gymnasium import spaces
 from torch import Tensor
 
 from genenvs.core.task import Observation, Transition
-from genenvs.rooms import placing
+from genenvs.rooms import placing, rewards
 from genenvs.rooms.bits import LATTICE
 from genenvs.rooms.catalogue import TYPES
-from genenvs.rooms.placing import PLACES, Survey
+from genenvs.rooms.placing import PLACES, Survey, Things
 from genenvs.rooms.task import PLANES, RoomState, RoomTask
 
 FINISH = PLACES + TYPES  # the last action
@@ -81,8 +81,9 @@ class RoomLayout(RoomTask):
     ## Rewards
     Shares are of the things asked for. `placed`, `wall`, `pairs`, `door`, `clearance`: the change
     of the metric of that name; the last two cost. `success` at the end: 1 if everything that was
-    asked for stands and keeps its rules. `invalid`: for illegal actions, a collision or a place
-    outside the room among them, which agents that heed the mask never meet.
+    asked for stands and keeps its rules. For illegal actions, which agents that heed the mask never
+    meet: `collision`, a place in the room where something else is, or nothing that carries what is
+    in hand; `outside`, a place that reaches beyond the room; `out_of_turn`, any other.
 
     ## Metrics
     `quality`, which scores the episode: the share of the things that stand and keep all their
@@ -118,14 +119,15 @@ class RoomLayout(RoomTask):
     ## Faithful / deviates
     RLSS (Ostonov et al., WACV 2022) lets an agent choose things and finds their places by a greedy
     search (`RoomSelect`); here the agent does both. Metrics follow PhyScene (Yang et al., CVPR
-    2024). No code of RLSS is public: rooms, catalogue and weights are ours. Deviates: collisions
-    and places outside the room are one term, `invalid`, and an agent without the mask cannot tell
-    them apart by reward; neither is ever carried out.
+    2024). No code of RLSS is public: rooms, catalogue and weights are ours. Deviates: what collides
+    or leaves the room is charged and never carried out. There is no id without a mask: an agent
+    that does not read it plays the same environment.
 
     ## Version history
     - v0: first version.
     """
 
+    terms = rewards.TERMS | rewards.RAW
     which = "layout"
 
     def __init__(self, **common: Any) -> None:
@@ -157,7 +159,10 @@ class RoomLayout(RoomTask):
         wanted = state.left.gather(1, kind[:, None])[:, 0] > 0
         chosen = ~holding & ~at_place & ~finish & wanted
 
-        after = self.put(state, self.things(state, state.hand), place, found, placed)
+        refused = holding & at_place & ~placed
+        held = self.things(state, state.hand)
+        outside = self._outside(state, held, place, refused)
+        after = self.put(state, held, place, found, placed)
         hand = torch.where(chosen, kind, torch.where(placed, NONE, state.hand))
         places = state.places  # consumes the state
         places[placed] = 0
@@ -169,13 +174,28 @@ class RoomLayout(RoomTask):
         after["left"] = self.set_aside(after["left"], hand, lost)
         hand = torch.where(lost, NONE, hand)
         done = finish | ((after["left"] == 0).all(1) & (hand == NONE))
-        terms, metrics = self.paid(state, after, ~(placed | chosen | finish))
+        invalid = ~(placed | chosen | finish)
+        terms, metrics = self.paid(state, after, invalid)
+        terms["collision"] = (refused & ~outside).float()
+        terms["outside"] = outside.float()
+        terms["out_of_turn"] = (invalid & ~refused).float()
         return Transition(
             state=state.advance(**after, hand=hand, places=places),
             terms=terms,
             terminated=done,
             metrics=metrics,
         )
+
+    def _outside(
+        self, state: LayoutState, held: Things, place: Tensor, refused: Tensor
+    ) -> Tensor:
+        """Where refused places (bool [B]) reach beyond the room: bool [B]."""
+        rows = placing.needed(refused)
+        floor = self.rooms.plans.floor[state.instance[rows]]
+        things = Things(*(field[rows] for field in held))
+        found = torch.zeros_like(refused)
+        found[rows] = ~placing.inside(floor, things, place[rows])
+        return found & refused
 
     def observe(self, state: LayoutState) -> Observation:  # type: ignore[override]
         """See the page."""

@@ -8,7 +8,7 @@ from gymnasium import spaces
 from torch import Tensor
 
 from genenvs.core.task import Observation, Transition
-from genenvs.rooms import placing
+from genenvs.rooms import placing, rewards
 from genenvs.rooms.bits import LATTICE
 from genenvs.rooms.catalogue import TYPES
 from genenvs.rooms.task import PLANES, RoomState, RoomTask
@@ -82,6 +82,7 @@ class RoomSelect(RoomTask):
     - v0: first version.
     """
 
+    terms = rewards.TERMS | rewards.OUT_OF_TURN
     which = "select"
 
     def __init__(self, **common: Any) -> None:
@@ -107,7 +108,9 @@ class RoomSelect(RoomTask):
         place, exists = placing.best(found)
         after = self.put(state, things, place, found, chosen & exists)
         after["left"] = self.set_aside(after["left"], kind, chosen & ~exists)
-        terms, metrics = self.paid(state, after, ~(chosen | finish))
+        invalid = ~(chosen | finish)
+        terms, metrics = self.paid(state, after, invalid)
+        terms["invalid"] = invalid.float()
         return Transition(
             state=state.advance(**after),
             terms=terms,

@@ -1,4 +1,4 @@
-"""Update formulas of diffusion samplers: one copy, batched, each row at its own time.
+"""Deterministic samplers of diffusion models: one copy, batched, each row at its own time.
 
 Times are int64 indices of a `NoiseSchedule`: 0 is clean data, N the noisiest. All functions are
 pure. They are total: a row that is already at time 0 and stays there keeps its value, so finished

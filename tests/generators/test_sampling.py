@@ -13,14 +13,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from genenvs.generators.denoiser import Denoiser, load
-from genenvs.generators.schedule import from_alphas_cumprod
-from genenvs.generators.transition import (
+from genenvs.generators.sampling import (
     clean_from_noise,
     ddim,
     dpmpp_2m,
     sample,
     uniform_times,
 )
+from genenvs.generators.schedule import from_alphas_cumprod
 
 SCHEDULE = from_alphas_cumprod(torch.cumprod(1 - torch.linspace(1e-4, 0.02, 1000).double(), 0))
 TIMES = st.lists(st.integers(0, 1000), min_size=2, max_size=8, unique=True)
