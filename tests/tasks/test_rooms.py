@@ -73,8 +73,11 @@ def test_random_play_equals_plain_cells_step_by_step():
                 expected = np.flatnonzero(left[row])
                 assert np.flatnonzero(mask[row])[:-1].tolist() == (take(0) + expected).tolist()
             legal = np.flatnonzero(mask[row])
-            # Mostly legal, but no finish; sometimes anything at all.
+            # Mostly legal, but no finish; sometimes anything at all, or where something stands.
             some = rng.integers(0, FINISH) if rng.random() < 0.2 else rng.choice(legal[:-1])
+            if plain[row].items and rng.random() < 0.2:
+                _, x, y, turn = plain[row].items[-1]
+                some = 1024 * turn + 32 * (x // 2) + y // 2
             actions.append(int(some))
         legal = mask[np.arange(3), actions]
         *_, terminated, _, info = envs.step(np.array(actions))
