@@ -1,5 +1,6 @@
 """The user's own files, one or a folder of them: each is read or left out with the reason."""
 
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
@@ -29,8 +30,9 @@ def check_file(path: Path, suffixes: Sequence[str], most_bytes: int, advice: str
         ValueError: names the file: another suffix, missing, no file, empty, too large.
     """
     check_suffix(path, suffixes)
-    if not path.is_file():
-        raise ValueError(f"{path} " + ("is not a file" if path.exists() else "does not exist"))
+    if not os.path.isfile(path):  # a name that no file can have is no error to it
+        said = "is not a file" if os.path.exists(path) else "does not exist"
+        raise ValueError(f"{path} {said}")
     size = path.stat().st_size
     if size == 0:
         raise ValueError(f"{path} is empty")
@@ -56,7 +58,7 @@ def read_all(
     Raises:
         ValueError: no file can be used; names the first few with their reasons.
     """
-    if not path.is_dir():
+    if not os.path.isdir(path):
         return (read(path),), ()
     files = _files(path, suffixes)
     if not files:
@@ -79,7 +81,7 @@ def stamp(path: Path, suffixes: Sequence[str] = ()) -> tuple[tuple[Path, int, in
 
     What a cache asks, so that a file that was written anew is read anew; nothing of a missing one.
     """
-    files = _files(path, suffixes) if path.is_dir() else [path][: path.is_file()]
+    files = _files(path, suffixes) if os.path.isdir(path) else [path][: os.path.isfile(path)]
     return tuple((f, f.stat().st_mtime_ns, f.stat().st_size) for f in files)
 
 

@@ -9,6 +9,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from genenvs.core import random
+from genenvs.core.files import replacing
 from genenvs.core.task import SPLITS
 from genenvs.rooms import instances
 from genenvs.rooms.catalogue import TYPES
@@ -93,7 +94,8 @@ def main() -> None:
     known = json.loads(path.read_text()) if path.exists() else {}
     for which in parser.parse_args().sets:
         known[which] = choose(which, EACH[which])
-    path.write_text(json.dumps(known, separators=(",", ":")) + "\n")
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps(known, separators=(",", ":")) + "\n")
 
 
 if __name__ == "__main__":

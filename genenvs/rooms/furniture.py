@@ -1,5 +1,6 @@
 """The user's own furniture: a folder of meshes named after types."""
 
+import os
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -7,11 +8,13 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from genenvs.core import folders
 from genenvs.geometry.files import SUFFIXES, read_mesh
 from genenvs.rooms.catalogue import CELL, NAMES, highest
 from genenvs.rooms.requests import Requests
 
 MOST = 3.2  # metres, width and depth
+THIN = 0.005  # metres
 
 
 @dataclass(frozen=True)
@@ -37,22 +40,21 @@ Models = dict[int, Model]  # by number of the type
 
 
 def load(folder: str | Path) -> Models:
-    """Read the meshes of a folder, in metres: `bed.obj`, `coffee_table.glb` or `coffee table.stl`.
+    """Read the meshes of a folder and of those in it: `bed.obj`, `coffee_table.glb`, `tv.stl`.
 
-    Their width lies along x, their front is at the high end of y, z is up; in glb files y is up and
-    the front at +z, as that format has it. Bounding boxes rounded up to 0.1 m are the sizes.
+    They are in metres. Their width lies along x, their front is at the high end of y, z is up; in
+    glb files y is up and the front at +z, as that format has it. Bounding boxes rounded up to 0.1 m
+    are the sizes. Files of other names are left out.
 
     Raises:
         ImportError: the extra `shapes` is missing.
         ValueError: there is no such folder, it holds no furniture, or a mesh cannot be used; says
             which and why.
     """
-    path = Path(folder)
-    if not path.is_dir():
+    if not isinstance(folder, str | Path) or not os.path.isdir(folder):
         raise ValueError(f"furniture must be a folder of meshes; {str(folder)!r} is none")
-    files = sorted(f for f in path.iterdir() if f.suffix.lower() in SUFFIXES)
-    stamp = tuple((f, f.stat().st_mtime_ns, f.stat().st_size) for f in files)
-    found = _load(stamp)
+    path = Path(folder)
+    found = _load(folders.stamp(path, SUFFIXES))
     if not found:
         raise ValueError(
             f"{path} holds no mesh that is named after a type of furniture"
@@ -82,12 +84,16 @@ def _read(file: Path, most_height: float) -> Model:
         points = np.stack([-points[:, 0], points[:, 2], points[:, 1]], 1)
     low, high = points.min(0), points.max(0)
     size = high - low
-    if size[:2].max() > MOST or size[2] > most_height or not (size > 0.005).all():
+    if size[:2].max() > MOST or size[2] > most_height or not (size > THIN).all():
         shown = " x ".join(f"{s:.2f}" for s in size)
         raise ValueError(
             f"{file} measures {shown} m; it may have up to {MOST} x {MOST} x {most_height} m and"
             " no side below 5 mm (is the file in metres, with z up?)"
         )
+    # Askew it has sides, but no inside that an engine could take.
+    centred = points - points.mean(0)
+    if np.ptp(centred @ np.linalg.eigh(centred.T @ centred)[1][:, 0]) < THIN:
+        raise ValueError(f"{file} is a sheet of less than 5 mm")
     cells = np.maximum(np.ceil(size[:2] / CELL - 1e-3).astype(int), 1)
     points = points - low
     points[:, 0] += (cells[0] * CELL - size[0]) / 2

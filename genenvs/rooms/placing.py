@@ -302,7 +302,7 @@ def decode(place: Tensor, things: Things) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def inside(floor: Tensor, things: Things, place: Tensor) -> Tensor:
-    """Whether all cells under things are of the room: floor int64 [B, 64], place [B] -> bool [B]."""
+    """Whether things stay within their rooms: floor int64 [B, 64], place int64 [B] -> bool [B]."""
     x, y, turn = decode(place, things)
     extent = things.extent(turn)
     # Counted, since a rectangle is cut at the edge of the grid.

@@ -122,7 +122,7 @@ class RoomTask(Task):
             found = instances.load(self.split, str(rooms), self.which)
             if self.models:
                 found = replace(found, requests=own.resize(found.requests, self.models))
-        elif Path(rooms).exists():
+        elif os.path.exists(rooms):
             found = user.load(rooms, self.models)
         else:
             names = ", ".join([instances.MIXTURE, *KINDS])

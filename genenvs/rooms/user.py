@@ -8,10 +8,10 @@
         "sizes": {"bed": [1.6, 2.0, 0.5]}
     }]}
 
-Outlines have right angles along the axes and their corners on multiples of 0.1 m; a room is at most
-6.4 m wide and deep. Doors and windows do not overlap. `hinge` is `from` or `to`. `windows`, `hinge`
-and `sizes` (width, depth, height) may be left out. What stands on others, a lamp say, needs one of
-them among the things.
+The file's name ends in .json. Outlines have right angles along the axes and their corners on
+multiples of 0.1 m; a room is at most 6.4 m wide and deep. Doors and windows do not overlap. `hinge`
+is `from` or `to`. `windows`, `hinge` and `sizes` (width, depth, height) may be left out. What
+stands on others, a lamp say, needs one of them among the things on which it fits.
 """
 
 import json
@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from genenvs.core import random
+from genenvs.core import folders, random
 from genenvs.geometry import packed
 from genenvs.geometry.components import voxel_components
 from genenvs.rooms import placing, plans, requests
@@ -32,6 +32,7 @@ from genenvs.rooms.instances import Rooms
 from genenvs.rooms.plans import DOORS, WINDOWS
 from genenvs.rooms.requests import ITEMS, Requests
 
+MOST_BYTES = 16 * 2**20
 _USER = random.word("rooms of the user")
 _FAR = 10_000  # metres: beyond, a cell is no exact number
 
@@ -44,12 +45,14 @@ def load(path: str | Path, models: Models | None = None) -> Rooms:
         models: the user's own furniture.
 
     Raises:
-        ValueError: names the room and says what is wrong with it: no door, a door beside the wall,
-            a thing that fits nowhere, too many things ...
+        ValueError: the file is missing, empty, huge or no JSON; or names the room and says what is
+            wrong with it: no door, a door beside the wall, a thing that fits nowhere, too many
+            things ...
     """
     file = Path(path)
+    folders.check_file(file, (".json",), MOST_BYTES, "take fewer rooms")
     try:
-        text = file.read_text(encoding="utf-8")
+        text = file.read_text(encoding="utf-8-sig")  # some editors begin a file with a mark
     except OSError as error:
         raise ValueError(f"{file} cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
@@ -66,8 +69,8 @@ def _load(name: str, text: str) -> Rooms:
     try:
         found = json.loads(text)["rooms"]
         if not isinstance(found, list) or not found:
-            raise TypeError
-    except (ValueError, KeyError, TypeError) as error:
+            raise TypeError("no list with a room in it")
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise ValueError(
             f'{name} is no JSON file of the form {{"rooms": [...]}}: {error}'
         ) from error
@@ -213,20 +216,37 @@ def _opening(ends: np.ndarray, walls: np.ndarray, name: str) -> list[int]:
 def _check_fit(file: Path, rooms: Rooms) -> None:
     """Raise where something that is asked for fits nowhere even in the empty room."""
     for kind in range(TYPES):
-        if CATALOGUE[kind].layer == TOP:
-            continue
         rows = (rooms.requests.counts[:, kind] > 0).nonzero()[:, 0]
         if not len(rows):
             continue
         some = rooms.rows(rows)
         size = [field[:, kind] for field in some.requests[2:]]
-        things = placing.Things(torch.full_like(rows, kind), *size)
-        found = placing.survey(some.plans, placing.nothing(some.plans), things)
-        fits = (found.legal.flatten(1) != 0).any(1)
+        if CATALOGUE[kind].layer == TOP:
+            fits, where = _on_others(some, kind), "on nothing"
+        else:
+            things = placing.Things(torch.full_like(rows, kind), *size)
+            found = placing.survey(some.plans, placing.nothing(some.plans), things)
+            fits, where = (found.legal.flatten(1) != 0).any(1), "nowhere"
         if not bool(fits.all()):
             at = int((~fits).int().argmax())
             wide, deep = (float(s[at]) * CELL for s in size[:2])
             raise ValueError(
                 f"{file}, room {int(rows[at]) + 1}: a {CATALOGUE[kind].name} of"
-                f" {wide:.1f} x {deep:.1f} m fits nowhere in it"
+                f" {wide:.1f} x {deep:.1f} m fits {where} in it"
             )
+
+
+def _on_others(rooms: Rooms, kind: int) -> torch.Tensor:
+    """Whether something that is asked for could carry a thing: bool [N]."""
+    _, counts, width, depth, _ = rooms.requests
+    short, long = (f(width[:, kind], depth[:, kind]) for f in (torch.minimum, torch.maximum))
+    fits = torch.zeros(len(short), dtype=torch.bool)
+    for host in map(index, CATALOGUE[kind].supports):
+        # A top's last row and column carry nothing, see `placing.put`.
+        across, along = width[:, host] - 1, depth[:, host] - 1
+        fits |= (
+            (counts[:, host] > 0)
+            & (short <= torch.minimum(across, along))
+            & (long <= torch.maximum(across, along))
+        )
+    return fits

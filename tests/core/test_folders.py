@@ -45,6 +45,7 @@ def test_one_bad_file_spoils_nothing(tmp_path):
     [
         ("a.md", "x", r"a\.md must end in one of \.txt, \.csv"),
         ("a.txt", None, "a.txt does not exist"),
+        ("x" * 300 + ".txt", None, "x.txt does not exist"),
         ("a.txt", "", "a.txt is empty"),
         ("a.txt", "x" * 9, "a.txt has 9 bytes, more than 8; cut it"),
         (".txt", "folder", "is not a file"),

@@ -296,6 +296,8 @@ def test_rooms_of_a_file_are_furnished(tmp_path):
         ({"outline": [[0, 0], [10**400, 0], [4, 3], [0, 3]]}, r"rooms\.json, room 1: "),
         ({"outline": [[0, 0], [float("nan"), 0], [4, 3], [0, 3]]}, "must be points"),
         ({"sizes": {"picture": [0.5, 0.1, 1.5]}}, "'picture' must measure at most 3.2 x 3.2 x 1.0"),
+        ({"things": {"nightstand": 1, "lamp": 1}, "sizes": {"lamp": [0.9, 0.2, 0.3]}},
+         r"room 1: a lamp of 0.9 x 0.2 m fits on nothing in it"),
     ],
 )  # fmt: skip
 def test_bad_rooms_are_refused_by_name(tmp_path, changes, message):
@@ -310,9 +312,19 @@ def test_bad_arguments_are_refused(tmp_path):
         make(engine="havok")
     with pytest.raises(ValueError, match="furniture must be a folder"):
         make(furniture=str(tmp_path / "nowhere"))
-    (tmp_path / "broken.json").write_text("{")
-    with pytest.raises(ValueError, match="no JSON file of the form"):
-        make(rooms=str(tmp_path / "broken.json"))
+    for text in ("{", "[" * 100_000, '{"rooms": []}', "[1]"):
+        (tmp_path / "broken.json").write_text(text)
+        with pytest.raises(ValueError, match="no JSON file of the form"):
+            make(rooms=str(tmp_path / "broken.json"))
+    for name, message in (("x" * 300, "does not exist"), (str(tmp_path), r"end in one of \.json")):
+        with pytest.raises(ValueError, match=message):
+            make(rooms=name)
+
+
+def test_a_file_may_begin_with_a_mark_and_be_called_anything(tmp_path):
+    text = json.dumps({"rooms": [ROOM]})
+    (tmp_path / "Räume 寝室.json").write_text(text, encoding="utf-8-sig")
+    assert make(rooms=str(tmp_path / "Räume 寝室.json")).unwrapped.task.num_instances == 1
 
 
 @needs("trimesh", extra="shapes")
@@ -337,6 +349,15 @@ def test_meshes_are_furniture_of_their_own_size(tmp_path):
     trimesh.creation.box(extents=[0.5, 0.05, 1.5]).export(tmp_path / "picture.obj")
     with pytest.raises(ValueError, match=r"picture\.obj .* 3\.2 x 3\.2 x 1\.0 m"):
         make(furniture=str(tmp_path))
+    (tmp_path / "picture.obj").unlink()
+    corners = [[0, 0, 0], [1, 0, 0], [1, 1, 1], [0, 1, 1]]
+    askew = trimesh.Trimesh(corners, [[0, 1, 2], [0, 2, 3]], process=False)
+    askew.export(tmp_path / "chair.obj")
+    with pytest.raises(ValueError, match=r"chair\.obj is a sheet"):
+        make(furniture=str(tmp_path))
+    (tmp_path / "chair.obj").unlink()
+    (tmp_path / "lamp.obj").symlink_to(tmp_path / "nowhere.obj")  # to nothing: left out
+    assert make(furniture=str(tmp_path), num_envs=1).unwrapped.task.models.keys() == {BED}
 
 
 @needs("trimesh", extra="shapes")

@@ -186,9 +186,7 @@ class RoomLayout(RoomTask):
             metrics=metrics,
         )
 
-    def _outside(
-        self, state: LayoutState, held: Things, place: Tensor, refused: Tensor
-    ) -> Tensor:
+    def _outside(self, state: LayoutState, held: Things, place: Tensor, refused: Tensor) -> Tensor:
         """Where refused places (bool [B]) reach beyond the room: bool [B]."""
         rows = placing.needed(refused)
         floor = self.rooms.plans.floor[state.instance[rows]]
