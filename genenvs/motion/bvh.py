@@ -57,7 +57,8 @@ def read(path: Path) -> Motion:
     Raises:
         ValueError: names the file and says what is wrong with it.
     """
-    lines = [line.strip() for line in path.read_text(encoding="utf-8", errors="strict").split("\n")]
+    text = path.read_text(encoding="utf-8-sig")  # some editors begin a file with a mark
+    lines = [line.strip() for line in text.split("\n")]
     upper = [line.upper() for line in lines]
     if "MOTION" not in upper or "HIERARCHY" not in upper[: upper.index("MOTION")]:
         raise ValueError(f"{path} is no BVH file: it lacks HIERARCHY, or MOTION after it")

@@ -3,6 +3,8 @@
 Nothing of pybullet's is copied: its clips are read where it is installed.
 """
 
+import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +19,7 @@ from genenvs.motion import bvh, deepmimic, humanoid, resample, retarget
 SUFFIXES = (".bvh", ".txt")
 MOST_BYTES = 256 * 2**20
 LONGEST = 3600.0  # seconds
+MOST_SECONDS = 900.0  # of clips that are made into primitives or codes: what memory is for
 
 
 @dataclass(frozen=True)
@@ -104,6 +107,23 @@ def read_folder(path: str | Path, fps: float = 30.0) -> Folder:
     for clip in good:
         unique.setdefault(clip.digest, clip)
     return Folder(tuple(unique.values()), bad)
+
+
+def read_usable(path: str | Path, fps: float = 30.0) -> tuple[Clip, ...]:
+    """The good clips of `read_folder`; warns of each file that is left out, with the reason."""
+    found = read_folder(path, fps)
+    for _, reason in found.bad:
+        warnings.warn(f"left out: {reason}", stacklevel=2)
+    return found.good
+
+
+def check_length(clips: Sequence[Clip]) -> None:
+    """Refuse clips that last more than `MOST_SECONDS` together: ValueError."""
+    seconds = sum(clip.duration for clip in clips)
+    if seconds > MOST_SECONDS:
+        raise ValueError(
+            f"the clips last {seconds:.0f} s, more than {MOST_SECONDS:.0f}; take fewer"
+        )
 
 
 def pybullet_clips(fps: float = 30.0) -> tuple[Clip, ...]:

@@ -22,7 +22,7 @@ from torch.nn.functional import normalize
 
 from genenvs.core import folders, manifest
 from genenvs.motion import quaternions
-from genenvs.motion.clips import SUFFIXES, read_folder
+from genenvs.motion.clips import SUFFIXES, read_usable
 from genenvs.motion.features import GEOMETRIC, KINETIC
 from genenvs.motion.humanoid import JOINTS, humanoid
 from genenvs.motion.skeleton import Skeleton, forward
@@ -310,7 +310,7 @@ def _load(shipped: bool, device: str, stamp: tuple[tuple[Path, int, int], ...]) 
 def _of_clips(path: Path, device: str, stamp: tuple[tuple[Path, int, int], ...]) -> Codes:
     from genenvs.motion.training import codes as training
 
-    recorded = read_folder(path, FPS).good
+    recorded = read_usable(path, FPS)
     try:
         return training.train(recorded)[0].to(device)
     except ValueError as error:

@@ -49,7 +49,7 @@ def read(path: Path) -> Recording:
         ValueError: names the file and says what is wrong with it.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8-sig"))
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{path} is not JSON: {error}") from error
     rows = _rows(path, content)

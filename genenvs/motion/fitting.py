@@ -79,14 +79,14 @@ def _principal(centred: Tensor, count: int) -> tuple[Tensor, Tensor]:
 
 
 def of_clips(path: Path) -> Primitives:
-    """A linear decoder of a user's clips.
+    """A linear decoder of a user's clips; warns of files that are left out.
 
     Raises:
         ValueError: none can be used, with the reasons.
     """
-    found = files.read_folder(path, FPS)
+    found = files.read_usable(path, FPS)
     try:
-        corpus = walks.corpus(found.good, _CLIP_WALKS, _CLIP_FRAMES)
+        corpus = walks.corpus(found, _CLIP_WALKS, _CLIP_FRAMES)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
     return linear(corpus)

@@ -152,11 +152,7 @@ def read_sound(path: str | Path) -> np.ndarray:
             too high a rate, unreadable, empty, silent.
     """
     path = Path(path)
-    if not path.is_file():
-        raise ValueError(f"{path} " + ("is not a file" if path.exists() else "does not exist"))
-    size = path.stat().st_size
-    if size > MOST_BYTES:
-        raise ValueError(f"{path} has {size} bytes, more than {MOST_BYTES}; cut it")
+    folders.check_file(path, (path.suffix.lower(),), MOST_BYTES, "cut it")
     soundfile, librosa = require("soundfile", "audio"), require("librosa", "audio")
     try:
         with soundfile.SoundFile(path) as file:

@@ -201,7 +201,8 @@ def load(
         if kind != "pca":
             raise ValueError(
                 f"clips are made into primitives by generator='pca'; got {kind!r}. A network of"
-                " them is trained by python -m genenvs.motion.training.primitives --clips"
+                " them is trained by python -m genenvs.motion.training.primitives"
+                " --clips CLIPS --output FOLDER"
             )
         return _of_clips(Path(clips), device, folders.stamp(Path(clips), CLIPS))
     if str(kind).endswith(".safetensors"):

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from genenvs.motion import frames as vectors
-from genenvs.motion.clips import Clip, mirrored
+from genenvs.motion.clips import Clip, check_length, mirrored
 from genenvs.motion.frames import PLACE
 from genenvs.motion.humanoid import humanoid
 from genenvs.motion.skeleton import forward
@@ -41,6 +41,9 @@ class Mixing:
     bend: float = 35.0
 
 
+_ROWS = 1024  # of distances at a time
+
+
 class Graph:
     """Clips and where one can go on into another."""
 
@@ -48,8 +51,9 @@ class Graph:
         """Compare every pose of the clips and their mirror images with every other.
 
         Raises:
-            ValueError: no clip is long enough.
+            ValueError: no clip is long enough, or all of them are too long.
         """
+        check_length(clips)
         self.mixing = mixing
         both = [*clips, *(mirrored(clip) for clip in clips)]
         self.clips = [vectors.pack(c.root.double(), c.rotations.double()) for c in both]
@@ -59,14 +63,18 @@ class Graph:
                 f"no clip has more than {mixing.least + 3} frames at {mixing.fps:g} a second;"
                 " walks need longer ones"
             )
-        shapes = [_shape(c, mixing) for c in self.clips]
+        self._shapes = [_shape(c, mixing) for c in self.clips]
         whose = torch.tensor([k for k, c in enumerate(self.clips) for _ in c])
         frame = torch.cat([torch.arange(len(c)) for c in self.clips])
         later = frame.new_tensor(self.last)[whose] - frame > mixing.least + 2
         self._places = torch.stack([whose, frame], 1)[later]  # [P, 2], where a clip may be entered
-        shape = torch.cat(shapes)[later]
-        self._apart = [torch.cdist(own, shape) for own in shapes]  # [T, P] each
-        self._weight = [(-apart / 0.02).exp() * (apart < mixing.alike) for apart in self._apart]
+        self._entered = torch.cat(self._shapes)[later]
+        # Of every frame, how unlike the place is that is most like it: [T] each. All distances at
+        # once would be gigabytes for some minutes of clips.
+        self._least = [
+            torch.cat([torch.cdist(part, self._entered).amin(1) for part in own.split(_ROWS)])
+            for own in self._shapes
+        ]
 
     def walk(self, frames: int, generator: torch.Generator) -> Tensor:
         """One walk: vectors float64 [frames, 34] from the origin along x."""
@@ -100,20 +108,25 @@ class Graph:
     def _leave(self, clip: int, at: float, generator: torch.Generator) -> float:
         """The frame after which the clip is left: any that has a follower, likelier the nearer."""
         first = min(int(at) + self.mixing.least, self.last[clip] - 1)
-        weight = self._weight[clip][first:].amax(1)
+        weight = self._weight(self._least[clip][first:])
         if not bool(weight.sum() > 0):
             return float(self.last[clip])
         return first + float(torch.multinomial(weight, 1, generator=generator))
 
     def _follow(self, clip: int, at: float, generator: torch.Generator) -> tuple[int, float]:
         row = min(round(at), self.last[clip])
-        weight = self._weight[clip][row]
+        apart = torch.cdist(self._shapes[clip][row : row + 1], self._entered)[0]
+        weight = self._weight(apart)
         if bool(weight.sum() > 0):
             chosen = int(torch.multinomial(weight, 1, generator=generator))
         else:  # nothing is alike: the least unlike
-            chosen = int(self._apart[clip][row].argmin())
+            chosen = int(apart.argmin())
         other, frame = self._places[chosen].tolist()
         return other, float(frame)
+
+    def _weight(self, apart: Tensor) -> Tensor:
+        """How likely one goes on at a place that is so unlike."""
+        return (-apart / 0.02).exp() * (apart < self.mixing.alike)
 
     def _joined(self, made: Tensor, piece: Tensor, first: Tensor, bend: float) -> Tensor:
         """A piece of a clip as it follows what was made: [K, 34]."""

@@ -143,6 +143,19 @@ def test_what_is_no_text_or_no_file_is_named(tmp_path):
             clips.read_clip(tmp_path / name)
 
 
+def test_a_file_may_begin_with_a_mark(tmp_path):
+    """As editors on Windows write it."""
+    read = {}
+    for encoding in ("utf-8", "utf-8-sig"):
+        text = files.write_rows(tmp_path / f"{encoding}.txt", files.rows())
+        one = clips.read_clip(text)
+        clips.write_bvh(tmp_path / f"{encoding}.bvh", one)
+        for path in (text, tmp_path / f"{encoding}.bvh"):
+            path.write_text(path.read_text(encoding="utf-8"), encoding=encoding)
+            read.setdefault(path.suffix, []).append(clips.read_clip(path).root)
+    assert all(torch.equal(*pair) for pair in read.values())
+
+
 def test_one_bad_file_does_not_spoil_a_folder(tmp_path):
     files.write_rows(tmp_path / "a.txt", files.rows())
     (tmp_path / "inner").mkdir()
@@ -153,6 +166,8 @@ def test_one_bad_file_does_not_spoil_a_folder(tmp_path):
     found = clips.read_folder(tmp_path)
     assert [c.name for c in found.good] == ["a", "b"]  # a copy is not read twice
     assert [(p.name, 'no list "Frames"' in why) for p, why in found.bad] == [("d.txt", True)]
+    with pytest.warns(UserWarning, match=r'left out: .*d\.txt holds no list "Frames"'):
+        assert [c.name for c in clips.read_usable(tmp_path)] == ["a", "b"]
     alone = clips.read_folder(tmp_path / "inner" / "b.txt")
     assert [c.name for c in alone.good] == ["b"]
     (tmp_path / "bad").mkdir()

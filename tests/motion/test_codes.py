@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 
 import pytest
 import torch
@@ -15,6 +16,7 @@ from genenvs.motion.codes_prior import Prior
 from genenvs.motion.humanoid import humanoid
 from genenvs.motion.skeleton import forward
 from genenvs.motion.training import codes as training
+from genenvs.motion.training import primitives as primitives_training
 from tests.motion import samples
 
 
@@ -125,6 +127,13 @@ def test_codebooks_of_other_clips(tmp_path):
         training.train([clip(0, 60)])
     with pytest.raises(ValueError, match="must have 8 codes or more; got 7"):
         training.train([clip(0)], size=7)
+    with pytest.raises(ValueError, match="show only 2 postures for 12 codes"):
+        one = clip(0)  # who stands still, and the mirror image
+        still = replace(one, root=one.root[:1].repeat(300, 1),
+                        rotations=one.rotations[:1].repeat(300, 1, 1))  # fmt: skip
+        training.train([still], size=12)
+    with pytest.raises(ValueError, match=r"the clips last \d+ s, more than 900; take fewer"):
+        training.train([clip(0)] * 1000, size=12)
     assert training.train([clip(0), clip(1, 20)], size=12)[1]["nats_clip_left_out"] is None
 
 
@@ -157,3 +166,10 @@ def test_codebooks_that_cannot_be_danced_with_are_told(tmp_path, name, change, t
     save_file(named | {name: change(named[name])}, path)  # and a file written anew is read anew
     with pytest.raises(ValueError, match=rf"own\.safetensors holds no codebooks: .*{text}"):
         codes.load(path)
+
+
+@pytest.mark.parametrize("main", [training.main, primitives_training.main])
+def test_what_ships_is_not_replaced_by_one_s_own_clips(main, tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        main(["--clips", str(tmp_path)])
+    assert "or they would replace" in capsys.readouterr().err

@@ -120,7 +120,8 @@ def test_what_cannot_be_danced_to_is_told(tmp_path):
     for name, text in (
         ("silent.wav", "is silent"),
         ("noise.wav", "cannot be read as sound"),
-        ("empty.wav", "cannot be read as sound"),
+        ("empty.wav", "is empty"),
+        ("x" * 300 + ".wav", "does not exist"),
         ("missing.wav", "does not exist"),
         (".", "is not a file"),
     ):

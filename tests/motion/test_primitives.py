@@ -164,6 +164,8 @@ def test_clips_that_are_too_short_say_so(clip, tmp_path):
     short = Clip("short", "short", FPS, clip.root[:8], clip.rotations[:8])
     with pytest.raises(ValueError, match="no clip has more than 11 frames"):
         walks.corpus((short,), 1, 100)
+    with pytest.raises(ValueError, match=r"the clips last \d+ s, more than 900"):
+        walks.corpus((clip,) * 1000, 1, 100)
     write_bvh(tmp_path / "short.bvh", short)
     with pytest.raises(ValueError, match=r"short\.bvh: no clip has more than"):
         primitives.load("pca", str(tmp_path / "short.bvh"))

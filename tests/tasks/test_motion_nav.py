@@ -399,9 +399,10 @@ def test_a_users_own_walk_becomes_primitives(task, tmp_path):
     state, _, _ = play(task, fresh(task, 1), task.reference_action, 9)
     task.artefact(state, 0).save(tmp_path / "walk.bvh")
     (tmp_path / "broken.bvh").write_text("HIERARCHY\nROOT")
-    own = MotionNav(
-        rooms="boxes", generator="pca", clips=str(tmp_path), split="validation", horizon=48
-    )
+    with pytest.warns(UserWarning, match=r"left out: .*broken\.bvh is no BVH file"):
+        own = MotionNav(
+            rooms="boxes", generator="pca", clips=str(tmp_path), split="validation", horizon=48
+        )
     after = own.transition(fresh(own, 4), torch.zeros(4, 8)).state
     moved = (after.seeds[:, -1, :2] - fresh(own, 4).seeds[:, -1, :2]).norm(dim=1)
     assert bool(((moved > 0.02) & (moved < 0.6)).all())

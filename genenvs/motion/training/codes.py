@@ -99,11 +99,16 @@ def k_means(points: Tensor, size: int, seed: int = 0) -> Tensor:
 
     Returns:
         Centres [K, F], none without a point.
+
+    Raises:
+        ValueError: fewer than K different points.
     """
     generator = torch.Generator().manual_seed(seed)
     centres = points[torch.randint(len(points), (1,), generator=generator)]
     least = (points - centres).square().sum(1)
-    for _ in range(size - 1):
+    for k in range(1, size):
+        if not bool(least.sum() > 0):
+            raise ValueError(f"the clips show only {k} postures for {size} codes a half")
         new = points[torch.multinomial(least, 1, generator=generator)]
         centres = torch.cat([centres, new])
         least = torch.minimum(least, (points - new).square().sum(1))
@@ -145,8 +150,9 @@ def train(recorded: Sequence[Clip], size: int = SIZE) -> tuple[Codes, dict[str, 
         size: codes of each half.
 
     Raises:
-        ValueError: the clips are too short or too few, or the codes are.
+        ValueError: the clips are too short, too long or too much alike, or the codes too few.
     """
+    clips.check_length(recorded)
     if size < LEAST:
         raise ValueError(f"a half must have {LEAST} codes or more; got {size}")
     recorded = [one for one in recorded if len(one.root) > FRAMES + SEED_CODES * FRAMES // 2]
@@ -266,19 +272,21 @@ def _nats(prior: Prior, follows: Tensor) -> float:
     return round(float(prior.log_prob(follows[:, :2], follows[:, 2:]).mean()), 3)
 
 
-def main() -> None:
+def main(given: Sequence[str] | None = None) -> None:
     """Read clips, train, write."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--clips", type=Path, help="a folder of BVH files; default: pybullet's")
     parser.add_argument("--size", type=int, default=SIZE, help="codes of each half")
     parser.add_argument("--out", type=Path, default=FILE)
-    arguments = parser.parse_args()
+    arguments = parser.parse_args(given)
+    if arguments.clips and arguments.out == FILE:
+        parser.error("clips of your own need --out, or they would replace the codebooks that ship")
     torch.set_num_threads(1)
     started = time.perf_counter()
     if arguments.clips is None:
         recorded = clips.pybullet_clips(FPS)
     else:
-        recorded = clips.read_folder(arguments.clips, FPS).good
+        recorded = clips.read_usable(arguments.clips, FPS)
     codes, report = train(recorded, arguments.size)
     with making(arguments.out) as temporary:
         save_file({f.name: getattr(codes, f.name).contiguous() for f in fields(Codes)}, temporary)

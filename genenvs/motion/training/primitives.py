@@ -224,9 +224,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--steps", type=int, default=Training.steps)
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
     given = parser.parse_args(arguments)
+    if given.clips and given.output == primitives.WEIGHTS:
+        parser.error("clips of your own need --output, or they would replace the weights that ship")
     torch.set_num_threads(1)  # the result depends on it
     setting = Training(steps=given.steps)
-    clips = files.read_folder(given.clips, FPS).good if given.clips else walking_clips()
+    clips = files.read_usable(given.clips, FPS) if given.clips else walking_clips()
     started, worked = time.perf_counter(), time.process_time()
     corpus = walks.corpus(clips, setting.walks, setting.frames, setting.seed)
     models = {

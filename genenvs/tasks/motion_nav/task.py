@@ -119,7 +119,8 @@ class MotionNav(Task):
     - `generator` (`"cvae"`): or `"pca"`, a linear decoder to compare with, or the path of a
       .safetensors file that `python -m genenvs.motion.training.primitives` wrote.
     - `clips` (None): a BVH file, one in DeepMimic's text format or a folder of them, of walks; with
-      `generator="pca"`, which is then fitted to them in seconds.
+      `generator="pca"`, which is then fitted to them in seconds. Files that cannot be read are left
+      out with a warning, in `Dance` too.
     - `published_rewards` (False): see above.
     - `horizon` (48): primitives, 9.6 seconds.
     - those of every environment: `split`, `instances`, `reward_weights`, `device`, `dtype`.
