@@ -11,6 +11,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from genenvs.geometry import packed
 from genenvs.motion import bvh, feet, humanoid
 from genenvs.motion import frames as vectors
 from genenvs.motion.primitives import FPS, SLOPE
@@ -162,7 +163,7 @@ def test_a_step_is_what_plain_numpy_makes_of_it(generator):
 
 def test_the_map_is_the_floor_round_the_body(task):
     state, _, _ = play(task, fresh(task, 4), random_action, 5)
-    room = scenes.unpack(state.walkable)
+    room = packed.unpack(state.walkable)
     for row in range(4):
         x, y, heading = state.seeds[row, 0, :3].tolist()
         for i in range(MAP):
@@ -330,7 +331,7 @@ def test_every_goal_is_a_metre_and_a_half_away_on_the_floor(rooms):
 def test_ways_go_round_what_stands_there():
     room = torch.ones(64, 64, dtype=torch.bool)
     room[20:44, :48] = False  # a wall with a passage at its end
-    far = planning.ways(scenes.pack(room)[None], torch.tensor([[1.05, 1.05]]).double())
+    far = planning.ways(packed.pack(room)[None], torch.tensor([[1.05, 1.05]]).double())
     through = math.hypot(6.0 - 1.05, 0)
     around = float(planning.read(far, torch.tensor([[[6.0, 1.05]]]).double()))
     assert around > 2 * through
@@ -343,16 +344,16 @@ def test_what_is_in_the_way():
     room = torch.ones(1, 64, 64, dtype=torch.bool)
     room[0, 30, 20:30] = False
     ends = torch.tensor([[[50, 25], [50, 18], [20, 45]]])  # through it, beside it, elsewhere
-    found = scenes.in_the_way(scenes.pack(room), torch.tensor([[10, 25]]), ends[:, :1])
+    found = scenes.in_the_way(packed.pack(room), torch.tensor([[10, 25]]), ends[:, :1])
     assert found.tolist() == [[2]]
-    found = scenes.in_the_way(scenes.pack(room), torch.tensor([[10, 18]]), ends[:, 1:])
+    found = scenes.in_the_way(packed.pack(room), torch.tensor([[10, 18]]), ends[:, 1:])
     assert found.tolist() == [[1, 0]]
 
 
 def test_packing_and_looking_up():
     room = torch.from_numpy(np.random.default_rng(0).random((2, 64, 64)) < 0.5)
-    words = scenes.pack(room)
-    assert torch.equal(scenes.unpack(words), room)
+    words = packed.pack(room)
+    assert torch.equal(packed.unpack(words), room)
     places = torch.tensor([[[0.05, 6.35], [3.21, 4.49], [-0.01, 1.0], [1.0, 6.4]]] * 2).double()
     found = scenes.look_up(words, places)
     for k in range(2):

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from genenvs.core import random
+from genenvs.geometry.packed import unpack
 from genenvs.motion import frames as vectors
 from genenvs.motion.primitives import LATENT
 from genenvs.rooms.catalogue import CELL, SIDE
@@ -42,8 +43,8 @@ def ways(walkable: Tensor, goal: Tensor) -> Tensor:
         float32 [B, 64, 64], metres along steps of 16 directions; steps beside or within furniture
         count more.
     """
-    cost = torch.where(scenes.unpack(scenes.roomy(walkable)), 1.0, TIGHT)
-    cost = torch.where(scenes.unpack(walkable), cost, BLOCKED) * CELL
+    cost = torch.where(unpack(scenes.roomy(walkable)), 1.0, TIGHT)
+    cost = torch.where(unpack(walkable), cost, BLOCKED) * CELL
     cell = (torch.arange(SIDE, device=goal.device) + 0.5) * CELL
     x, y = cell[:, None] - goal[:, 0, None, None], cell - goal[:, 1, None, None]
     straight = (x.square() + y.square()).sqrt().float()

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from genenvs.core import random
-from genenvs.geometry.packed import popcount
+from genenvs.geometry.packed import pack, popcount
 from genenvs.rooms import bits, instances
 from genenvs.rooms.catalogue import CELL, SIDE
 from genenvs.rooms.furnish import furnish
@@ -170,16 +170,6 @@ def _spread(cells: Tensor, *, diagonal: bool) -> Tensor:
     up = cells | bits.shift_y(cells, one[:, None]) | bits.shift_y(cells, -one[:, None])
     base = up if diagonal else cells
     return up | bits.shift_x(base, one) | bits.shift_x(base, -one)
-
-
-def pack(cells: Tensor) -> Tensor:
-    """Cells bool [..., 64, 64] in words int64 [..., 64]."""
-    return (cells.long() << torch.arange(SIDE, device=cells.device)).sum(-1)
-
-
-def unpack(words: Tensor) -> Tensor:
-    """The inverse."""
-    return (words[..., None] >> torch.arange(SIDE, device=words.device) & 1).bool()
 
 
 def roomy(walkable: Tensor) -> Tensor:

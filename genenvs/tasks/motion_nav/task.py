@@ -11,6 +11,7 @@ from torch import Tensor
 
 from genenvs.core import random
 from genenvs.core.task import Observation, Outcome, State, Task, Transition
+from genenvs.geometry import packed
 from genenvs.motion import feet, metrics, primitives
 from genenvs.motion import frames as vectors
 from genenvs.motion.frames import PLACE
@@ -332,7 +333,7 @@ class MotionNav(Task):
     def walk(self, row: NavState) -> Walk:
         """A state of one row as a `Walk`."""
         root, rotations = vectors.unpack(self.motion(row)[0])
-        room = [scenes.unpack(x) for x in (self.scenes.floor[row.instance[0]], row.walkable[0])]
+        room = [packed.unpack(x) for x in (self.scenes.floor[row.instance[0]], row.walkable[0])]
         return Walk(*(x.cpu() for x in (root, rotations, *room, row.goal[0])))
 
     def judge(self, final: NavState) -> dict[str, Tensor]:  # type: ignore[override]
