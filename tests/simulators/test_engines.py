@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from genenvs.rooms import furnished, furniture, physics
+from genenvs.rooms import furnished, furniture, instances, physics
 from genenvs.rooms.catalogue import HANGS, table
+from genenvs.rooms.furnish import furnish
 from genenvs.rooms.scenes import items
 from genenvs.simulators import engine
 from genenvs.simulators.engine import ENGINES, Body, installed, settle_all
@@ -118,6 +119,28 @@ def test_furniture_of_the_user_settles_as_its_convex_hull(name, tmp_path):
     assert bool((found[f"tipped_{name}"] == 0).all())
     bodies = physics.bodies(rooms, furniture.load(tmp_path))
     assert [b.hull is not None for b in bodies[:2]] == [True, True]
+
+
+@needs("trimesh", extra="shapes")
+@every_engine
+def test_a_lamp_does_not_stay_on_a_pointed_nightstand(name, tmp_path):
+    """Rooms hold what is stacked and what hangs; of boxes nothing moves, of meshes it can."""
+    trimesh = import_or_skip("trimesh", extra="shapes")
+    trimesh.creation.cone(radius=0.2, height=0.5).export(tmp_path / "nightstand.stl")
+    empty = instances.load("validation", "bedroom").rows(torch.arange(16))
+    found = {}
+    for models in ({}, furniture.load(tmp_path)):
+        asked = furniture.resize(empty.requests, models)
+        rooms = furnished.Furnished(empty.plans, asked, furnish(empty.plans, asked)[0])
+        held = [item for k in range(16) for item in items(rooms, k)]
+        stacked = [item for item in held if not (item.standing or item.hung)]
+        assert len(stacked) > 5 and sum(item.hung for item in held) > 5
+        found[bool(models)] = physics.settle(rooms, models, name)
+    assert float(found[False][f"drift_{name}"].max()) < 1
+    assert float(found[True][f"drift_{name}"].max()) > 50
+    assert float(found[True][f"tipped_{name}"].max()) > 0
+    for each in found.values():  # the places were legal
+        assert float(each[f"penetration_{name}"].max()) < 1
 
 
 def at_the_edge(rooms, row, beyond):
