@@ -71,6 +71,7 @@ class Dance(Task):
     code for each half. It hears the music, a second ahead, and is paid where the dance's beats, the
     moments at which the body is slowest, meet those of the music, and for not falling apart: codes
     should begin where the ones before end, and halves belong together.
+    `env.unwrapped.artefact().save(path)` keeps a dance as .mp4 with its sound, .gif, .bvh or .wav.
 
     Who takes every minimum of a speed for a beat, as is published, finds one in every code of a
     body that trembles on the spot. Here the body must have been faster by 0.1 m/s, in the mean of

@@ -17,7 +17,7 @@ from genenvs.rooms.catalogue import CELL, SIDE
 from genenvs.rooms.furnish import furnish
 
 NEAREST = 1.5  # metres from start to goal, straight
-FARTHEST = 50  # cells that a way round whatever stands there is long at most
+FARTHEST = 50  # steps of a way round what stands there, every other of which may be diagonal
 BODY = 3  # cells: nothing blocked as near to start, goal and the way
 MOST_ROOMS = 1_024
 EACH = {"train": 2, "validation": 4, "test": 2}  # walks in every furnished room

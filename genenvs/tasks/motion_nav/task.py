@@ -69,7 +69,7 @@ class MotionNav(Task):
     The decoder ships: it was trained on six clips of one person's walk, 7.5 seconds, which pybullet
     carries, with mirror images, tempo and bend as the only additions (`genenvs.motion.walks`). It
     walks at 0.5 to 1.3 m/s and turns some 60 degrees a second. It knows no standing, no running and
-    nobody else's gait.
+    nobody else's gait. `env.unwrapped.artefact().save(path)` keeps a walk as .mp4, .gif or .bvh.
 
     ## Action space
     `Box(-1, 1, [8])`: the latent, of which 1 is two standard deviations. All zeros walk on.
@@ -106,10 +106,12 @@ class MotionNav(Task):
 
     ## Starting state
     A furnished room of the split, of `RoomLayout`'s, and in it a start with 0.3 m of room and a
-    goal at least 1.5 m off to which a body so wide can walk in 5 m, but not straight: on a third of
-    the straight ways something stands, on the others it leaves too little room. The heading is
-    within 60 degrees of the goal; the first pose is one of 64 of walks. 1,354 walks in 1,024 rooms
-    train, 371 in 128 validate, 675 in 512 test; outlines of rooms of two splits never agree.
+    goal to which a body so wide can walk in fifty steps of a cell, every other of which may be
+    diagonal, but not straight: on a third of the straight ways something stands, on the others it
+    leaves too little room. Straight it is 1.5 to 5 m away, in one of 160 walks up to 5.4 m. The
+    heading is within 60 degrees of the goal; the first pose is one of 64 of walks. 1,354 walks in
+    844 rooms train, 371 in 122 validate, 675 in 422 test; outlines of rooms of two splits never
+    agree.
 
     ## Episode end
     Terminates where the root passes within 5 cm of the goal, whatever else; truncates at the

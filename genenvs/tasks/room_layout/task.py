@@ -49,6 +49,10 @@ class RoomLayout(RoomTask):
     others of its type. So the order matters, and a rule counts as kept if it holds at the moment
     of placing.
 
+    `env.unwrapped.artefact()` is the room as a `trimesh.Scene`, in metres with z up, for
+    `.export("room.glb")`; the task's `write_sdf(path, state, index)` writes a world that pybullet
+    and Gazebo load.
+
     ## Action space
     `Discrete(4113)`:
     | value | meaning |
