@@ -69,13 +69,16 @@ def make(declared: Declaration, **arguments: Any) -> "TaskEnv":
 
 
 def random_policy(env: "TaskEnv", seed: int) -> Policy:
-    """Uniform over the actions that are legal."""
+    """Uniform over the actions that are legal, or what the task calls chance."""
     from genenvs.core.actions import sample_mask
 
     space = env.action_space
     space.seed(seed)
 
     def act(env: "TaskEnv", info: Mapping[str, Any]) -> Any:
+        chance = env.random_action()
+        if chance is not None:
+            return chance
         if "action_mask" not in info:
             return space.sample()
         return space.sample(mask=sample_mask(space, info["action_mask"]))

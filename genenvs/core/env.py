@@ -91,6 +91,11 @@ class TaskEnv(gym.Env[Any, Any]):
         action = self.batch.reference_action()
         return None if action is None else _first(action.cpu().numpy())
 
+    def random_action(self) -> Any:
+        """What chance plays, where the task says; None: uniform over legal actions."""
+        action = self.batch.random_action()
+        return None if action is None else _first(action.cpu().numpy())
+
     def artefact(self) -> Any:
         """What the episode has made so far, as a user would keep it."""
         return self.batch.artefact(0)

@@ -13,7 +13,7 @@ from torch import Tensor
 from genenvs.core import random
 from genenvs.core.actions import action_sizes
 from genenvs.core.registry import arguments_hash, declaration
-from genenvs.core.task import State
+from genenvs.core.task import State, Task
 from genenvs.core.vector import TaskVectorEnv
 
 Policy = Callable[[Any, dict[str, Any]], Any]
@@ -121,8 +121,8 @@ def evaluate(
         envs: an id, made here with `split` and `arguments`, or any Gymnasium `VectorEnv` with
             autoreset (made with `keep_final=True` if slow metrics are wanted).
         policy: called with (observations, info) of the whole batch, returns actions; or
-            `random` (uniform over legal actions), or `reference` (the scripted baseline). One that
-            remembers has a method `reset(num_envs)`, called before each batch of episodes.
+            `random` (uniform over legal actions, or what the task calls chance), or `reference`
+            (the scripted baseline). One that remembers has a method `reset(num_envs)`, called before each batch of episodes.
         episodes: E; default: the whole split where instances are finite, else 1,000.
         seed: of the list; policies have their own.
         num_envs: rows of the batch, for an id; default 256, at most E.
@@ -281,8 +281,14 @@ def _policy(policy: Policy | str, envs: Any, own: TaskVectorEnv | None, seed: in
 
 
 def random_policy(envs: gym.vector.VectorEnv[Any, Any, Any], seed: int = 0) -> Policy:
-    """A policy that draws uniformly among the legal actions; its stream is its own."""
+    """A policy that draws uniformly among the legal actions; its stream is its own.
+
+    A task that says itself what chance is (`Task.random_action`) plays that.
+    """
     space, inner = envs.single_action_space, envs.unwrapped
+    own = isinstance(inner, TaskVectorEnv)
+    if own and type(inner.task).random_action is not Task.random_action:
+        return lambda observation, info: inner.random_action()
     if not isinstance(inner, TaskVectorEnv) or isinstance(space, gym.spaces.Box):
         envs.action_space.seed(seed)
         return lambda observation, info: envs.action_space.sample()

@@ -199,6 +199,13 @@ class Task(ABC):
         """The scripted baseline's action for every row, where one exists."""
         return None
 
+    def random_action(self, state: State) -> Tensor | None:
+        """What `random` plays for every row; None: uniformly among the legal actions.
+
+        For tasks in which a uniform action means nothing, and chance is that of a sampler.
+        """
+        return None
+
     @abstractmethod
     def render(self, state: State, index: int) -> np.ndarray:
         """A picture of row `index`: uint8 [H, W, 3]; needs no display."""

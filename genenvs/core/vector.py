@@ -247,6 +247,10 @@ class TaskVectorEnv(gym.vector.VectorEnv[Any, Any, Any]):
         """The scripted baseline's action for every row, where the task has one."""
         return self.task.reference_action(self.state)
 
+    def random_action(self) -> Tensor | None:
+        """What chance plays in every row, where the task says; None: uniform over legal actions."""
+        return self.task.random_action(self.state)
+
     def artefact(self, index: int) -> Any:
         """What row `index` has made so far, as a user would keep it."""
         return self.task.artefact(self.state, index)

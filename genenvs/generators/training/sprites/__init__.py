@@ -1,0 +1,1 @@
+"""Train the `sprites` generators from scratch, stage by stage; `__main__` runs them."""

@@ -1,0 +1,32 @@
+"""Write a pipeline's folder: whole, small, and with the tokenizer in both of its formats."""
+
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from genenvs.generators.training.sprites import words
+
+
+def write(pipeline: Any, folder: Path) -> list[Path]:
+    """Save in half precision beside `folder`, then put it in place; return the files."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    try:
+        pipeline.to(dtype=torch.float16)
+        pipeline.save_pretrained(temporary, safe_serialization=True)
+        for place in temporary.glob("tokenizer*"):
+            words.write(place)  # vocab.json and merges.txt, which older transformers read
+            for name in ("tokenizer.json", "special_tokens_map.json"):
+                (place / name).unlink(missing_ok=True)
+        (temporary / "README.md").unlink(missing_ok=True)
+        if folder.exists():
+            shutil.rmtree(folder)
+        temporary.rename(folder)
+        folder.chmod(0o755)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+        pipeline.to(dtype=torch.float32)
+    return sorted(path for path in folder.rglob("*") if path.is_file())

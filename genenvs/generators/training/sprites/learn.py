@@ -1,0 +1,116 @@
+"""How any text-to-latent model learns the scenes: pairs of noise and clean latents, some captions
+missing.
+"""
+
+from abc import abstractmethod
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from genenvs.generators.training.sprites import latents as scenes
+from genenvs.generators.training.sprites.loop import Plan, fit, stratified
+
+DROPPED = 0.1  # share of empty captions, which guidance needs
+
+
+class Model(nn.Module):
+    """Text encoders and a network, as one model for one optimiser."""
+
+    @abstractmethod
+    def encode(self, ids: Tensor) -> Any:
+        """Tokens int64 [B, 10] to what `predict` takes."""
+
+    @abstractmethod
+    def predict(self, x: Tensor, time: Tensor, condition: Any) -> Tensor:
+        """The network's output, float32 [B, 4, 8, 8]."""
+
+    @abstractmethod
+    def corrupt(self, clean: Tensor, noise: Tensor, place: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Noisy latents, their times, and what the network should say.
+
+        Args:
+            clean, noise: float32 [B, 4, 8, 8].
+            place: float32 [B] in [0, 1), on the way to pure noise.
+        """
+
+    @abstractmethod
+    def scheduler(self) -> Any:
+        """Of diffusers, new, as the folder has it."""
+
+
+def sampler(
+    model: Any, table: Tensor, steps: int, guidance: float
+) -> Callable[[Tensor, Tensor], Tensor]:
+    """The plain deterministic sampler by diffusers, as `latents.accuracy` asks for."""
+    scheduler = model.scheduler()
+
+    def sample(noise: Tensor, prompt: Tensor) -> Tensor:
+        ids = table[prompt]
+        twice = guidance != 1
+        condition = model.encode(torch.cat([ids, table[-1:].expand_as(ids)]) if twice else ids)
+        scheduler.set_timesteps(steps)
+        x = noise
+        for time in scheduler.timesteps:
+            both = torch.cat([x, x]) if twice else x
+            output = model.predict(both, time.expand(len(both)), condition)
+            if twice:
+                wanted, blank = output.chunk(2)
+                output = blank + guidance * (wanted - blank)
+            x = scheduler.step(output, time, x).prev_sample
+        return x
+
+    return sample
+
+
+def train(
+    model: Model,
+    vae: Any,
+    tokenizer: Any,
+    plan: Plan,
+    rows: int,
+    shuffled: float,
+    watched: Mapping[str, tuple[int, float]],
+    progress: bool = True,
+) -> tuple[Any, dict]:
+    """Train further on scenes of the training split's prompts.
+
+    Args:
+        model: what learns.
+        vae: the autoencoder, frozen.
+        tokenizer: of the captions.
+        plan: how.
+        rows: scenes.
+        shuffled: share of captions that belong to another scene.
+        watched: name -> (steps, guidance) of samplers whose accuracy is logged.
+        progress: show bars.
+
+    Returns:
+        The averaged model and the record.
+    """
+    torch.manual_seed(plan.seed)
+    mean, std, asked = scenes.pool(vae, rows, plan.seed, progress)
+    table = scenes.tokens(tokenizer)
+
+    def loss(step: int, generator: torch.Generator) -> Tensor:
+        chosen = torch.randint(rows, (plan.batch,), generator=generator)
+        shape = (plan.batch, *mean.shape[1:])
+        clean = mean[chosen] + std[chosen] * torch.randn(shape, generator=generator)
+        luck = torch.rand(plan.batch, generator=generator)
+        other = asked[torch.randint(rows, (plan.batch,), generator=generator)]
+        prompt = torch.where(luck < shuffled, other, asked[chosen])
+        prompt = torch.where(luck > 1 - DROPPED, len(table) - 1, prompt)
+        noise = torch.randn(shape, generator=generator)
+        x, time, target = model.corrupt(clean, noise, stratified(plan.batch, generator))
+        output = model.predict(x, time, model.encode(table[prompt]))
+        return (output - target).square().mean()
+
+    def watch(averaged: nn.Module) -> dict[str, float]:
+        samplers = {name: sampler(averaged, table, *how) for name, how in watched.items()}
+        return {
+            name: round(scenes.accuracy(vae, sample, "validation", 384)[0], 4)
+            for name, sample in samplers.items()
+        }
+
+    return fit(model, loss, plan, watch, max(1, plan.steps // 12), progress)

@@ -1,0 +1,122 @@
+"""The agent is the denoiser: it takes every latent of the chain, as in DDPO."""
+
+from typing import Any
+
+import numpy as np
+from gymnasium import spaces
+from torch import Tensor
+
+from genenvs.core.task import Observation, Transition
+from genenvs.generators import text_to_image
+from genenvs.tasks.denoise.task import LIMIT, DenoiseState, DenoiseTask
+
+
+class DenoiseLatent(DenoiseTask):
+    """Turn noise into the picture that a prompt asks for: the agent owns the denoiser.
+
+    ## Description
+    The Markov decision process of DDPO (Black et al., 2024). The state is a latent, its time and a
+    prompt; the action is the next latent. The environment runs no denoiser: it holds times and
+    prompts, takes what the agent gives, and at the end decodes the last latent and rewards the
+    picture. Agents bring the denoiser: `agents` has DDPO, DPOK, Flow-GRPO, DanceGRPO and others,
+    which start from the environment's own generator and fine-tune a copy.
+
+    A small multilayer perceptron is not meant to learn here: 256 numbers a step, and one reward
+    after ten steps. For agents out of the box there is `DenoiseGuidance`.
+
+    ## Action space
+    `Box(-1, 1, [C, h, w])`: the next latent divided by 8. Latents have standard deviation 1 or a
+    little more; the bound never binds, and the metric `clipped` says so.
+
+    ## Observation space
+    `Dict`:
+    | key | shape | range | meaning |
+    |---|---|---|---|
+    | `latent` | [C, h, w] | -8 .. 8 | the latent x_t |
+    | `time` | [1] | 0 .. 1 | time, 1 is pure noise |
+    | `prompt` | index | | the prompt, an index into `task.texts` |
+
+    ## Rewards
+    `image` once, at the end: the image reward of the decoded picture, by default `scene`, the share
+    of the prompt's requirements (things, numbers, colours, places) that a parser finds met.
+
+    ## Metrics
+    Gold, never paid: `correct` (all requirements met), `clean` (and nothing else in the picture),
+    `strange` (frequencies, colours and contrast against those of real scenes), `frechet` and
+    `diversity` of the set. Random here means the generator's own sampler, the reference is a
+    fine-tuned generator with guidance 3.
+
+    ## Starting state
+    Standard normal noise, of the episode's key. The instance is the prompt, unseen ones in each
+    split; with `sprites` up to 100 (train) or 40 a category: single things, sizes, counting,
+    pairs, positions, counting with positions.
+
+    ## Episode end
+    Terminates after `horizon` steps.
+
+    ## Arguments
+    - `generator` (`"sprites"`): a shipped name (`sprites`, `sprites-tuned`, `sprites-flow`), a
+      local diffusers folder (Stable Diffusion 1, 2, XL, 3, Flux) or a hub id.
+    - `prompts` (None): your own, a list or a text file; None for those of the scenes.
+    - `reward` (`"scene"`): a name, a callable, `"module:attr"`, or a dict name -> weight.
+    - `rule`, `level` (None): how the plain sampler adds noise; `ddim_eta` with eta 1 for diffusion,
+      `flow_grpo` with 0.7 for flows.
+    - `guidance` (1.0): of the plain sampler.
+    - `horizon` (10): denoising steps.
+    - those of every environment: `split`, `instances`, `reward_weights`, `device`, `dtype`.
+
+    ## Faithful / deviates
+    Faithful: state, action, terminal reward. Deviates: the generator and its pictures are small;
+    the parser stands in for GenEval's detector. Log-probabilities are the agent's business: the
+    environment neither computes nor returns them.
+
+    ## Version history
+    - v0: first version.
+    """
+
+    def __init__(self, *, reference: str | None = None, **arguments: Any) -> None:
+        """Lay out the spaces; see the page for arguments.
+
+        Args:
+            reference: the generator that `reference` samples from, with guidance 3; None for the
+                fine-tuned one of a shipped name, else the generator itself.
+            **arguments: see `DenoiseTask`.
+        """
+        super().__init__(**arguments)
+        name = reference or {"sprites": "sprites-tuned"}.get(self.generator.name)
+        self._reference = name
+        self.action_space = spaces.Box(-1.0, 1.0, self.generator.shape, np.float32)
+        self.observation_space = spaces.Dict(self.shared_spaces)
+
+    def initial_state(self, instance: Tensor, key: Tensor) -> DenoiseState:
+        """Pure noise."""
+        return DenoiseState(**self.start(instance, key))
+
+    def transition(self, state: DenoiseState, action: Tensor) -> Transition:  # type: ignore[override]
+        """Take the latent that the agent gives."""
+        return Transition(
+            state=self.moved(state, action * LIMIT, action),
+            terms={},
+            terminated=state.step + 1 >= self.horizon,
+        )
+
+    def observe(self, state: DenoiseState) -> Observation:  # type: ignore[override]
+        """See the page."""
+        return self.seen(state)
+
+    def random_action(self, state: DenoiseState) -> Tensor:  # type: ignore[override]
+        """What the generator's own sampler would take."""
+        return self.sampled(state) / LIMIT
+
+    def reference_action(self, state: DenoiseState) -> Tensor:  # type: ignore[override]
+        """What a fine-tuned generator would take, with guidance 3 and no noise."""
+        return self.sampled(state, *reference(self, self._reference)) / LIMIT
+
+
+def reference(
+    task: DenoiseTask, name: str | None
+) -> tuple[text_to_image.TextToImage | None, float, float]:
+    """Generator, guidance and noise level of the reference."""
+    model = None if name is None else text_to_image.load(name, task.device, task.dtype)
+    guided = (model or task.generator).guided_by != "none"
+    return model, 3.0 if guided else task.guidance, 0.0

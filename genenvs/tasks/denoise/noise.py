@@ -1,0 +1,126 @@
+"""The environment owns a frozen denoiser; the agent is the noise of its sampler."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from gymnasium import spaces
+from torch import Tensor
+
+from genenvs.core.task import Observation, Transition
+from genenvs.generators.transition import stochastic
+from genenvs.tasks.denoise.latent import reference
+from genenvs.tasks.denoise.task import LIMIT, DenoiseState, DenoiseTask
+
+
+@dataclass(frozen=True)
+class NoiseState(DenoiseState):
+    """Latents, and what the network predicts there.
+
+    Attributes:
+        clean: float32 [B, C, h, w], predicted clean latents; `prepare` writes it.
+        noise: float32 [B, C, h, w], predicted noise.
+    """
+
+    clean: Tensor
+    noise: Tensor
+
+
+class DenoiseNoise(DenoiseTask):
+    """Choose the noise of a frozen sampler, step by step.
+
+    ## Description
+    A frozen denoiser proposes a Gaussian for the next latent; the agent chooses the point of it:
+    x' = mean + std a. An agent that draws a from a standard normal *is* the base sampler, and the
+    divergence of its policy from a standard normal is that of its pictures' distribution from the
+    generator's: what a reward is worth can be had without leaving the model by much.
+
+    ## Action space
+    `Box(-1, 1, [C, h, w])`: a divided by 8. A Gaussian policy begins as the base sampler with mean
+    0 and standard deviation 1/8. Steps without noise (the last one of DDIM) ignore it.
+
+    ## Observation space
+    `Dict`:
+    | key | shape | range | meaning |
+    |---|---|---|---|
+    | `latent` | [C, h, w] | -8 .. 8 | the latent x_t |
+    | `clean` | [C, h, w] | -8 .. 8 | the clean latent that the network predicts there |
+    | `time` | [1] | 0 .. 1 | time, 1 is pure noise |
+    | `prompt` | index | | the prompt, an index into `task.texts` |
+
+    ## Rewards
+    `image` once, at the end: the image reward of the decoded picture, by default `scene`, the share
+    of the prompt's requirements that a parser finds met.
+
+    ## Metrics
+    As of `DenoiseLatent`. Random means the base sampler. The reference leads the chain where a
+    fine-tuned generator with guidance 3 would go, as far as the noise reaches.
+
+    ## Starting state
+    Standard normal noise, of the episode's key; prompts as in `DenoiseLatent`.
+
+    ## Episode end
+    Terminates after `horizon` steps.
+
+    ## Arguments
+    As of `DenoiseLatent`.
+
+    ## Faithful / deviates
+    The reading of steering by noise: DSRL (Wagenmaker et al., 2025) chooses the first noise of a
+    frozen policy; here it is that of every step.
+
+    ## Version history
+    - v0: first version.
+    """
+
+    def __init__(self, *, reference: str | None = None, **arguments: Any) -> None:
+        """Lay out the spaces; see `DenoiseLatent` for arguments."""
+        super().__init__(**arguments)
+        self._reference = reference or {"sprites": "sprites-tuned"}.get(self.generator.name)
+        self.action_space = spaces.Box(-1.0, 1.0, self.generator.shape, np.float32)
+        self.observation_space = spaces.Dict(self.shared_spaces | {"clean": self.latent_space})
+
+    def initial_state(self, instance: Tensor, key: Tensor) -> NoiseState:
+        """Pure noise."""
+        start = self.start(instance, key)
+        blank = torch.zeros_like(start["x"])
+        return NoiseState(**start, clean=blank, noise=blank.clone())
+
+    @torch.no_grad()
+    def prepare(self, state: NoiseState) -> NoiseState:  # type: ignore[override]
+        """The one network evaluation of a step."""
+        here, _ = self.here_and_there(state)
+        guidance = None if self.guidance == 1 else self.guidance
+        clean, noise = self.generator.predict(state.x, here, self.condition(state), guidance)
+        return state.replace(clean=clean, noise=noise)
+
+    def transition(self, state: NoiseState, action: Tensor) -> Transition:  # type: ignore[override]
+        """Go to the chosen point of the proposed Gaussian."""
+        mean, std = self.gaussian(state, state.clean, state.noise)
+        return Transition(
+            state=self.moved(state, mean + std[:, None, None, None] * LIMIT * action, action),
+            terms={},
+            terminated=state.step + 1 >= self.horizon,
+        )
+
+    def observe(self, state: NoiseState) -> Observation:  # type: ignore[override]
+        """See the page."""
+        return self.seen(state) | {"clean": state.clean.clamp(-LIMIT, LIMIT)}
+
+    def random_action(self, state: NoiseState) -> Tensor:  # type: ignore[override]
+        """Standard normal noise."""
+        return self.fresh(state) / LIMIT
+
+    def reference_action(self, state: NoiseState) -> Tensor:  # type: ignore[override]
+        """The noise that leads nearest to where a fine-tuned generator would go."""
+        mean, std = self.gaussian(state, state.clean, state.noise)
+        wanted = self.sampled(state, *reference(self, self._reference)) - mean
+        moves = stochastic(std)[:, None, None, None]
+        scale = torch.where(moves, std[:, None, None, None], 1.0)
+        return torch.where(moves, wanted / scale / LIMIT, 0.0).clamp(-1, 1)
+
+    def panels(self, state: NoiseState, index: int) -> list[tuple[str, Tensor]]:
+        """What the predicted clean latents decode to."""
+        shown = self.generator.decode(state.clean[index : index + 1])[0]
+        return [("predicted", shown * 2 - 1)]

@@ -1,0 +1,69 @@
+"""What a denoised image is worth, and what betrays a reward that was gamed."""
+
+from typing import Any
+
+from torch import Tensor
+
+from genenvs.core.rewards import Metric, Term
+from genenvs.images.scenes import features, parser
+from genenvs.images.scenes.grammar import Request
+
+TERMS = {"image": Term(1.0, "The image reward of the finished picture, once, at the end.")}
+
+METRICS = {
+    "reward": Metric("The image reward, whatever its weight.", better="higher"),
+    "clipped": Metric("Share of action values at the bound of the action space.", better="lower"),
+    "correct": Metric(
+        "Whether the parser finds all that the prompt asks for, and of counted things no more:"
+        " 0 or 1.",
+        when="judge",
+        gold=True,
+        better="higher",
+    ),
+    "clean": Metric(
+        "Whether the picture is correct and there is nothing else in it: 0 or 1.",
+        when="judge",
+        gold=True,
+        better="higher",
+    ),
+    "strange": Metric(
+        "Distance of frequencies, colours and contrast to those of real scenes; 1 for real ones.",
+        when="judge",
+        gold=True,
+        better="lower",
+    ),
+    "frechet": Metric(
+        "Frechet distance to real scenes of the split's prompts, in the same features.",
+        when="set",
+        gold=True,
+        better="lower",
+    ),
+    "diversity": Metric(
+        "Mean distance of a picture, at 8 x 8, to its nearest neighbour among the pictures.",
+        when="set",
+        gold=True,
+        better="higher",
+    ),
+}
+
+
+def gold(images: Tensor, asked: Request | None) -> dict[str, Tensor]:
+    """The metrics of kind `judge`, float32 [K]; empty where prompts are none of the grammar.
+
+    Args:
+        images: float32 [K, 3, H, W] in [0, 1].
+        asked: of K rows.
+    """
+    if asked is None:
+        return {}
+    reading = parser.read(images, asked)
+    return {
+        "correct": reading.correct.float(),
+        "clean": reading.clean.float(),
+        "strange": features.strangeness(images),
+    }
+
+
+def context(texts: list[str], asked: Request | None) -> dict[str, Any]:
+    """What image rewards are told beside the pictures."""
+    return {"prompts": texts} | ({} if asked is None else {"request": asked})

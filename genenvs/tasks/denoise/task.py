@@ -1,0 +1,254 @@
+"""What the denoising environments share: a generator, prompts, times, and an image reward."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from gymnasium import spaces
+from PIL import Image
+from torch import Tensor
+from torch.nn import functional
+
+from genenvs.core.frechet import frechet_distance
+from genenvs.core.random import counter, normal
+from genenvs.core.task import Outcome, State, Task
+from genenvs.generators import text_to_image, transition
+from genenvs.images import rewards as image_rewards
+from genenvs.images.metrics import nearest_neighbour_distance
+from genenvs.images.scenes import features
+from genenvs.images.timeline import picture
+from genenvs.tasks.denoise import prompts, rewards
+
+# Latents and noise in units of their own standard deviation, which is 1 or a little more. Of a
+# million draws none reaches 6. A power of two, so that scaling an action rounds nothing.
+LIMIT = 8.0
+START, SAMPLER = 1, 2  # purposes of random numbers
+POOLED = 8  # pixels a side at which pictures are compared for diversity
+
+
+@dataclass(frozen=True)
+class DenoiseState(State):
+    """A batch of half-denoised latents.
+
+    Attributes:
+        x: float32 [B, C, h, w], the latents at `times[step]`.
+        clipped: float32 [B], share of action values at the bound, summed over steps.
+        image: uint8 [B, 3, H, W], the finished picture; zeros before the end.
+    """
+
+    x: Tensor
+    clipped: Tensor
+    image: Tensor
+
+
+class DenoiseTask(Task):
+    """A task whose episode is one rollout of a text-to-image model.
+
+    Attributes:
+        generator: the `TextToImage`; its network is frozen.
+        times: float32 [horizon + 1], from noise to clean.
+        rule: how a step adds noise, a key of `transition.RULES`.
+        level: the noise level of that rule.
+        texts: the prompts of the split.
+        request: what they ask for; None where they are not of the scenes' grammar.
+    """
+
+    terms = rewards.TERMS
+    metrics = rewards.METRICS
+    ends = "terminates"
+    tolerance = 1e-4
+
+    def __init__(
+        self,
+        *,
+        generator: str = "sprites",
+        prompts: str | Sequence[str] | None = None,
+        reward: Any = "scene",
+        rule: str | None = None,
+        level: float | None = None,
+        guidance: float = 1.0,
+        **common: Any,
+    ) -> None:
+        """Load the generator and its prompts; see the page for arguments."""
+        super().__init__(**common)
+        self.generator = text_to_image.load(generator, self.device, self.dtype)
+        flow = self.generator.kind == "flow"
+        self.rule = rule or ("flow_grpo" if flow else "ddim_eta")
+        known = transition.check_rule(self.rule, self.generator.kind)
+        self.level = known.level if level is None else float(level)
+        if not 0 <= self.level <= known.highest:
+            raise ValueError(f"level of {self.rule} must be in 0..{known.highest:g}; got {level}")
+        if not 0 <= float(guidance) <= 100:
+            raise ValueError(f"guidance must be in 0..100; got {guidance!r}")
+        self.guidance = float(guidance)
+        if self.guidance != 1:
+            self.generator.unconditional()  # tells a model that has no such branch
+        self.reward = image_rewards.load(reward)
+        if self.reward.of_set:
+            raise ValueError(
+                f"reward {self.reward.name!r} is of a set: what an episode pays may not depend on "
+                "its neighbours in the batch. Agents add it to a group's returns"
+            )
+        found = _asked(prompts, self.split)
+        self.texts = found.texts
+        self.request = None if found.request is None else found.request.to(self.device)
+        self.conditions = self.generator.encode(self.texts)
+        self.times = self.generator.times(self.horizon).to(self.device)
+        self.dimensions = int(np.prod(self.generator.shape))
+        self.latent_space = spaces.Box(-LIMIT, LIMIT, self.generator.shape, np.float32)
+        self.shared_spaces: dict[str, Any] = {
+            "latent": self.latent_space,
+            "time": spaces.Box(0.0, 1.0, (1,), np.float32),
+            "prompt": spaces.Discrete(len(self.texts)),
+        }
+
+    @property
+    def num_instances(self) -> int:
+        """Prompts of the split."""
+        return len(self.texts)
+
+    def condition(self, state: State) -> text_to_image.Conditions:
+        """The encoded prompts, rows [B, ...]."""
+        return text_to_image.take(self.conditions, state.instance)
+
+    def start(self, instance: Tensor, key: Tensor) -> dict[str, Any]:
+        """The fields that every state of these tasks begins with: pure noise."""
+        x = normal(key, counter(0, START), self.dimensions).view(-1, *self.generator.shape)
+        return {
+            "instance": instance,
+            "key": key,
+            "step": torch.zeros_like(instance),
+            "x": x,
+            "clipped": torch.zeros(len(key), device=self.device),
+            "image": torch.zeros(
+                len(key), *self.generator.image_shape, dtype=torch.uint8, device=self.device
+            ),
+        }
+
+    def seen(self, state: DenoiseState) -> dict[str, Tensor]:
+        """The observation that these tasks share."""
+        time = self.times[state.step.clamp_max(self.horizon)] / self.times[0]
+        return {"latent": state.x, "time": time[:, None], "prompt": state.instance}
+
+    def here_and_there(self, state: State) -> tuple[Tensor, Tensor]:
+        """Present and next time, float32 [B] each; rows that have ended stay."""
+        here = state.step.clamp_max(self.horizon)
+        return self.times[here], self.times[(here + 1).clamp_max(self.horizon)]
+
+    def gaussian(
+        self, state: DenoiseState, clean: Tensor, noise: Tensor, level: Any = None
+    ) -> tuple[Tensor, Tensor]:
+        """Mean [B, C, h, w] and standard deviation [B] of the next latents, given a prediction."""
+        return transition.gaussian_step(
+            self.rule, state.x, clean, noise, *self.here_and_there(state),
+            self.level if level is None else level, self.generator.schedule,
+        )  # fmt: skip
+
+    def fresh(self, state: State) -> Tensor:
+        """Standard normal noise of this step, float32 [B, C, h, w]: of the episode's own key."""
+        drawn = normal(state.key, counter(state.step, SAMPLER), self.dimensions)
+        return drawn.view(-1, *self.generator.shape)
+
+    @torch.no_grad()
+    def sampled(
+        self,
+        state: DenoiseState,
+        generator: text_to_image.TextToImage | None = None,
+        guidance: float | None = None,
+        level: float | None = None,
+    ) -> Tensor:
+        """The next latents of a plain sampler, with the episode's own noise.
+
+        Args:
+            state: of B rows.
+            generator: in place of the task's own.
+            guidance: in place of the task's own.
+            level: in place of the task's own.
+        """
+        model = generator or self.generator
+        condition = (
+            self.condition(state)
+            if generator is None
+            else text_to_image.take(self._encoded(generator), state.instance)
+        )
+        scale = self.guidance if guidance is None else guidance
+        here, _ = self.here_and_there(state)
+        clean, noise = model.predict(state.x, here, condition, None if scale == 1 else scale)
+        mean, std = self.gaussian(state, clean, noise, level)
+        return mean + std[:, None, None, None] * self.fresh(state)
+
+    def _encoded(self, generator: text_to_image.TextToImage) -> text_to_image.Conditions:
+        if getattr(self, "_other", (None,))[0] is not generator:
+            self._other = (generator, generator.encode(self.texts))
+        return self._other[1]
+
+    def moved(self, state: DenoiseState, x: Tensor, action: Tensor, **fields: Any) -> Any:
+        """The state after a step to latents `x`."""
+        at_bound = (action.abs() >= 1).flatten(1).float().mean(1)
+        return state.advance(x=x.clamp(-LIMIT, LIMIT), clipped=state.clipped + at_bound, **fields)
+
+    @torch.no_grad()
+    def outcome(self, state: DenoiseState) -> Outcome:  # type: ignore[override]
+        """Decode, and ask the reward."""
+        # What a user would keep is what is judged: eight bits a channel.
+        state.image.copy_((self.generator.decode(state.x) * 255).round())
+        rows = state.instance
+        asked = None if self.request is None else self.request[rows]
+        texts = [self.texts[row] for row in rows.tolist()]
+        value = self.reward(pixels(state), rewards.context(texts, asked))
+        return Outcome({"image": value}, {"reward": value, "clipped": state.clipped / self.horizon})
+
+    def judge(self, final: DenoiseState) -> dict[str, Tensor]:  # type: ignore[override]
+        """Parser and strangeness."""
+        asked = None if self.request is None else self.request[final.instance]
+        return rewards.gold(pixels(final), asked)
+
+    def features(self, final: DenoiseState) -> Tensor | None:  # type: ignore[override]
+        """Of the pictures, and the pictures at 8 x 8."""
+        if self.request is None:
+            return None
+        images = pixels(final)
+        small = functional.adaptive_avg_pool2d(images, POOLED).flatten(1)
+        return torch.cat([features.features(images), small], 1)
+
+    def set_metrics(self, found: Tensor) -> dict[str, float]:
+        """Distance to real scenes, and diversity."""
+        width = 3 * POOLED * POOLED
+        return {
+            "frechet": frechet_distance(found[:, :-width].cpu(), features.real(self.split)),
+            "diversity": float(nearest_neighbour_distance(found[:, -width:]).mean()),
+        }
+
+    def artefact(self, state: DenoiseState, index: int) -> Image.Image:  # type: ignore[override]
+        """The picture; before the end, what the latents would decode to."""
+        return Image.fromarray(self._decoded(state, index).permute(1, 2, 0).cpu().numpy())
+
+    @torch.no_grad()
+    def _decoded(self, state: DenoiseState, index: int) -> Tensor:
+        return (self.generator.decode(state.x[index : index + 1])[0] * 255).round().byte()
+
+    def render(self, state: DenoiseState, index: int) -> np.ndarray:  # type: ignore[override]
+        """Latents and what they decode to, over the timeline of steps."""
+        step = int(state.step[index].clamp_max(self.horizon))
+        latent = state.x[index, :3] / 3
+        panels = [("latent", latent), ("decoded", self._decoded(state, index) / 127.5 - 1)]
+        panels += self.panels(state, index)
+        last = float(self.times[0])
+        times = [round(1000 * float(each) / last) for each in self.times[: step + 1]]
+        text = self.texts[int(state.instance[index])]
+        return picture(panels, times, 1000, text)
+
+    def panels(self, state: Any, index: int) -> list[tuple[str, Tensor]]:
+        """More to show: titles and pictures [3, H, W] in [-1, 1]."""
+        return []
+
+
+def pixels(state: DenoiseState) -> Tensor:
+    """The finished pictures, float32 [K, 3, H, W] in [0, 1]."""
+    return state.image.float() / 255
+
+
+def _asked(given: str | Sequence[str] | None, split: str) -> prompts.Prompts:
+    return prompts.scenes(split) if given is None else prompts.of_user(given, split)
