@@ -26,7 +26,7 @@ from genenvs.core import folders, random
 from genenvs.geometry import packed
 from genenvs.geometry.components import voxel_components
 from genenvs.rooms import placing, plans, requests
-from genenvs.rooms.catalogue import CATALOGUE, CELL, SIDE, TOP, TYPES, highest, index
+from genenvs.rooms.catalogue import CATALOGUE, CELL, SIDE, TOP, TYPES, WALL, highest, index
 from genenvs.rooms.furniture import Models, resize
 from genenvs.rooms.instances import Rooms
 from genenvs.rooms.plans import DOORS, WINDOWS
@@ -238,7 +238,7 @@ def _check_fit(file: Path, rooms: Rooms) -> None:
 
 def _on_others(rooms: Rooms, kind: int) -> torch.Tensor:
     """Whether something that is asked for could carry a thing: bool [N]."""
-    _, counts, width, depth, _ = rooms.requests
+    _, counts, width, depth, height = rooms.requests
     short, long = (f(width[:, kind], depth[:, kind]) for f in (torch.minimum, torch.maximum))
     fits = torch.zeros(len(short), dtype=torch.bool)
     for host in map(index, CATALOGUE[kind].supports):
@@ -246,6 +246,7 @@ def _on_others(rooms: Rooms, kind: int) -> torch.Tensor:
         across, along = width[:, host] - 1, depth[:, host] - 1
         fits |= (
             (counts[:, host] > 0)
+            & (height[:, kind] + height[:, host] <= 100 * WALL)
             & (short <= torch.minimum(across, along))
             & (long <= torch.maximum(across, along))
         )

@@ -298,6 +298,8 @@ def test_rooms_of_a_file_are_furnished(tmp_path):
         ({"sizes": {"picture": [0.5, 0.1, 1.5]}}, "'picture' must measure at most 3.2 x 3.2 x 1.0"),
         ({"things": {"nightstand": 1, "lamp": 1}, "sizes": {"lamp": [0.9, 0.2, 0.3]}},
          r"room 1: a lamp of 0.9 x 0.2 m fits on nothing in it"),
+        ({"things": {"nightstand": 1, "lamp": 1}, "sizes": {"lamp": [0.2, 0.2, 2.2]}},
+         r"room 1: a lamp of 0.2 x 0.2 m fits on nothing in it"),
     ],
 )  # fmt: skip
 def test_bad_rooms_are_refused_by_name(tmp_path, changes, message):
