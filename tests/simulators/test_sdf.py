@@ -30,15 +30,20 @@ def test_a_room_that_was_written_loads_with_every_body_in_its_place(tmp_path, ow
                 tmp_path / "armchair.obj"
             ).apply_scale(0.08).export(tmp_path / "armchair.obj")
             models = furniture.load(tmp_path)
-    write_sdf(tmp_path / "room.sdf", room, models)
+    path = tmp_path / "Räume" / "my room #1.sdf"
+    write_sdf(path, room, models)
     expected = bodies(room, models)
     client = p.connect(p.DIRECT)
     try:
-        found = p.loadSDF(str(tmp_path / "room.sdf"), physicsClientId=client)
+        found = p.loadSDF(str(path), physicsClientId=client)
         assert len(found) == len(expected)
         for number, body in zip(found, expected, strict=True):
             place, _ = p.getBasePositionAndOrientation(number, physicsClientId=client)
             assert place == pytest.approx(body.centre, abs=1e-4), body.name
+            low, high = p.getAABB(number, physicsClientId=client)
+            half = [(b - a) / 2 for a, b in zip(low, high, strict=True)]
+            # Bullet adds margins of up to 4 cm to boxes around meshes.
+            assert half == pytest.approx(body.half, abs=0.05), body.name
             mass = p.getDynamicsInfo(number, -1, physicsClientId=client)[0]
             assert mass == pytest.approx(body.mass, rel=1e-3), body.name
     finally:
