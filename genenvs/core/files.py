@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -39,6 +40,31 @@ def making(path: str | os.PathLike[str]) -> Iterator[Path]:
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as temporary:
         yield temporary
+
+
+@contextmanager
+def making_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """A temporary folder beside `path` that takes its place when the block succeeds.
+
+    What is above it is made. A folder that stood there is replaced; where the block raises it
+    still stands there, and nothing else is left.
+    """
+    target = Path(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
+    try:
+        yield temporary
+        mask = os.umask(0)
+        os.umask(mask)
+        temporary.chmod(0o777 & ~mask)  # mkdtemp's is 0700
+        if target.exists():
+            with tempfile.TemporaryDirectory(prefix=".old-", dir=target.parent) as old:
+                target.rename(Path(old) / target.name)
+                temporary.rename(target)
+        else:
+            temporary.rename(target)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def sha256(path: Path) -> str:

@@ -3,6 +3,7 @@
 import difflib
 import hashlib
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +17,10 @@ SHIPPED = ("digits",)
 SUPPORTED = "UNet2DModel"
 HUB_FILES = [f"{folder}{name}" for folder in ("", "unet/") for name in ("*.json", "*.safetensors")]
 HUB_FILES.append("scheduler/*.json")
+
+
+class UnsupportedPipeline(ValueError):
+    """A folder of diffusers that no code here runs; the message names what is supported."""
 
 
 @dataclass(frozen=True)
@@ -49,44 +54,73 @@ def resolve(generator: str) -> Source:
         FileNotFoundError: nothing of that name; the message says where was looked.
         ValueError: a folder that is no diffusers model, or a shipped file that was changed.
     """
+    # Beside the network lie banks, which have a reader of their own.
+    return inspect(*find(generator, SHIPPED, snapshot, ("unet/", "scheduler/")))
+
+
+def snapshot(generator: str) -> Path:
+    """Fetch what a `Denoiser` is read from."""
+    from huggingface_hub import snapshot_download
+
+    return Path(snapshot_download(generator, allow_patterns=HUB_FILES))
+
+
+def find(
+    generator: str,
+    shipped: tuple[str, ...],
+    fetch: Callable[[str], Path],
+    parts: tuple[str, ...] = ("",),
+) -> tuple[Path, str]:
+    """Return the folder of a shipped name, a local folder or a hub id, and what to call it.
+
+    Args:
+        generator: the name.
+        shipped: names of folders in the package.
+        fetch: brings the files of a hub id and returns their folder.
+        parts: beginnings of the paths inside a shipped folder whose SHA-256 is checked.
+
+    Raises:
+        FileNotFoundError: nothing of that name; the message says where was looked.
+        ValueError: no string, a file, or a shipped file that was changed.
+    """
     if not isinstance(generator, str) or not generator:
         raise ValueError(f"generator must be a non-empty string; got {generator!r}")
-    if generator in SHIPPED:
+    if generator in shipped:
         # Integrity before meaning: a truncated JSON should say so and not fail to parse.
-        root = store.WEIGHTS / generator
         listed = [
             store.WEIGHTS / name
             for name in store.read_manifest(store.WEIGHTS)
-            if name.startswith((f"{generator}/unet/", f"{generator}/scheduler/"))
+            if name.startswith(tuple(f"{generator}/{part}" for part in parts))
         ]
         if not listed:
             raise ValueError(f"{generator} is not in {store.WEIGHTS / store.MANIFEST}; reinstall")
         store.verify(listed, store.WEIGHTS)
-        return inspect(root, generator)
+        return store.WEIGHTS / generator, generator
     folder = Path(generator).expanduser()
     if folder.is_dir():
-        return inspect(folder, str(folder))
+        return folder, str(folder)
     if folder.exists():
         raise ValueError(f"generator {generator!r} is a file; give the folder that holds the model")
-    return inspect(download(generator), generator)
+    return download(generator, shipped, fetch), generator
 
 
-def download(generator: str) -> Path:
-    """Fetch the JSON and safetensors files of a hub id and return their folder."""
-    near = difflib.get_close_matches(generator, SHIPPED, n=3, cutoff=0.5)
-    shipped = f"shipped: {', '.join(SHIPPED)}"
-    hint = f" (did you mean {' or '.join(map(repr, near))}? {shipped})" if near else f" ({shipped})"
+def download(generator: str, shipped: tuple[str, ...], fetch: Callable[[str], Path]) -> Path:
+    """Fetch the files of a hub id and return their folder."""
+    near = difflib.get_close_matches(generator, shipped, n=3, cutoff=0.5)
+    names = f"shipped: {', '.join(shipped)}"
+    hint = f" (did you mean {' or '.join(map(repr, near))}? {names})" if near else f" ({names})"
     what = f"generator {generator!r} is not a folder here ({Path.cwd()}) and not shipped{hint}"
     parts = generator.split("/")
     if len(parts) != 2 or not all(parts) or parts[0] in (".", "..", "~"):
         raise FileNotFoundError(f"{what}; a hub id would read 'owner/name'")
-    from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HFValidationError
 
     try:
-        return Path(snapshot_download(generator, allow_patterns=HUB_FILES))
+        return fetch(generator)
     except HFValidationError as error:
         raise FileNotFoundError(f"{what}, and is no hub id: {error}") from error
+    except UnsupportedPipeline:
+        raise
     except Exception as error:  # the client raises its own and its transport's errors
         reason = str(error).strip().split("\n")[0] or type(error).__name__
         raise FileNotFoundError(
@@ -217,30 +251,55 @@ def class_names(index: Path | None, classes: int | None) -> tuple[str, ...]:
 def read_network(source: Source) -> torch.nn.Module:
     """Return the `UNet2DModel` in evaluation mode, float32, frozen."""
     from diffusers import UNet2DModel
+
+    files = ", ".join(path.name for path in source.weights)
+    return read_model(
+        UNet2DModel, source.model, f"{source.label}: cannot load {files}", low_cpu_mem_usage=False
+    ).float()
+
+
+def read_model(
+    made: type, folder: Path, what: str, strict: bool = True, **options: object
+) -> torch.nn.Module:
+    """Return a network of diffusers or transformers from safetensors: checked, frozen, eval mode.
+
+    Torch's global random state, from which weights are first filled, stays as it is.
+
+    Args:
+        made: the class, which has `from_pretrained`.
+        folder: holds config.json and the weights.
+        what: begins the error messages.
+        strict: weights that the class does not know are an error; missing ones always are.
+        options: more arguments of `from_pretrained`.
+
+    Raises:
+        ValueError: damaged, missing, superfluous or non-finite weights.
+    """
     from safetensors import SafetensorError
 
     try:
-        unet, found = UNet2DModel.from_pretrained(
-            source.model,
-            use_safetensors=True,
-            local_files_only=True,
-            low_cpu_mem_usage=False,
-            output_loading_info=True,
-        )
+        with torch.random.fork_rng(devices=[]):
+            model, found = made.from_pretrained(  # type: ignore[attr-defined]
+                folder,
+                use_safetensors=True,
+                local_files_only=True,
+                output_loading_info=True,
+                **options,
+            )
     except (SafetensorError, OSError, RuntimeError, ValueError, TypeError, KeyError) as error:
-        files = ", ".join(path.name for path in source.weights)
         raise ValueError(
-            f"{source.label}: cannot load {files}, truncated or of another architecture "
-            f"({type(error).__name__}: {error})"
+            f"{what}, truncated or of another architecture ({type(error).__name__}: {error})"
         ) from error
-    wrong = [f"missing {key}" for key in found["missing_keys"]]
-    wrong += [f"unexpected {key}" for key in found["unexpected_keys"]]
+    wrong = [f"missing {key}" for key in sorted(found["missing_keys"])]
+    wrong += [f"misshapen {each}" for each in sorted(map(str, found.get("mismatched_keys", ())))]
+    if strict:
+        wrong += [f"unexpected {key}" for key in sorted(found["unexpected_keys"])]
     if wrong:
         raise ValueError(
-            f"{source.label}: the weights do not fit config.json: {'; '.join(wrong[:3])}"
+            f"{what}: the weights do not fit config.json: {'; '.join(wrong[:3])}"
             + (f" and {len(wrong) - 3} more" if len(wrong) > 3 else "")
         )
-    for name, tensor in unet.state_dict().items():
-        if not torch.isfinite(tensor).all():
-            raise ValueError(f"{source.label}: weights of {name} are not finite (NaN or infinite)")
-    return unet.float().eval().requires_grad_(False)
+    for name, tensor in model.state_dict().items():
+        if tensor.is_floating_point() and not torch.isfinite(tensor).all():
+            raise ValueError(f"{what}: weights of {name} are not finite (NaN or infinite)")
+    return model.eval().requires_grad_(False)
