@@ -101,6 +101,7 @@ def flow_grpo(
     """
     time, time_next = time.float(), time_next.float()
     room = 1 - torch.where(time == 1, time_next, time)
+    room = torch.where(room == 0, 1.0, room)  # a row that stays at 1
     pull = level * level / (2 * room)  # g^2 / (2 s)
     step = time - time_next
     std = level * (time / room * step).clamp(min=0).sqrt()
