@@ -1,6 +1,7 @@
 """The user's own furniture: a folder of meshes named after types."""
 
 import os
+import warnings
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -44,7 +45,7 @@ def load(folder: str | Path) -> Models:
 
     They are in metres. Their width lies along x, their front is at the high end of y, z is up; in
     glb files y is up and the front at +z, as that format has it. Bounding boxes rounded up to 0.1 m
-    are the sizes. Files of other names are left out.
+    are the sizes. Meshes of other names are left out with a warning.
 
     Raises:
         ImportError: the extra `shapes` is missing.
@@ -66,13 +67,23 @@ def load(folder: str | Path) -> Models:
 @lru_cache(maxsize=8)
 def _load(files: tuple[tuple[Path, int, int], ...]) -> Models:
     found: Models = {}
+    others = []
     for file, _, _ in files:
         name = file.stem.lower().replace("_", " ")
-        if name in NAMES:
+        if name not in NAMES:
+            others.append(file.name)
+        else:
             kind = NAMES.index(name)
             if kind in found:
                 raise ValueError(f"{found[kind].path} and {file} are both a {name}")
             found[kind] = _read(file, highest(kind))
+    if found and others:
+        more = f" and {len(others) - 3} more" if len(others) > 3 else ""
+        warnings.warn(
+            f"left out: {', '.join(others[:3])}{more}, named after no type of furniture"
+            f" ({', '.join(NAMES)})",
+            stacklevel=3,
+        )
     return found
 
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from genenvs.geometry import packed
 from genenvs.rooms import bits, furnish, instances, placing
-from genenvs.rooms.catalogue import CATALOGUE, SIDE, TYPES, index
+from genenvs.rooms.catalogue import CATALOGUE, FLOOR, SIDE, TYPES, index
 from genenvs.rooms.placing import PLACES
 from tests.rooms.plain import plain_room
 
@@ -73,6 +73,46 @@ def test_every_place_of_a_survey_equals_plain_cells(split):
             left[row, kind[row]] = 0
     for row in range(6):
         assert [tuple(i) for i in now.items[row].tolist() if i[0] >= 0] == plain[row].items
+
+
+def plain_best(room, kind):
+    """The first place of those that keep most: doors, partner, wall, access; then snug ones."""
+
+    def free(cell):
+        standing = room.covered(lambda i: CATALOGUE[i[0]].layer == FLOOR)
+        return room.floor(cell) and cell not in standing
+
+    ranks = {}
+    for place in range(PLACES):
+        item = room.lowest(kind, place)
+        if room.legal(item):
+            wall, paired, strip, clear = room.rules(item)
+            _, x, y, turn = item
+            width, depth, _ = room.sizes[kind]
+            sides = [(x + depth // 2, y + width), (x + depth // 2, y - 1)]
+            if turn % 2:
+                sides = [(x + width, y + depth // 2), (x - 1, y + depth // 2)]
+            snug = not all(map(free, sides))
+            right = wall and paired and strip and clear
+            ranks[place] = (right, strip, paired, wall, clear, snug)
+    return max(ranks, key=lambda place: (ranks[place], -place)) if ranks else None
+
+
+def test_the_best_place_is_that_of_a_plain_search():
+    rooms = instances.load("test", which="select").rows(torch.tensor([5]))
+    room, now = plain_room(rooms, 0), placing.nothing(rooms.plans)
+    wanted = [k for k, count in enumerate(rooms.requests.counts[0].tolist()) for _ in range(count)]
+    chosen = 0
+    for kind in wanted[::-1][:3] + wanted[:3]:  # chairs that find no table yet, then large things
+        things = furnish.things(rooms.requests, torch.tensor([kind]))
+        place, exists = placing.best(placing.survey(rooms.plans, now, things))
+        best = plain_best(room, kind)
+        assert (int(place) if exists else None) == best
+        if best is not None:
+            chosen += 1
+            room.items.append(room.lowest(kind, best))
+            now = placing.put(rooms.plans.floor, now, things, place, exists, exists)
+    assert chosen >= 4
 
 
 def empty_square(width=40, door=True):

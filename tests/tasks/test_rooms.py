@@ -358,6 +358,10 @@ def test_meshes_are_furniture_of_their_own_size(tmp_path):
     with pytest.raises(ValueError, match=r"chair\.obj is a sheet"):
         make(furniture=str(tmp_path))
     (tmp_path / "chair.obj").unlink()
+    askew.export(tmp_path / "couch.obj")
+    with pytest.warns(UserWarning, match=r"left out: couch\.obj, named after no type"):
+        make(furniture=str(tmp_path), num_envs=1)
+    (tmp_path / "couch.obj").unlink()
     (tmp_path / "lamp.obj").symlink_to(tmp_path / "nowhere.obj")  # to nothing: left out
     assert make(furniture=str(tmp_path), num_envs=1).unwrapped.task.models.keys() == {BED}
 

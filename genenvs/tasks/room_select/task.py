@@ -22,15 +22,16 @@ class RoomSelect(RoomTask):
     ## Description
     RLSS (Ostonov et al., WACV 2022): which thing to add is the agent's choice, where it stands is
     found by a greedy search, which keeps the action space small. The search looks at all 4,096
-    places and takes the first that keeps all of the thing's rules, or else as many as it can, in
-    the order doors, partner, wall, access. It never looks ahead: a bed put where the wardrobe
-    should have gone is not moved again, a chair that comes before its table stands at none, and a
-    thing for which there is no place is set aside with all others of its type. Only rooms are
-    played in which less than 40 % of 32 random orders succeed and some order does. These were
-    orders of types, all of one type in a row. An agent that draws from the mask mixes types: of 32
-    plays of each test room it succeeds in 17 %, and in 18 of the 256 rooms in 40 % or more. The
-    filter does not hold with `furniture`, whose sizes it has not seen, or with rooms of yours.
-    `RoomLayout` has the catalogue, the rules and the files that a room is kept as.
+    places for those that keep all of the thing's rules, or else as many as can be, in the order
+    doors, partner, wall, access, then for those with something at their side, and takes the first.
+    It never looks ahead: a bed put where the wardrobe should have gone is not moved again, a chair
+    that comes before its table stands at none, and a thing for which there is no place is set aside
+    with all others of its type. Only rooms are played in which less than 40 % of 32 random orders
+    succeed and some order does. These were orders of types, all of one type in a row. An agent that
+    draws from the mask mixes types: of 32 plays of each test room it succeeds in 17 %, and in 18 of
+    the 256 rooms in 40 % or more. The filter does not hold with `furniture`, whose sizes it has not
+    seen, or with rooms of yours. `RoomLayout` has the catalogue, the rules and the files that a
+    room is kept as.
 
     ## Action space
     `Discrete(17)`: the type of the next thing (bed, sofa, wardrobe, table, desk, dresser,
