@@ -11,10 +11,13 @@
 The file's name ends in .json. Outlines have right angles along the axes and their corners on
 multiples of 0.1 m; a room is at most 6.4 m wide and deep. Doors and windows do not overlap. `hinge`
 is `from` or `to`. `windows`, `hinge` and `sizes` (width, depth, height) may be left out. What
-stands on others, a lamp say, needs one of them among the things on which it fits.
+stands on others, a lamp say, needs one of them among the things on which it fits. Places for
+furniture lie 0.2 m apart: nothing stands flush with a wall that is 0.1 m off, 4.1 m from the one on
+the other side say, and who reads such a room is warned.
 """
 
 import json
+import warnings
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -26,6 +29,7 @@ from genenvs.core import folders, random
 from genenvs.geometry import packed
 from genenvs.geometry.components import voxel_components
 from genenvs.rooms import placing, plans, requests
+from genenvs.rooms.bits import EVEN
 from genenvs.rooms.catalogue import CATALOGUE, CELL, SIDE, TOP, TYPES, WALL, highest, index
 from genenvs.rooms.furniture import Models, resize
 from genenvs.rooms.instances import Rooms
@@ -88,7 +92,21 @@ def _load(name: str, text: str) -> Rooms:
         torch.where(sizes[:, k] > 0, sizes[:, k], drawn[2 + k]) for k in range(3)
     )
     wanted = Requests(torch.zeros_like(drawn.kind) - 1, counts, width, depth, height)
+    if numbers := (_between(floor).nonzero()[:, 0] + 1).tolist():
+        said = ", ".join(map(str, numbers[:5])) + (", ..." if len(numbers) > 5 else "")
+        warnings.warn(
+            f"{name}: of room {said} some walls are an odd number of {CELL} m from others: nothing"
+            " stands with its back to them; walls a multiple of 0.2 m apart are all of use",
+            stacklevel=3,
+        )
     return Rooms(plans.finish(floor, doors, windows), wanted, key)
+
+
+def _between(floor: torch.Tensor) -> torch.Tensor:
+    """Whether rooms have walls between the lines of the lattice of places: [N, 64] -> bool [N]."""
+    east, north, west, south = plans.walls_of(floor).unbind(1)  # cells beside walls, by facing
+    odd = [east[:, 1::2], west[:, ::2], north & ~EVEN, south & EVEN]
+    return torch.cat(odd, 1).any(1)
 
 
 def _room(entry: Any) -> tuple[torch.Tensor, ...]:

@@ -9,7 +9,7 @@ import torch
 from gymnasium.vector import AutoresetMode
 
 from genenvs.core.vector import TaskVectorEnv
-from genenvs.rooms import bits, instances, placing
+from genenvs.rooms import bits, furnish, instances, placing
 from genenvs.rooms import task as room_task
 from genenvs.rooms.catalogue import CATALOGUE, TYPES, index
 from genenvs.rooms.choose import harder, solvable
@@ -321,6 +321,18 @@ def test_bad_arguments_are_refused(tmp_path):
     for name, message in (("x" * 300, "does not exist"), (str(tmp_path), r"end in one of \.json")):
         with pytest.raises(ValueError, match=message):
             make(rooms=name)
+
+
+def test_who_has_walls_that_nothing_stands_against_is_warned(tmp_path, recwarn):
+    for side in (4.0, 4.1):
+        path = written(tmp_path, outline=[[0, 0], [side, 0], [side, 3.6], [0, 3.6]])
+        rooms = make(rooms=path).unwrapped.task.rooms
+        bed = furnish.things(rooms.requests, torch.tensor([BED]))
+        found = placing.survey(rooms.plans, placing.nothing(rooms.plans), bed)
+        backed = found.on_wall.flatten(2).any(2)[0]
+        assert backed.tolist() == [True, True, side == 4.0, True]
+        assert len(recwarn) == (side == 4.1)
+    assert "of room 1 some walls are an odd number of 0.1 m" in str(recwarn[0].message)
 
 
 def test_a_file_may_begin_with_a_mark_and_be_called_anything(tmp_path):
