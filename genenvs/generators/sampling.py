@@ -1,17 +1,22 @@
-"""Deterministic samplers of diffusion models: one copy, batched, each row at its own time.
+"""Samplers: the deterministic formulas, one copy, batched, each row at its own time; rollouts.
 
 Times are int64 indices of a `NoiseSchedule`: 0 is clean data, N the noisiest. All functions are
 pure. They are total: a row that is already at time 0 and stays there keeps its value, so finished
 rows may ride along in a batch.
 """
 
-from typing import Literal, get_args
+from itertools import pairwise
+from typing import TYPE_CHECKING, Literal, get_args
 
 import torch
 from torch import Tensor
 from tqdm import tqdm
 
 from genenvs.generators.denoiser import Denoiser, NoiseSchedule
+from genenvs.generators.transition import check_rule, gaussian_step
+
+if TYPE_CHECKING:
+    from genenvs.generators.text_to_image import Conditions, TextToImage
 
 Sampler = Literal["ddim", "dpmpp_2m"]
 SAMPLERS: tuple[str, ...] = get_args(Sampler)
@@ -210,3 +215,50 @@ def _at(table: Tensor, time: Tensor, like: Tensor) -> Tensor:
 
 def _column(values: Tensor, like: Tensor) -> Tensor:
     return values.view(-1, *[1] * (like.dim() - 1))  # [B, 1, ...]
+
+
+def generate(
+    model: "TextToImage",
+    latents: Tensor,
+    condition: "Conditions",
+    times: Tensor,
+    guidance: Tensor | float | None = None,
+    rule: str | None = None,
+    level: Tensor | float = 0.0,
+    fresh: Tensor | None = None,
+    unconditional: "Conditions | None" = None,
+    network: torch.nn.Module | None = None,
+) -> Tensor:
+    """Sample latents of a text-to-image model; whether gradients are recorded is the caller's.
+
+    With level 0 deterministic DDIM, or Euler's steps of a flow, as the plain pipeline does it.
+
+    Args:
+        model: the frozen model.
+        latents: float32 [B, C, h, w], noise at the first time; never written to.
+        condition: rows [B, ...] of `TextToImage.encode`.
+        times: float32 [K + 1], of `TextToImage.times`.
+        guidance: scale, a number or [B]; None is 1.
+        rule: a key of `transition.RULES` that fits the model; only needed with a level.
+        level: eta or noise level of the rule, a number or [B].
+        fresh: float32 [K, B, C, h, w], standard normal noise; needed with a level.
+        unconditional: see `TextToImage.predict`.
+        network: see `TextToImage.predict`.
+
+    Returns:
+        float32 [B, C, h, w], latents at the last time, for `TextToImage.decode`.
+
+    Raises:
+        ValueError: a rule that does not fit.
+    """
+    name = rule or ("ddim_eta" if model.kind == "diffusion" else "flow_grpo")
+    check_rule(name, model.kind)
+    grid = times.to(model.device)[:, None].expand(-1, len(latents))
+    for step, (here, there) in enumerate(pairwise(grid)):
+        clean, noise = model.predict(latents, here, condition, guidance, unconditional, network)
+        latents, std = gaussian_step(
+            name, latents, clean, noise, here, there, level, model.schedule
+        )
+        if fresh is not None:
+            latents = torch.addcmul(latents, _column(std, latents), fresh[step])
+    return latents

@@ -126,7 +126,6 @@ class TextToImage:
             self._memory["times", steps] = made.to(self.device)
         return self._memory["times", steps].clone()
 
-    @torch.no_grad()
     def encode(self, prompts: Sequence[str]) -> Conditions:
         """Return the conditions of prompts, float32, one row each, on `device`.
 
@@ -165,8 +164,7 @@ class TextToImage:
                 '("unconditional": false in its model_index.json); leave guidance at 1'
             )
         if "unconditional" not in self._memory:
-            with torch.no_grad():
-                made = self._encode([""])
+            made = self._encode([""])
             if self.family == "sdxl" and self._index.get("force_zeros_for_empty_prompt", True):
                 made["prompt_embeds"].zero_()
                 made["pooled"].zero_()
@@ -389,15 +387,16 @@ class TextToImage:
     def _encode(self, prompts: Sequence[str]) -> Conditions:
         tokens = self._index.get("max_sequence_length", self._family.tokens)
         parts = []
-        with full_float32() if self._strict else nullcontext():
+        precision = full_float32() if self._strict else nullcontext()
+        with torch.inference_mode(False), torch.no_grad(), precision:
             for start in range(0, len(prompts), PROMPTS_AT_ONCE):
                 some = prompts[start : start + PROMPTS_AT_ONCE]
                 parts.append(self._family.encode(self._parts.pipeline, some, tokens))
-        made = {name: torch.cat([part[name] for part in parts]).float() for name in parts[0]}
-        if self.family == "sdxl":
-            # Size of the original, where it was cropped, size asked for.
-            sizes = [*self.image_shape[1:], 0, 0, *self.image_shape[1:]]
-            made["time_ids"] = made["pooled"].new_tensor(sizes).expand(len(prompts), -1).clone()
+            made = {name: torch.cat([part[name] for part in parts]).float() for name in parts[0]}
+            if self.family == "sdxl":
+                # Size of the original, where it was cropped, size asked for.
+                sizes = [*self.image_shape[1:], 0, 0, *self.image_shape[1:]]
+                made["time_ids"] = made["pooled"].new_tensor(sizes).repeat(len(prompts), 1)
         return made
 
     def _tokenizers(self) -> list[Any]:

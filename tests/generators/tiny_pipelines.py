@@ -7,6 +7,8 @@ from typing import Any
 
 import torch
 
+from tests.generators.models import edit_json
+
 WORDS = ("a", "red", "blue", "green", "small", "circle", "square", "of", "left", "two")
 PROMPTS = ["a red circle", "two small blue square", "a green square left of a red circle"]
 LENGTH = 16  # tokens of a CLIP prompt
@@ -25,11 +27,13 @@ def write_pipeline(folder: Path, family: str, *, seed: int = 0, **options: Any) 
         family: one of `FAMILIES`.
         seed: of the weights.
         options: settings of the scheduler, or `prediction_type`; of SD3 `t5` (a text_encoder_3,
-            default none); of Flux `guidance_embeds`.
+            default none); of Flux `guidance_embeds`; of both `tokens`, T5's part of the
+            condition (default 6; None is the pipeline's 256 or 512, which costs time).
     """
     import diffusers
 
     diffusers.utils.logging.set_verbosity_error()
+    tokens = options.pop("tokens", 6) if family in ("sd3", "flux") else None
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         made = {"sd": _sd, "sdxl": _sdxl, "sd3": _sd3, "flux": _flux}[family](options)
@@ -40,6 +44,8 @@ def write_pipeline(folder: Path, family: str, *, seed: int = 0, **options: Any) 
                     if name != "vae" and parameter.dim() > 1:
                         parameter.data.mul_(2.0)
     made.save_pretrained(folder, safe_serialization=True)
+    if tokens is not None:
+        edit_json(folder / "model_index.json", max_sequence_length=tokens)
     return folder
 
 
