@@ -19,6 +19,14 @@ BUILT_IN = {
     "actor_critic": ("actor_critic", "ActorCriticAgent", "advantage actor-critic with GAE"),
     "a3c": ("a3c", "A3C", "asynchronous advantage actor-critic, in processes"),
     "grpo": ("grpo", "GRPO", "group-relative policy optimisation"),
+    "ddpo": ("denoise.ddpo", "DDPO", "denoising diffusion policy optimisation"),
+    "dpok": ("denoise.dpok", "DPOK", "policy gradient of denoisers with a value network and KL"),
+    "flow_grpo": ("denoise.grpo", "FlowGRPO", "group-relative optimisation of flows, with KL"),
+    "dance_grpo": ("denoise.grpo", "DanceGRPO", "the same with shared noise, a constant level"),
+    "reward_gradient": ("denoise.gradient", "RewardGradient", "AlignProp, DRaFT, VADER"),
+    "best_of_n": ("denoise.search", "BestOfN", "the best of N samples of a generator"),
+    "path_integral": ("denoise.search", "PathIntegral", "choosing among candidates, Free2Guide"),
+    "noise_search": ("denoise.search", "NoiseSearch", "optimising the first noise, ReNO"),
     "reinforce": ("reinforce", "Reinforce", "the smallest policy gradient"),
 }
 METHODS = ("learn", "act", "state")

@@ -153,6 +153,11 @@ class Run:
                 raise Diverged(self._diverged(name, number))
             self._losses.setdefault(name, []).append(number)
 
+    def picture(self, name: str, image: np.ndarray) -> None:
+        """Show a picture, uint8 [H, W, 3], in TensorBoard."""
+        if self._writer is not None:
+            self._writer.add_image(name, image, max(self.steps, 0), dataformats="HWC")
+
     # --- starting, saving, ending ---
 
     def start(self, agent: Any) -> None:

@@ -37,7 +37,7 @@ SPLITS = {"train": range(70), "validation": range(70, 80), "test": range(80, 100
 
 @dataclass(frozen=True)
 class Group:
-    """Some equal things: how many (1 to 3) of which size (None: any), colour and shape (indices)."""
+    """Some equal things: how many, 1 to 3; size (None: any), colour and shape as indices."""
 
     count: int
     size: int | None

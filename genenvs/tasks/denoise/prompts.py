@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from genenvs.core.random import word
 from genenvs.images.scenes import grammar
@@ -16,30 +17,39 @@ FEW = 20  # so few prompts are not split
 
 @dataclass(frozen=True)
 class Prompts:
-    """The prompts of a split.
+    """All prompts of an environment; an index means the same in every split.
 
     Attributes:
-        texts: one instance each.
+        texts: of all splits.
+        split: the split of each; "" for all.
         request: what they ask for, where they are of the scenes' grammar; else None.
     """
 
     texts: tuple[str, ...]
+    split: tuple[str, ...]
     request: Request | None
+
+    def places(self, split: str) -> list[int]:
+        """The indices that belong to a split."""
+        return [k for k, own in enumerate(self.split) if own in ("", split)]
 
 
 @cache
-def scenes(split: str) -> Prompts:
-    """Prompts of the scenes' grammar, balanced over its categories: 451, 184 and 169 or so."""
-    order = sorted(grammar.of_split(split), key=lambda prompt: word(prompt.text + " order"))
-    chosen = [
-        prompt
-        for category in CATEGORIES
-        for prompt in [each for each in order if each.category == category][: MOST[split]]
-    ]
-    return Prompts(tuple(prompt.text for prompt in chosen), grammar.request(chosen))
+def scenes() -> Prompts:
+    """Prompts of the scenes' grammar, balanced over its categories; see `MOST`."""
+    chosen = []
+    for split, most in MOST.items():
+        order = sorted(grammar.of_split(split), key=lambda prompt: word(prompt.text + " order"))
+        for category in CATEGORIES:
+            chosen += [prompt for prompt in order if prompt.category == category][:most]
+    return Prompts(
+        tuple(prompt.text for prompt in chosen),
+        tuple(prompt.split for prompt in chosen),
+        grammar.request(chosen),
+    )
 
 
-def of_user(given: str | Sequence[str], split: str) -> Prompts:
+def of_user(given: str | Sequence[str]) -> Prompts:
     """A user's own prompts: a text file with one a line, or the prompts themselves.
 
     From 20 on they are split by a hash of their text, 70 : 10 : 20; fewer are the same in every
@@ -49,27 +59,24 @@ def of_user(given: str | Sequence[str], split: str) -> Prompts:
         FileNotFoundError: no such file.
         ValueError: no prompt at all, or something else than strings.
     """
+    lines: Any = given
     if isinstance(given, str):
         path = Path(given).expanduser()
         if not path.is_file():
             raise FileNotFoundError(f"prompts={given!r}: no such file; one prompt a line")
         try:
-            lines: Sequence[str] = path.read_text(encoding="utf-8").splitlines()
+            lines = path.read_text(encoding="utf-8").splitlines()
         except UnicodeDecodeError as error:
             raise ValueError(f"prompts={given!r}: not UTF-8 text ({error})") from error
-    else:
-        lines = given
     if not isinstance(lines, Sequence) or not all(isinstance(each, str) for each in lines):
         raise ValueError(f"prompts must be strings, or the path of a text file; got {given!r:.80}")
     texts = list(dict.fromkeys(" ".join(each.split()) for each in lines if each.strip()))
     if not texts:
         raise ValueError(f"prompts={given!r:.80}: there is no prompt in it")
-    if len(texts) >= FEW:
-        texts = [each for each in texts if word(each) % 100 in SPLITS[split]]
-        if not texts:
-            raise ValueError(f"prompts: none of them falls into the split {split!r}; add some")
+    shares = {place: split for split, places in SPLITS.items() for place in places}
+    splits = [shares[word(each) % 100] if len(texts) >= FEW else "" for each in texts]
     try:
         request = grammar.request([grammar.read(each) for each in texts])
     except ValueError:
         request = None
-    return Prompts(tuple(texts), request)
+    return Prompts(tuple(texts), tuple(splits), request)

@@ -19,7 +19,8 @@ from genenvs.images import rewards as image_rewards
 from genenvs.images.metrics import nearest_neighbour_distance
 from genenvs.images.scenes import features
 from genenvs.images.timeline import picture
-from genenvs.tasks.denoise import prompts, rewards
+from genenvs.tasks.denoise import prompts as asked
+from genenvs.tasks.denoise import rewards
 
 # Latents and noise in units of their own standard deviation, which is 1 or a little more. Of a
 # million draws none reaches 6. A power of two, so that scaling an action rounds nothing.
@@ -51,7 +52,8 @@ class DenoiseTask(Task):
         times: float32 [horizon + 1], from noise to clean.
         rule: how a step adds noise, a key of `transition.RULES`.
         level: the noise level of that rule.
-        texts: the prompts of the split.
+        texts: the prompts of all splits.
+        own: int64 [P], those of this split.
         request: what they ask for; None where they are not of the scenes' grammar.
     """
 
@@ -91,8 +93,12 @@ class DenoiseTask(Task):
                 f"reward {self.reward.name!r} is of a set: what an episode pays may not depend on "
                 "its neighbours in the batch. Agents add it to a group's returns"
             )
-        found = _asked(prompts, self.split)
+        found = asked.scenes() if prompts is None else asked.of_user(prompts)
+        own = found.places(self.split)
+        if not own:
+            raise ValueError(f"prompts: none falls into the split {self.split!r}; give more")
         self.texts = found.texts
+        self.own = torch.tensor(own, device=self.device)
         self.request = None if found.request is None else found.request.to(self.device)
         self.conditions = self.generator.encode(self.texts)
         self.times = self.generator.times(self.horizon).to(self.device)
@@ -107,11 +113,15 @@ class DenoiseTask(Task):
     @property
     def num_instances(self) -> int:
         """Prompts of the split."""
-        return len(self.texts)
+        return len(self.own)
+
+    def prompt(self, state: State) -> Tensor:
+        """Which of `texts` is asked for, int64 [B]."""
+        return self.own[state.instance]
 
     def condition(self, state: State) -> text_to_image.Conditions:
         """The encoded prompts, rows [B, ...]."""
-        return text_to_image.take(self.conditions, state.instance)
+        return text_to_image.take(self.conditions, self.prompt(state))
 
     def start(self, instance: Tensor, key: Tensor) -> dict[str, Any]:
         """The fields that every state of these tasks begins with: pure noise."""
@@ -130,7 +140,7 @@ class DenoiseTask(Task):
     def seen(self, state: DenoiseState) -> dict[str, Tensor]:
         """The observation that these tasks share."""
         time = self.times[state.step.clamp_max(self.horizon)] / self.times[0]
-        return {"latent": state.x, "time": time[:, None], "prompt": state.instance}
+        return {"latent": state.x, "time": time[:, None], "prompt": self.prompt(state)}
 
     def here_and_there(self, state: State) -> tuple[Tensor, Tensor]:
         """Present and next time, float32 [B] each; rows that have ended stay."""
@@ -171,7 +181,7 @@ class DenoiseTask(Task):
         condition = (
             self.condition(state)
             if generator is None
-            else text_to_image.take(self._encoded(generator), state.instance)
+            else text_to_image.take(self._encoded(generator), self.prompt(state))
         )
         scale = self.guidance if guidance is None else guidance
         here, _ = self.here_and_there(state)
@@ -194,16 +204,20 @@ class DenoiseTask(Task):
         """Decode, and ask the reward."""
         # What a user would keep is what is judged: eight bits a channel.
         state.image.copy_((self.generator.decode(state.x) * 255).round())
-        rows = state.instance
-        asked = None if self.request is None else self.request[rows]
+        rows = self.prompt(state)
+        request = None if self.request is None else self.request[rows]
         texts = [self.texts[row] for row in rows.tolist()]
-        value = self.reward(pixels(state), rewards.context(texts, asked))
+        value = self.reward(pixels(state), rewards.context(texts, request))
         return Outcome({"image": value}, {"reward": value, "clipped": state.clipped / self.horizon})
+
+    def gold(self, images: Tensor, prompt: Tensor) -> dict[str, Tensor]:
+        """The metrics of kind `judge`: uint8 [K, 3, H, W] and int64 [K] to float32 [K] each."""
+        request = None if self.request is None else self.request[prompt]
+        return rewards.gold(images.float() / 255, request)
 
     def judge(self, final: DenoiseState) -> dict[str, Tensor]:  # type: ignore[override]
         """Parser and strangeness."""
-        asked = None if self.request is None else self.request[final.instance]
-        return rewards.gold(pixels(final), asked)
+        return self.gold(final.image, self.prompt(final))
 
     def features(self, final: DenoiseState) -> Tensor | None:  # type: ignore[override]
         """Of the pictures, and the pictures at 8 x 8."""
@@ -237,7 +251,7 @@ class DenoiseTask(Task):
         panels += self.panels(state, index)
         last = float(self.times[0])
         times = [round(1000 * float(each) / last) for each in self.times[: step + 1]]
-        text = self.texts[int(state.instance[index])]
+        text = self.texts[int(self.prompt(state)[index])]
         return picture(panels, times, 1000, text)
 
     def panels(self, state: Any, index: int) -> list[tuple[str, Tensor]]:
@@ -248,7 +262,3 @@ class DenoiseTask(Task):
 def pixels(state: DenoiseState) -> Tensor:
     """The finished pictures, float32 [K, 3, H, W] in [0, 1]."""
     return state.image.float() / 255
-
-
-def _asked(given: str | Sequence[str] | None, split: str) -> prompts.Prompts:
-    return prompts.scenes(split) if given is None else prompts.of_user(given, split)

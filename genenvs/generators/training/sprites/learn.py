@@ -1,6 +1,4 @@
-"""How any text-to-latent model learns the scenes: pairs of noise and clean latents, some captions
-missing.
-"""
+"""How any text-to-latent model learns the scenes: from noise to latents, some captions missing."""
 
 from abc import abstractmethod
 from collections.abc import Callable, Mapping

@@ -3,7 +3,7 @@
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
 from genenvs.generators.training.sprites import data
@@ -33,7 +33,7 @@ def scaled(pictures: Tensor) -> Tensor:
     return pictures.float() / 127.5 - 1
 
 
-def error(vae: nn.Module, images: Tensor, noise: Tensor | None) -> Tensor:
+def error(vae: Any, images: Tensor, noise: Tensor | None) -> Tensor:
     """Absolute error of pictures and of their slopes, and the divergence.
 
     Args:
@@ -65,7 +65,7 @@ def train(plan: Plan, rows: int, progress: bool = True) -> tuple[Any, dict]:
         return error(vae, scaled(pictures[chosen]), noise)
 
     @torch.no_grad()
-    def watch(averaged: nn.Module) -> dict[str, float]:
+    def watch(averaged: Any) -> dict[str, float]:
         # Parts of the decoder are measured where they are used: on the means of latents.
         shown = averaged.decode(averaged.encode(held_images).latent_dist.mean).sample
         off = functional.mse_loss(shown.clamp(-1, 1), held_images) / 4

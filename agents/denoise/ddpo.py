@@ -1,0 +1,59 @@
+"""`ddpo`: denoising diffusion policy optimisation (Black et al., 2024, arXiv 2305.13301).
+
+Importance-sampled policy gradient on chains of denoising steps, rewards normalised by the late
+rewards of the same prompt. The authors' clip of 1e-4 per dimension is for D = 16,384.
+
+Differs from the authors' code: gradients of all steps of a chain are one batch (theirs are
+accumulated step by step, which is the same sum), and steps without noise are left out.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from annotated_types import Ge
+from torch import Tensor
+
+from .. import checkpoint
+from ..problem import Problem
+from .losses import PromptStatistics
+from .rollout import Chains
+from .trainer import PolicyGradient, PolicyGradientConfig
+
+
+@dataclass
+class DDPOConfig(PolicyGradientConfig):
+    """A batch is `num_prompts` x `group_size` chains."""
+
+    num_prompts: Annotated[int, Ge(1)] = 64
+    group_size: Annotated[int, Ge(1)] = 4
+    statistics: Annotated[int, Ge(1)] = 32
+    """Late rewards of a prompt that normalise the next ones."""
+    least: Annotated[int, Ge(1)] = 16
+    """A prompt with fewer is normalised by the whole batch."""
+
+
+class DDPO(PolicyGradient):
+    """Denoising diffusion policy optimisation (Black et al. 2024)."""
+
+    Config = DDPOConfig
+
+    def __init__(
+        self, problem: Problem, config: DDPOConfig, state: Mapping[str, Tensor] | None = None
+    ) -> None:
+        """See `PolicyGradient`."""
+        super().__init__(problem, config, state)
+        self.known = PromptStatistics(len(self.task.texts), config.statistics, config.least)
+        if state is not None:
+            kept = checkpoint.part(state, "statistics")
+            self.known.kept, self.known.count = kept["kept"], kept["count"]
+
+    def advantage(self, chains: Chains) -> tuple[Tensor, dict[str, Any]]:
+        """By the statistics of each prompt."""
+        bound = self.config.advantage_bound
+        return self.known.advantage(chains.prompt, chains.reward, bound), {}
+
+    def state(self) -> dict[str, Tensor]:
+        """With the statistics."""
+        own = {"kept": self.known.kept, "count": self.known.count}
+        return super().state() | checkpoint.under("statistics", own)

@@ -1,0 +1,116 @@
+"""`dpok`: policy gradient with a value network and a divergence (Fan et al., 2023, 2305.16381).
+
+    loss = - w clip(r, 1 - e, 1 + e) (R - V(x_t, t, prompt)) + kl_coef KL(step | frozen step)
+
+The advantage is not normalised. The value network sees latents, time and the prompt's embedding;
+the authors' sees the same. Differs: no replay buffer for the value network, which takes
+`value_epochs` passes over each batch; the divergence is the Gaussian one, where the authors take the
+squared difference of the predicted noise.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated
+
+import torch
+from annotated_types import Ge, Gt
+from torch import Tensor, nn
+
+from .. import checkpoint
+from ..problem import Problem
+from ..run import Run
+from .losses import dpok
+from .rollout import Chains
+from .trainer import PolicyGradient, PolicyGradientConfig
+
+
+@dataclass
+class DPOKConfig(PolicyGradientConfig):
+    """A batch is `num_prompts` x `group_size` chains."""
+
+    kl_coef: Annotated[float, Ge(0)] = 0.01
+    policy_weight: Annotated[float, Gt(0)] = 10.0
+    """Of the policy's loss (the authors' 10)."""
+    value_rate: Annotated[float, Gt(0)] = 1e-3
+    """Learning rate of the value network."""
+    value_epochs: Annotated[int, Ge(1)] = 4
+
+
+class Value(nn.Module):
+    """The expected reward of a half-denoised latent."""
+
+    def __init__(self, latent: int, condition: int) -> None:
+        """Two hidden layers of 128."""
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.Linear(latent + condition + 1, 128), nn.SiLU(),
+            nn.Linear(128, 128), nn.SiLU(), nn.Linear(128, 1),
+        )  # fmt: skip
+
+    def forward(self, x: Tensor, time: Tensor, condition: Tensor) -> Tensor:
+        """Latents [B, C, h, w], time [B] in 0 .. 1, embedding [B, E] to values [B]."""
+        return self.layers(torch.cat([x.flatten(1), time[:, None], condition], 1))[:, 0]
+
+
+class DPOK(PolicyGradient):
+    """Diffusion policy optimisation with KL regularisation (Fan et al. 2023)."""
+
+    Config = DPOKConfig
+
+    def __init__(
+        self, problem: Problem, config: DPOKConfig, state: Mapping[str, Tensor] | None = None
+    ) -> None:
+        """With a value network."""
+        super().__init__(problem, config, state)
+        # The prompt as the mean of its tokens' embeddings.
+        first = next(iter(self.task.conditions.values())).float()
+        self.embedding = first.mean(1) if first.ndim == 3 else first.flatten(1)
+        self.value = Value(self.policy.dimensions, self.embedding.shape[1]).to(problem.device)
+        self.value_optimizer = torch.optim.Adam(self.value.parameters(), config.value_rate)
+        self._values: Tensor | None = None
+        if state is not None:
+            self.value.load_state_dict(checkpoint.part(state, "value"))
+            kept = checkpoint.part(state, "value_optimizer")
+            checkpoint.load_optimizer(self.value_optimizer, kept)
+
+    def advantage(self, chains: Chains) -> tuple[Tensor, dict[str, Tensor]]:
+        """R minus the value of each step, [T, N]; then the value network learns."""
+        return chains.reward, {}
+
+    def improve(self, run: Run, chains: Chains, before: Tensor) -> None:
+        """As others, with an advantage for each step; and the value network."""
+        with torch.no_grad():
+            known = torch.stack([self.judge(chains, t) for t in range(self.task.horizon)])
+        self._values = known
+        super().improve(run, chains, before)
+        for _ in range(self.config.value_epochs):
+            for t in torch.randperm(self.task.horizon).tolist():
+                loss = (self.judge(chains, t) - chains.reward).square().mean()
+                self.value_optimizer.zero_grad()
+                loss.backward()
+                run.log(value_loss=loss)
+                self.value_optimizer.step()
+
+    def judge(self, chains: Chains, t: int) -> Tensor:
+        """Values of the latents at step `t`, [N]."""
+        time = (self.task.times[t] / self.task.times[0]).expand(len(chains.prompt))
+        return self.value(chains.latents[t], time, self.embedding[chains.prompt])
+
+    def step_advantage(self, advantage: Tensor, n: Tensor, t: Tensor) -> Tensor:
+        """Above what was expected there."""
+        assert self._values is not None
+        return advantage[n] - self._values[t, n]
+
+    def surrogate(self, ratio: Tensor, advantage: Tensor) -> Tensor:
+        """The paper's, weighted."""
+        return self.config.policy_weight * dpok(ratio, advantage, self.config.clip)
+
+    def state(self) -> dict[str, Tensor]:
+        """With the value network."""
+        return (
+            super().state()
+            | checkpoint.under("value", self.value.state_dict())
+            | checkpoint.under(
+                "value_optimizer", checkpoint.optimizer_tensors(self.value_optimizer)
+            )
+        )

@@ -1,0 +1,106 @@
+"""`flow_grpo` and `dance_grpo`: advantages within groups of pictures of one prompt.
+
+Flow-GRPO (Liu et al., 2025, arXiv 2505.05470): the flow's ODE becomes an SDE, groups begin with
+noise of their own, advantages are divided by the standard deviation of all rewards, and a
+divergence holds the policy near the generator. Ours is the true divergence, with the length of the
+step; the authors' leaves it out, so their 0.04 is some 4 to 28 times smaller than ours.
+
+DanceGRPO (Xue et al., 2025, arXiv 2505.07818): a constant noise level, one and the same first noise
+in a group, advantages divided by the group's own deviation, 60 % of the steps, no divergence. The
+authors drop the last step of a chain; here it is left out of the loss alone.
+
+Both run on diffusion models as well, by DDIM with eta.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, ClassVar, Literal
+
+import torch
+from annotated_types import Ge, Gt, Le
+from torch import Tensor
+
+from ..problem import Problem
+from .losses import group_advantage
+from .rollout import ChainPlayer, Chains
+from .trainer import PolicyGradient, PolicyGradientConfig
+
+
+@dataclass
+class FlowGRPOConfig(PolicyGradientConfig):
+    """A batch is `num_prompts` groups of `group_size` chains."""
+
+    group_size: Annotated[int, Ge(1)] = 16
+    """At least 2: an advantage is relative to the group."""
+    noise: Literal["fresh", "shared"] = "fresh"
+    """Whether the members of a group begin with noise of their own."""
+    spread: Literal["global", "group", "none"] = "global"
+    """What advantages are divided by: the standard deviation of all rewards, or of the group."""
+    kl_coef: Annotated[float, Ge(0)] = 0.01
+    last_step: bool = True
+    """Whether the last step of a chain is learned from."""
+
+
+@dataclass
+class DanceGRPOConfig(FlowGRPOConfig):
+    """As DanceGRPO has it."""
+
+    noise: Literal["fresh", "shared"] = "shared"
+    spread: Literal["global", "group", "none"] = "group"
+    kl_coef: Annotated[float, Ge(0)] = 0.0
+    timestep_fraction: Annotated[float, Gt(0), Le(1)] = 0.6
+    last_step: bool = False
+
+
+class FlowGRPO(PolicyGradient):
+    """Group-relative policy optimisation of flows (Liu et al. 2025)."""
+
+    Config: ClassVar[type] = FlowGRPOConfig
+
+    def __init__(
+        self, problem: Problem, config: Any, state: Mapping[str, Tensor] | None = None
+    ) -> None:
+        """See `PolicyGradient`.
+
+        Raises:
+            ValueError: the groups have one member, whose advantage would always be 0.
+        """
+        if config.group_size < 2:
+            raise ValueError(
+                "group_size must be at least 2, for an advantage is relative to the group;"
+                f" got {config.group_size}"
+            )
+        super().__init__(problem, config, state)
+
+    def make_player(self) -> ChainPlayer:
+        """Groups of one prompt each."""
+        size = self.config.group_size
+        rows = self.config.num_prompts * size
+        return ChainPlayer(self.problem, rows, size, self.config.noise)
+
+    def advantage(self, chains: Chains) -> tuple[Tensor, dict[str, Tensor]]:
+        """Within the group."""
+        config = self.config
+        value, flat = group_advantage(
+            chains.reward, config.group_size, config.spread, config.advantage_bound
+        )
+        return value, {"flat_groups": flat}
+
+    def steps_of(self, rows: int, length: int, device: torch.device) -> Tensor:
+        """Without the last one where that is asked for."""
+        return super().steps_of(rows, length if self.config.last_step else length - 1, device)
+
+
+class DanceGRPO(FlowGRPO):
+    """Group-relative policy optimisation with a constant noise level (Xue et al. 2025)."""
+
+    Config: ClassVar[type] = DanceGRPOConfig
+
+    def __init__(
+        self, problem: Problem, config: Any, state: Mapping[str, Tensor] | None = None
+    ) -> None:
+        """With its own rule on flows."""
+        super().__init__(problem, config, state)
+        if config.rule is None and self.task.generator.kind == "flow":
+            self.policy.rule = "dance"
+            self.policy.level = 0.3 if config.level is None else config.level

@@ -1,0 +1,148 @@
+"""The denoiser as a Gaussian policy: one transition for rollout, log-probability, KL, gradient."""
+
+import copy
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from genenvs.generators import adapters, text_to_image, transition
+from genenvs.tasks.denoise.task import LIMIT
+
+__all__ = ["LIMIT", "DenoiserPolicy"]
+
+
+class DenoiserPolicy:
+    """A trainable copy of a generator's network, and its average.
+
+    Attributes:
+        task: of the environment, which has prompts, times and the frozen generator.
+        network: the copy that is trained; all of it, or an adapter on it.
+        rule, level: of the Gaussian steps.
+        guidance: scale; part of the policy, in rollout and gradient alike.
+    """
+
+    def __init__(
+        self,
+        task: Any,
+        *,
+        rule: str | None,
+        level: float | None,
+        guidance: float,
+        lora_rank: int,
+        checkpointing: bool,
+        autocast: torch.dtype | None,
+    ) -> None:
+        """Copy the network.
+
+        Raises:
+            ValueError: a rule for another kind of model, a level out of range, or guidance where
+                the model has no branch without a prompt.
+        """
+        self.task, self.generator = task, task.generator
+        self.rule = rule or task.rule
+        known = transition.check_rule(self.rule, self.generator.kind)
+        same = self.rule == task.rule
+        self.level = float(level if level is not None else task.level if same else known.level)
+        if not 0 <= self.level <= known.highest:
+            raise ValueError(f"level of {self.rule} is in 0..{known.highest:g}; got {self.level}")
+        self.guidance = float(guidance)
+        if self.guidance != 1:
+            self.generator.unconditional()
+        self.autocast = autocast
+        self.network: nn.Module = self.generator.copy_network()
+        if lora_rank:
+            self.network = adapters.add_lora(self.network, lora_rank)
+        if checkpointing:
+            self.network.enable_gradient_checkpointing()  # type: ignore[operator]
+        self.average = [each.detach().clone() for each in self.parameters()]
+
+    def parameters(self) -> list[nn.Parameter]:
+        """Those that are trained."""
+        return adapters.trainable(self.network)
+
+    @property
+    def dimensions(self) -> int:
+        """D, the numbers in a latent."""
+        return int(self.task.dimensions)
+
+    def gaussian(
+        self,
+        x: Tensor,
+        step: Tensor,
+        prompt: Tensor,
+        network: nn.Module | None,
+        level: float | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        """Mean [B, C, h, w] and standard deviation [B] of the next latents, float32.
+
+        Args:
+            x: float32 [B, C, h, w], latents at `step`.
+            step: int64 [B] in 0 .. T - 1.
+            prompt: int64 [B].
+            network: the one that is trained, or None for the frozen one.
+            level: in place of the policy's own.
+        """
+        times = self.task.times
+        clean, noise = self.predict(x, times[step], prompt, network)
+        return transition.gaussian_step(
+            self.rule, x, clean, noise, times[step], times[step + 1],
+            self.level if level is None else level, self.generator.schedule,
+        )  # fmt: skip
+
+    def leap(self, x: Tensor, here: Tensor, there: Tensor, prompt: Tensor) -> Tensor:
+        """One deterministic step of the frozen network between any two times."""
+        here, there = here.expand(len(x)), there.expand(len(x))
+        clean, noise = self.predict(x, here, prompt, None)
+        return transition.gaussian_step(
+            self.rule, x, clean, noise, here, there, 0.0, self.generator.schedule
+        )[0]
+
+    def predict(
+        self, x: Tensor, time: Tensor, prompt: Tensor, network: nn.Module | None
+    ) -> tuple[Tensor, Tensor]:
+        """Predicted clean latents and noise, float32 [B, C, h, w] each."""
+        condition = text_to_image.take(self.task.conditions, prompt)
+        guidance = None if self.guidance == 1 else self.guidance
+        kind = x.device.type
+        with torch.autocast(kind, self.autocast, enabled=self.autocast is not None):
+            return self.generator.predict(x, time, condition, guidance, network=network)
+
+    @torch.no_grad()
+    def follow(self, decay: float) -> None:
+        """Move the average towards the network."""
+        torch._foreach_lerp_(self.average, [p.detach() for p in self.parameters()], 1 - decay)
+
+    @contextmanager
+    def averaged(self) -> Iterator[None]:
+        """The network with its averaged weights."""
+        own = [each.detach().clone() for each in self.parameters()]
+        try:
+            self._put(self.average)
+            yield
+        finally:
+            self._put(own)
+
+    @torch.no_grad()
+    def _put(self, values: list[Tensor]) -> None:
+        for parameter, value in zip(self.parameters(), values, strict=True):
+            parameter.copy_(value)
+
+    def state(self) -> dict[str, Tensor]:
+        """Weights and their average."""
+        own = {f"network.{k}": each for k, each in enumerate(self.parameters())}
+        return own | {f"average.{k}": each for k, each in enumerate(self.average)}
+
+    def load(self, state: Mapping[str, Tensor]) -> None:
+        """Take over what `state` gave."""
+        count = len(self.average)
+        self._put([state[f"network.{k}"] for k in range(count)])
+        self.average = [state[f"average.{k}"].to(p.device) for k, p in enumerate(self.parameters())]
+
+    def finished(self) -> nn.Module:
+        """A copy with the averaged weights, adapters merged: what is saved."""
+        with self.averaged():
+            made = copy.deepcopy(self.network)
+        return adapters.merged(made) if hasattr(adapters, "merged") else made

@@ -1,0 +1,119 @@
+"""Playing a denoiser: whole chains from noise to picture, for many prompts at once."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from gymnasium.vector import AutoresetMode
+from torch import Tensor
+
+from genenvs.tasks.denoise.task import LIMIT
+
+from ..play import Episodes
+from ..problem import Problem
+
+Step = Callable[[Tensor, int, Tensor], Tensor]
+"""(latents [N, C, h, w], step, prompts [N]) to the next latents."""
+
+
+@dataclass(frozen=True)
+class Chains:
+    """N chains of T steps; where there are groups, their members one after the other.
+
+    Attributes:
+        latents: float32 [T + 1, N, C, h, w].
+        prompt: int64 [N].
+        reward: float32 [N].
+        images: uint8 [N, 3, H, W].
+        gold: what nobody is paid for, [N] each.
+    """
+
+    latents: Tensor
+    prompt: Tensor
+    reward: Tensor
+    images: Tensor
+    gold: dict[str, Tensor]
+
+    @property
+    def steps(self) -> int:
+        """T N."""
+        return (len(self.latents) - 1) * len(self.prompt)
+
+
+class ChainPlayer:
+    """Plays chains in a batch of environments; prompts without repetition until all were played."""
+
+    def __init__(self, problem: Problem, rows: int, size: int = 1, noise: str = "fresh") -> None:
+        """Make the environments.
+
+        Args:
+            problem: on `DenoiseLatent`, or what has its spaces and its task's attributes.
+            rows: chains at once.
+            size: of a group of one prompt.
+            noise: whether a group's members begin with noise of their own ("fresh") or alike.
+
+        Raises:
+            TypeError: another environment.
+        """
+        self.envs: Any = problem.make(rows, AutoresetMode.DISABLED, keep_final=True)
+        self.task: Any = getattr(self.envs.unwrapped, "task", None)
+        latent = getattr(getattr(self.task, "generator", None), "shape", None)
+        if latent is None or problem.spaces[1].shape != latent:
+            raise TypeError(
+                f"{problem.env} is no environment for a denoiser: its action must be the next"
+                " latent, as in genenvs/DenoiseLatent-v0"
+            )
+        self.problem, self.rows, self.size, self.noise = problem, rows, size, noise
+        self._episodes = Episodes()
+        self._start, self._batch = 0, 0
+
+    def begin(self, start: int) -> None:
+        """The next chains start from other seeds."""
+        self._start, self._batch = start, 0
+
+    def snapshot(self, start: int) -> dict[str, Tensor]:
+        """Between two batches no episode runs."""
+        self.begin(start)
+        return {}
+
+    def restore(self, kept: dict[str, Tensor], start: int) -> None:
+        """As `snapshot` left it."""
+        self.begin(start)
+
+    def episodes(self) -> Episodes:
+        """Those that ended since the last call."""
+        found, self._episodes = self._episodes, Episodes()
+        return found
+
+    def add(self, ended: Episodes) -> None:
+        """Count episodes that were played elsewhere."""
+        self._episodes = self._episodes.plus(ended)
+
+    def first(self) -> Any:
+        """Begin chains: the first observation."""
+        seed = self.problem.env_seed(self._start, self._batch)
+        self._batch += 1
+        drawn = np.random.default_rng(seed)
+        count = self.task.num_instances
+        groups = self.rows // self.size
+        order = np.concatenate([drawn.permutation(count) for _ in range(-(-groups // count))])
+        options = {"instances": order[:groups], "repeats": self.size, "noise": self.noise}
+        return self.envs.reset(seed=seed, options=options)[0]
+
+    @torch.no_grad()
+    def collect(self, step: Step) -> Chains:
+        """Play one batch of chains to their end."""
+        observation = self.first()
+        prompt = observation["prompt"].clone()
+        latents = [observation["latent"].clone()]
+        for t in range(self.task.horizon):
+            chosen = step(latents[-1], t, prompt)
+            observation, reward, *_, info = self.envs.step(chosen / LIMIT)
+            latents.append(observation["latent"].clone())
+        final = info["final_state"]
+        gold = self.task.judge(final)
+        ended = Episodes(self.rows, float(reward.sum()), float(self.rows * self.task.horizon))
+        self.add(ended)
+        return Chains(torch.stack(latents), prompt, reward.float(), final.image, gold)

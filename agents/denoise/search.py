@@ -1,0 +1,230 @@
+"""Searching with a frozen generator: no weight changes, more pictures are looked at.
+
+`best_of_n`: N pictures of each prompt, the best one is kept. `path_integral` (Free2Guide, Kim et
+al., 2024): in the first steps K candidates are drawn, and the one whose predicted clean picture is
+best goes on. `noise_search` (ReNO, Eyring et al., 2024): the first noise climbs the gradient of a
+differentiable reward through a few deterministic steps.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, ClassVar
+
+import torch
+from annotated_types import Ge, Gt
+from torch import Tensor
+
+from genenvs.tasks.denoise.rewards import context
+
+from ..problem import Problem
+from ..run import Run
+from .policy import LIMIT, DenoiserPolicy
+from .rollout import ChainPlayer
+from .trainer import SPACES
+
+
+@dataclass
+class SearchConfig:
+    """What all three ask."""
+
+    guidance: Annotated[float, Ge(0)] = 1.0
+    """Guidance scale of the sampler."""
+    rule: str | None = None
+    """How a step adds noise; None: the environment's."""
+    level: float | None = None
+    """The noise level; None: the environment's."""
+
+
+class Search:
+    """Plans a whole chain when an episode begins, and plays it."""
+
+    Config: ClassVar[type] = SearchConfig
+    spaces: ClassVar[str] = SPACES
+
+    def __init__(
+        self, problem: Problem, config: Any, state: Mapping[str, Tensor] | None = None
+    ) -> None:
+        """Take the generator as it is."""
+        self.problem, self.config = problem, config
+        self.task = ChainPlayer(problem, 1).task
+        self.policy = DenoiserPolicy(
+            self.task, rule=config.rule, level=config.level, guidance=config.guidance,
+            lora_rank=0, checkpointing=False, autocast=None,
+        )  # fmt: skip
+        self.reset(0)
+
+    def reset(self, num_envs: int) -> None:
+        """Forget the plans."""
+        self._plan: Tensor | None = None
+
+    def learn(self, run: Run) -> None:
+        """Nothing: a search does not learn, whatever the budget."""
+        run.advance(run.total - run.steps)
+        run.going()
+
+    def act(self, observation: Any, info: dict[str, Any]) -> Tensor:
+        """The next latents of the plan of each row; rows that begin are planned first."""
+        x, prompt = observation["latent"], observation["prompt"]
+        times = self.task.times / self.task.times[0]
+        step = (times - observation["time"]).abs().argmin(1)
+        if self._plan is None or self._plan.shape[1] != len(x):
+            self._plan = x.new_zeros(self.task.horizon, *x.shape)
+        if bool((new := step == 0).any()):
+            self._plan[:, new] = self.plan(x[new], prompt[new])
+        last = self.task.horizon - 1
+        rows = torch.arange(len(x), device=x.device)
+        return (self._plan[step.clamp_max(last), rows] / LIMIT).clamp(-1, 1)
+
+    def plan(self, x: Tensor, prompt: Tensor) -> Tensor:
+        """Chains [T, B, C, h, w] from first latents [B, C, h, w]; left to each."""
+        raise NotImplementedError
+
+    @torch.no_grad()
+    def sample(self, x: Tensor, prompt: Tensor, level: float | None = None) -> Tensor:
+        """Chains of the plain sampler, [T, B, C, h, w]."""
+        made = []
+        for t in range(self.task.horizon):
+            x = self.move(x, torch.full_like(prompt, t), prompt, level)
+            made.append(x)
+        return torch.stack(made)
+
+    def move(self, x: Tensor, step: Tensor, prompt: Tensor, level: float | None = None) -> Tensor:
+        """One step of the sampler."""
+        mean, std = self.policy.gaussian(x, step, prompt, None, level)
+        return mean + std[:, None, None, None] * torch.randn_like(mean)
+
+    def value(self, latents: Tensor, prompt: Tensor) -> Tensor:
+        """The reward of what latents decode to, [B]."""
+        images = self.task.generator.decode(latents)
+        request = None if self.task.request is None else self.task.request[prompt]
+        texts = [self.task.texts[k] for k in prompt.tolist()]
+        return self.task.reward(images, context(texts, request))
+
+    def state(self) -> dict[str, Tensor]:
+        """Nothing was learned."""
+        return {"nothing": torch.zeros(1)}
+
+
+@dataclass
+class BestOfNConfig(SearchConfig):
+    """N chains for one."""
+
+    candidates: Annotated[int, Ge(1)] = 8
+    """N; the first begins with the episode's own noise."""
+
+
+class BestOfN(Search):
+    """The best of N samples."""
+
+    Config = BestOfNConfig
+
+    def plan(self, x: Tensor, prompt: Tensor) -> Tensor:
+        """Sample N times, keep the best."""
+        best, value = self.sample(x, prompt), x.new_full((len(x),), -torch.inf)
+        for n in range(self.config.candidates):
+            chain = best if n == 0 else self.sample(torch.randn_like(x), prompt)
+            found = self.value(chain[-1], prompt)
+            better = found > value
+            best = torch.where(better[:, None, None, None], chain, best)
+            value = torch.where(better, found, value)
+        return best
+
+
+@dataclass
+class PathIntegralConfig(SearchConfig):
+    """K candidates in each of the first steps."""
+
+    candidates: Annotated[int, Ge(1)] = 4
+    """K."""
+    steps: Annotated[int, Ge(1)] = 6
+    """How many of the first steps choose."""
+
+
+class PathIntegral(Search):
+    """Choosing among candidates by the predicted clean picture (Free2Guide)."""
+
+    Config = PathIntegralConfig
+
+    @torch.no_grad()
+    def plan(self, x: Tensor, prompt: Tensor) -> Tensor:
+        """The hard limit of the path integral: the best candidate goes on."""
+        made, count = [], self.config.candidates
+        for t in range(self.task.horizon):
+            step = torch.full_like(prompt, t)
+            if t >= min(self.config.steps, self.task.horizon - 1):
+                x = self.move(x, step, prompt)
+            else:
+                mean, std = self.policy.gaussian(x, step, prompt, None)
+                wide = [each.repeat_interleave(count, 0) for each in (mean, prompt)]
+                noise = std.repeat_interleave(count)[:, None, None, None]
+                drawn = wide[0] + noise * torch.randn_like(wide[0])
+                time = self.task.times[t + 1].expand(len(drawn))
+                clean, _ = self.policy.predict(drawn, time, wide[1], None)
+                best = self.value(clean, wide[1]).view(-1, count).argmax(1)
+                rows = torch.arange(len(x), device=x.device) * count + best
+                x = drawn[rows]
+            made.append(x)
+        return torch.stack(made)
+
+
+@dataclass
+class NoiseSearchConfig(SearchConfig):
+    """Gradient ascent on the first noise."""
+
+    iterations: Annotated[int, Ge(1)] = 20
+    rate: Annotated[float, Gt(0)] = 1.0
+    """Step size, by Nesterov's momentum of 0.9, gradients scaled to at most norm 1 a picture."""
+    prior: Annotated[float, Ge(0)] = 0.01
+    """Of the noise's own log-likelihood by its norm, which keeps it noise."""
+    steps: Annotated[int, Ge(1)] = 3
+    """Deterministic denoising steps while climbing; the finished picture takes all of them."""
+
+
+class NoiseSearch(Search):
+    """Optimising the first noise (ReNO)."""
+
+    Config = NoiseSearchConfig
+
+    def __init__(
+        self, problem: Problem, config: Any, state: Mapping[str, Tensor] | None = None
+    ) -> None:
+        """See `Search`.
+
+        Raises:
+            ValueError: a reward that has no gradient.
+        """
+        super().__init__(problem, config, state)
+        if not self.task.reward.differentiable:
+            raise ValueError(
+                f"reward {self.task.reward.name!r} is not differentiable: noise cannot climb it"
+            )
+
+    def plan(self, x: Tensor, prompt: Tensor) -> Tensor:
+        """Climb, then sample without noise from the best start found."""
+        x, speed = x.clone(), torch.zeros_like(x)
+        best, value = x.clone(), x.new_full((len(x),), -torch.inf)
+        for _ in range(self.config.iterations):
+            with torch.enable_grad():
+                start = x.detach().requires_grad_()
+                found = self.value(self.short(start, prompt), prompt)
+                norm = start.flatten(1).norm(dim=1)
+                size = start[0].numel()
+                likely = 0.5 * norm.square() - (size - 1) * norm.log()
+                (found - self.config.prior * likely).sum().backward()
+            assert start.grad is not None
+            better = found.detach() > value
+            best = torch.where(better[:, None, None, None], start.detach(), best)
+            value = torch.where(better, found.detach(), value)
+            length = start.grad.flatten(1).norm(dim=1).clamp_min(1.0)
+            climb = start.grad / length[:, None, None, None]
+            speed = 0.9 * speed + climb
+            x = start.detach() + self.config.rate * (climb + 0.9 * speed)
+        return self.sample(best.clamp(-LIMIT, LIMIT), prompt, 0.0)
+
+    def short(self, x: Tensor, prompt: Tensor) -> Tensor:
+        """Clean latents by a few deterministic steps, with gradients."""
+        places = torch.linspace(0, self.task.horizon, self.config.steps + 1).round().long()
+        for first, last in zip(places[:-1].tolist(), places[1:].tolist(), strict=True):
+            here, there = self.task.times[first], self.task.times[last]
+            x = self.policy.leap(x, here, there, prompt)
+        return x

@@ -1,0 +1,287 @@
+"""What the agents share that learn by the log-probabilities of denoising steps."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Annotated, Any, ClassVar, Literal
+
+import numpy as np
+import torch
+from annotated_types import Ge, Gt, Le
+from gymnasium.vector import AutoresetMode
+from torch import Tensor, nn
+
+from genenvs.generators.transition import kl, log_prob, stochastic
+from genenvs.images.metrics import nearest_neighbour_distance
+
+from .. import checkpoint
+from ..problem import Problem
+from ..run import Run
+from .pictures import before_and_after
+from .policy import LIMIT, DenoiserPolicy
+from .rollout import ChainPlayer, Chains
+
+SPACES = "DenoiseLatent: the next latent"
+DTYPES = {"float32": None, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+@dataclass
+class DenoiserConfig:
+    """What every denoising agent asks; each sets its own defaults."""
+
+    num_prompts: Annotated[int, Ge(1)] = 16
+    """Prompts in a batch."""
+    group_size: Annotated[int, Ge(1)] = 16
+    """Pictures of each of them."""
+    learning_rate: Annotated[float, Gt(0)] = 3e-4
+    max_grad_norm: Annotated[float, Gt(0)] = 1.0
+    weight_decay: Annotated[float, Ge(0)] = 1e-4
+    rule: str | None = None
+    """How a step adds noise, a rule of `genenvs.generators.transition`; None: the environment's."""
+    level: float | None = None
+    """The noise level of the rule; None: the environment's, or the rule's own."""
+    guidance: Annotated[float, Ge(0)] = 1.0
+    """Guidance scale of the policy, in rollouts, gradients and evaluation."""
+    evaluate_level: Annotated[float, Ge(0)] = 0.0
+    """Noise level when the agent acts for evaluation; 0 is the deterministic sampler."""
+    average: Annotated[float, Ge(0), Le(1)] = 0.9
+    """Decay of the averaged weights, which evaluation uses, per gradient step; 0: none."""
+    lora_rank: Annotated[int, Ge(0)] = 0
+    """Train adapters of this rank in place of the whole network."""
+    autocast: Literal["float32", "bfloat16", "float16"] = "float32"
+    """Precision of the network's arithmetic; latents, steps and log-probabilities are float32."""
+    checkpointing: bool = False
+    """Recompute activations in the backward pass: less memory, more time."""
+    chunk: Annotated[int, Ge(1)] = 256
+    """Steps in one forward and backward pass; gradients of a batch are accumulated."""
+    pictures: Annotated[int, Ge(0)] = 20
+    """Write sample grids every so many batches; 0: none but the last."""
+
+
+@dataclass
+class PolicyGradientConfig(DenoiserConfig):
+    """Of those that sample, and follow the log-probabilities of what was good."""
+
+    updates: Annotated[int, Ge(1)] = 2
+    """Gradient steps on each batch, each on its own part of the pictures."""
+    epochs: Annotated[int, Ge(1)] = 1
+    """Passes over a batch."""
+    clip: Annotated[float, Gt(0)] = 1e-3
+    """How far the ratio of probabilities counts, per dimension."""
+    advantage_bound: Annotated[float, Gt(0)] = 5.0
+    kl_coef: Annotated[float, Ge(0)] = 0.0
+    """Of the divergence from the frozen generator's step, per dimension."""
+    timestep_fraction: Annotated[float, Gt(0), Le(1)] = 1.0
+    """Share of the steps of a chain that are learned from, drawn anew for each batch."""
+
+
+class DenoiserAgent:
+    """An agent whose policy is the environment's own generator, fine-tuned."""
+
+    Config: ClassVar[type]
+    spaces: ClassVar[str] = SPACES
+
+    def __init__(
+        self, problem: Problem, config: Any, state: Mapping[str, Tensor] | None = None
+    ) -> None:
+        """Copy the generator's network, or take over a copy that was trained.
+
+        Raises:
+            TypeError: an environment whose action is not the next latent.
+            ValueError: a configuration that cannot learn.
+        """
+        self.problem, self.config = problem, config
+        self.player = self.make_player()
+        self.task = self.player.task
+        self.policy = DenoiserPolicy(
+            self.task, rule=config.rule, level=config.level, guidance=config.guidance,
+            lora_rank=config.lora_rank, checkpointing=config.checkpointing,
+            autocast=DTYPES[config.autocast],
+        )  # fmt: skip
+        self.optimizer = torch.optim.AdamW(
+            self.policy.parameters(), config.learning_rate, weight_decay=config.weight_decay
+        )
+        self.batches = 0
+        if state is not None:
+            self.policy.load(checkpoint.part(state, "policy"))
+            checkpoint.load_optimizer(self.optimizer, checkpoint.part(state, "optimizer"))
+            self.batches = int(state["batches"])
+
+    def make_player(self) -> ChainPlayer:
+        """The environments that are learned in."""
+        size = self.config.group_size
+        return ChainPlayer(self.problem, self.config.num_prompts * size, size)
+
+    def descend(self, run: Run, **logged: Tensor | float) -> None:
+        """One step of the optimiser with the gradients that are there."""
+        norm = nn.utils.clip_grad_norm_(self.policy.parameters(), self.config.max_grad_norm)
+        run.log(**logged, grad_norm=norm)
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        self.policy.follow(self.config.average)
+
+    @torch.no_grad()
+    def act(self, observation: Any, info: dict[str, Any]) -> Tensor:
+        """The next latents of the averaged network, by the deterministic sampler by default."""
+        x, prompt = observation["latent"], observation["prompt"]
+        step = self.step_of(observation["time"])
+        with self.policy.averaged():
+            mean, std = self.policy.gaussian(
+                x, step, prompt, self.policy.network, self.config.evaluate_level
+            )
+        if self.config.evaluate_level:
+            mean = mean + std[:, None, None, None] * torch.randn_like(mean)
+        return mean / LIMIT
+
+    def step_of(self, time: Tensor) -> Tensor:
+        """The step of an observed time, int64 [B]; of ended rows the last one."""
+        times = self.task.times / self.task.times[0]
+        return (times - time).abs().argmin(1).clamp_max(self.task.horizon - 1)
+
+    def report(self, run: Run, chains: Chains) -> None:
+        """The panel of a batch: reward, gold metrics, diversity; pictures now and then."""
+        small = nn.functional.adaptive_avg_pool2d(chains.images.float() / 255, 8)
+        run.log(
+            reward=chains.reward.mean(),
+            reward_std=chains.reward.std(correction=0),
+            diversity=nearest_neighbour_distance(small).mean(),
+            **{f"gold_{name}": value.float().mean() for name, value in chains.gold.items()},
+        )
+        self.batches += 1
+        every = self.config.pictures
+        if run.folder is not None and every and (self.batches - 1) % every == 0:
+            before_and_after(self, run)
+
+    def finish(self, run: Run) -> None:
+        """Save what was made: pictures, and a diffusers folder that anyone loads."""
+        if run.folder is not None:
+            before_and_after(self, run)
+            self.task.generator.save(run.folder / "pipeline", self.policy.finished())
+
+    def state(self) -> dict[str, Tensor]:
+        """Weights, their average, and the optimiser's moments."""
+        return (
+            checkpoint.under("policy", self.policy.state())
+            | checkpoint.under("optimizer", checkpoint.optimizer_tensors(self.optimizer))
+            | {"batches": torch.tensor(self.batches)}
+        )
+
+
+class PolicyGradient(DenoiserAgent):
+    """Samples chains, values them, and takes clipped steps."""
+
+    config: Any
+
+    def __init__(
+        self, problem: Problem, config: Any, state: Mapping[str, Tensor] | None = None
+    ) -> None:
+        """See `DenoiserAgent`.
+
+        Raises:
+            ValueError: a noise level of 0: a deterministic sampler has no log-probability.
+        """
+        super().__init__(problem, config, state)
+        if self.policy.level == 0:
+            raise ValueError(
+                f"level (eta) is 0: {self.policy.rule} is deterministic then, and a policy gradient"
+                " needs the log-probability of what was sampled; give a level above 0"
+            )
+
+    def advantage(self, chains: Chains) -> tuple[Tensor, dict[str, Tensor]]:
+        """How good each chain was, [N], and what to log; left to each agent."""
+        raise NotImplementedError
+
+    def surrogate(self, ratio: Tensor, advantage: Tensor) -> Tensor:
+        """The loss of each step."""
+        from .losses import clipped
+
+        return clipped(ratio, advantage, self.config.clip)
+
+    def step_advantage(self, advantage: Tensor, n: Tensor, t: Tensor) -> Tensor:
+        """That of steps `t` of chains `n`, [B]: the chain's."""
+        return advantage[n]
+
+    def learn(self, run: Run) -> None:
+        """Alternate: play chains, take a few clipped steps on them."""
+        run.attach(self.player)
+        while run.going():
+            self.policy.network.eval()
+            kept: list[Tensor] = []
+            chains = self.player.collect(partial(self.sample, kept))
+            run.advance(chains.steps)
+            self.report(run, chains)
+            self.improve(run, chains, torch.stack(kept))
+        self.finish(run)
+
+    @torch.no_grad()
+    def sample(self, kept: list[Tensor], x: Tensor, t: int, prompt: Tensor) -> Tensor:
+        """The next latents; their log-probabilities go to `kept`."""
+        step = torch.full_like(prompt, t)
+        mean, std = self.policy.gaussian(x, step, prompt, self.policy.network)
+        chosen = (mean + std[:, None, None, None] * torch.randn_like(mean)).clamp(-LIMIT, LIMIT)
+        kept.append(log_prob(chosen, mean, std))
+        return chosen
+
+    def improve(self, run: Run, chains: Chains, before: Tensor) -> None:
+        """`epochs` x `updates` gradient steps on one batch."""
+        config = self.config
+        advantage, logged = self.advantage(chains)
+        if logged:
+            run.log(**logged)
+        rows, length = len(chains.prompt), self.task.horizon
+        for _ in range(config.epochs):
+            for part in torch.randperm(rows, device=advantage.device).chunk(config.updates):
+                steps = self.steps_of(len(part), length, advantage.device)
+                row = part[:, None].expand_as(steps).flatten()
+                self.accumulate(run, chains, before, advantage, row, steps.flatten())
+
+    def steps_of(self, rows: int, length: int, device: torch.device) -> Tensor:
+        """Which steps of each chain are learned from, int64 [rows, K]."""
+        count = max(1, round(self.config.timestep_fraction * length))
+        return torch.rand(rows, length, device=device).argsort(1)[:, :count]
+
+    def accumulate(
+        self,
+        run: Run,
+        chains: Chains,
+        before: Tensor,
+        advantage: Tensor,
+        row: Tensor,
+        step: Tensor,
+    ) -> None:
+        """One gradient step over pairs of chain and step, in chunks that fit."""
+        config, size = self.config, self.policy.dimensions
+        sums: dict[str, Tensor] = {}
+        for chosen in torch.arange(len(row), device=row.device).split(config.chunk):
+            n, t = row[chosen], step[chosen]
+            x, x_next = chains.latents[t, n], chains.latents[t + 1, n]
+            mean, std = self.policy.gaussian(x, t, chains.prompt[n], self.policy.network)
+            moves = stochastic(std).float()
+            new = log_prob(x_next, mean, std)
+            ratio = ((new - before[t, n]) / size).exp()
+            gain = self.step_advantage(advantage, n, t)
+            parts = {"policy_loss": self.surrogate(ratio, gain)}
+            if config.kl_coef:
+                with torch.no_grad():
+                    frozen, _ = self.policy.gaussian(x, t, chains.prompt[n], None)
+                parts["kl"] = kl(mean, frozen, std) / size
+            loss = parts["policy_loss"] + config.kl_coef * parts.get("kl", torch.zeros(()))
+            # Steps without noise have no log-probability: they are left out, not floored.
+            ((loss * moves).sum() / len(row)).backward()
+            parts["ratio_error"] = (ratio - 1).abs()
+            parts["clipped"] = ((ratio - 1).abs() > config.clip).float()
+            for name, value in parts.items():
+                sums[name] = sums.get(name, torch.zeros(())) + (value.detach() * moves).sum()
+            sums["moves"] = sums.get("moves", torch.zeros(())) + moves.sum()
+        count = sums.pop("moves").clamp_min(1)
+        self.descend(run, **{name: value / count for name, value in sums.items()})
+
+
+def evaluation_rows(problem: Problem, rows: int, split: str) -> Any:
+    """Environments to look at, apart from those that are learned in."""
+    return problem.make(rows, AutoresetMode.DISABLED, keep_final=True, split=split)
+
+
+def spread_over(count: int, rows: int) -> np.ndarray:
+    """`rows` instances of `count`, evenly."""
+    return np.linspace(0, count - 1, min(rows, count)).round().astype(np.int64)
