@@ -211,7 +211,8 @@ def test_a_latent_of_another_shape_is_refused(tiny: Denoiser) -> None:
 def test_importing_a_denoiser_does_not_import_diffusers() -> None:
     code = (
         "import sys, genenvs.generators.bank, genenvs.generators.judge, "
-        "genenvs.generators.sampling; print('diffusers' in sys.modules, 'sklearn' in sys.modules)"
+        "genenvs.generators.sampling, genenvs.generators.text_to_image; "
+        "print('diffusers' in sys.modules, 'sklearn' in sys.modules)"
     )
     result = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
