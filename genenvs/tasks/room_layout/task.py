@@ -50,8 +50,8 @@ class RoomLayout(RoomTask):
     of placing.
 
     `env.unwrapped.artefact()` is the room as a `trimesh.Scene`, in metres with z up, for
-    `.export("room.glb")`; the task's `write_sdf(path, state, index)` writes a world that pybullet
-    and Gazebo load.
+    `.export("room.glb")` (viewers of glb take y for up); the task's `write_sdf(path, state, index)`
+    writes a world that pybullet and Gazebo load.
 
     ## Action space
     `Discrete(4113)`:
