@@ -34,7 +34,6 @@ FEWER_EPISODES = {"PrimitiveModel": 256}
 # By the beginning of the name; a step of DenoiseBudget is a whole episode.
 # A picture of 128 x 128 pixels costs ten times what the numbers of the other id do.
 STEPS = {
-    "BrickBuild": 16_384,
     "DenoiseBudget": 8_192,
     "Dance": 131_072,
     "MotionNav": 131_072,
