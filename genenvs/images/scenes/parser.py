@@ -22,6 +22,7 @@ LEAST_AREA = 6  # pixels
 LIMIT = 8  # patches that are read, the largest first
 SLACK = 0.1  # of the boxes' sides, in relations (GenEval's)
 MIDDLE = (SMALL[1] + LARGE[0]) / 2  # between small and large
+LIKENESS = 0.65  # of outlines, intersection over union; blots of noise are no things
 _CROP = 9  # points a side at which outlines are compared
 
 
@@ -33,7 +34,7 @@ def detect(images: Tensor) -> Things:
 
     Returns:
         `Things` of O = 8 places, on the device of the images; centres and radii in pixels of a
-        picture of 32 x 32.
+        picture of 32 x 32; the shape of a patch with no known outline is -1.
 
     Raises:
         ValueError: pictures of another shape.
@@ -102,7 +103,7 @@ def _measure(label: Tensor, hue: Tensor, most: int) -> tuple[Tensor, ...]:
 
 
 def _shape(cover: Tensor, x: Tensor, y: Tensor, wide: Tensor, tall: Tensor) -> Tensor:
-    """The shape whose outline in its box is nearest: int64 [B, O]."""
+    """The shape whose outline in its box is nearest, -1 where none is near: int64 [B, O]."""
     rows, places = x.shape
     points = (torch.arange(_CROP, device=x.device) + 0.5) / _CROP * 2 - 1
     across = (x[..., None] + wide[..., None] * points) / SIDE * 2 - 1  # [B, O, P]
@@ -120,7 +121,9 @@ def _shape(cover: Tensor, x: Tensor, y: Tensor, wide: Tensor, tall: Tensor) -> T
         align_corners=False,
     ).reshape(rows, places, 1, -1)
     templates = _templates().to(x.device)  # [S, P * P]
-    return (crop - templates).square().sum(-1).argmin(-1)
+    both = torch.minimum(crop, templates).sum(-1) / torch.maximum(crop, templates).sum(-1)
+    best = both.max(-1)
+    return torch.where(best.values > LIKENESS, best.indices, -1)
 
 
 @cache

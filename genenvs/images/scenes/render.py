@@ -68,7 +68,7 @@ def _candidates(
 ) -> tuple[Tensor, tuple[Tensor, Tensor, Tensor]]:
     """Arrangements, and whether each may stand: bool [B, K] and x, y, radius [B, K, O]."""
     draws = uniform(key, counter(attempt, _PLACE), 4 * _CANDIDATES * MAX_OBJECTS)
-    which, much, across, down = draws.view(4, len(key), _CANDIDATES, MAX_OBJECTS).unbind(0)
+    which, much, across, down = draws.view(len(key), 4, _CANDIDATES, MAX_OBJECTS).unbind(1)
     large = torch.where(size[:, None] < 0, which < 0.5, size[:, None] == 1)
     low = torch.where(large, LARGE[0], SMALL[0])
     high = torch.where(large, LARGE[1], SMALL[1])
@@ -93,7 +93,7 @@ def _candidates(
 
 
 def render(things: Things, key: Tensor) -> Tensor:
-    """Draw scenes over backgrounds of woven stripes.
+    """Draw scenes over striped backgrounds.
 
     Args:
         things: of B rows.
@@ -102,8 +102,8 @@ def render(things: Things, key: Tensor) -> Tensor:
     Returns:
         float32 [B, 3, 32, 32] in [0, 1].
     """
-    look = uniform(key, counter(0, _LOOK), 16 + 2 * MAX_OBJECTS)
-    image = _background(look[:, :16])
+    look = uniform(key, counter(0, _LOOK), 8 + MAX_OBJECTS)
+    image = _background(look[:, :8])
     palette = torch.tensor(list(COLOURS.values()), device=key.device)
     grid = torch.arange(SIDE, device=key.device) + 0.5
     for place in range(MAX_OBJECTS):
@@ -111,23 +111,21 @@ def render(things: Things, key: Tensor) -> Tensor:
         y = grid[None, :, None] - things.y[:, place, None, None]
         outside = _distance(things.shape[:, place], x, y, things.radius[:, place, None, None])
         cover = (0.5 - outside).clamp(0, 1) * things.present[:, place, None, None]
-        shade = 0.92 + 0.12 * look[:, 16 + place, None, None, None]
+        shade = 0.92 + 0.12 * look[:, 8 + place, None, None, None]
         colour = (palette[things.colour[:, place]][..., None, None] * shade).clamp(0, 1)
         image = image + cover[:, None] * (colour - image)
     return image
 
 
 def _background(look: Tensor) -> Tensor:
-    """Grey, a little tinted, with two waves across: float32 [B, 3, 32, 32]."""
+    """Grey, a little tinted, with a wave across: float32 [B, 3, 32, 32]."""
     base = (0.35 + 0.3 * look[:, :1] + 0.06 * (look[:, 1:4] - 0.5))[..., None, None]
+    angle, length, phase, strength = look[:, 4:8, None, None].unbind(1)
+    angle, phase = angle * torch.pi, phase * 2 * torch.pi
     grid = torch.arange(SIDE, device=look.device) + 0.5
-    waves = torch.zeros(len(look), SIDE, SIDE, device=look.device)
-    for first in (4, 8):
-        angle, length, phase, strength = look[:, first : first + 4, None, None].unbind(1)
-        angle, phase = angle * torch.pi, phase * 2 * torch.pi
-        along = grid * angle.cos() + grid[:, None] * angle.sin()
-        frequency = 2 * torch.pi / (4.0 + 8.0 * length)  # wavelengths of 4 to 12 pixels
-        waves = waves + (0.04 + 0.08 * strength) * torch.sin(along * frequency + phase)
+    along = grid * angle.cos() + grid[:, None] * angle.sin()
+    frequency = 2 * torch.pi / (4.0 + 8.0 * length)  # wavelengths of 4 to 12 pixels
+    waves = (0.05 + 0.1 * strength) * torch.sin(along * frequency + phase)
     return base + waves[:, None]
 
 

@@ -62,3 +62,21 @@ def accuracy(
     asked = data.requests()[prompt]
     correct = parser.read(torch.cat(images), asked).correct
     return float(correct.float().mean()), parser.by_category(correct, asked)
+
+
+@torch.no_grad()
+def ceiling(vae: Any, split: str, rows: int) -> dict[str, Any]:
+    """What the parser says of real scenes, and of the same through the autoencoder."""
+    pictures, asked = data.draw(split, rows, 11)
+    requests = data.requests()[asked]
+    shown = []
+    for part in pictures.split(256):
+        again = vae.decode(vae.encode(scaled(part)).latent_dist.mean).sample
+        shown.append((again / 2 + 0.5).clamp(0, 1))
+    real = parser.read(pictures.float() / 255, requests).correct
+    through = parser.read(torch.cat(shown), requests).correct
+    return {
+        "real": float(real.float().mean()),
+        "through_vae": float(through.float().mean()),
+        "by_category": parser.by_category(through, requests),
+    }
