@@ -193,6 +193,8 @@ class RoomLayout(RoomTask):
     def _outside(self, state: LayoutState, held: Things, place: Tensor, refused: Tensor) -> Tensor:
         """Where refused places (bool [B]) reach beyond the room: bool [B]."""
         rows = placing.needed(refused)
+        if isinstance(rows, Tensor) and not len(rows):
+            return refused
         floor = self.rooms.plans.floor[state.instance[rows]]
         things = Things(*(field[rows] for field in held))
         found = torch.zeros_like(refused)
