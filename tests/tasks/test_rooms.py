@@ -145,15 +145,24 @@ def test_the_observation_shows_the_room_and_the_places():
 
 def test_all_rows_or_those_that_need_it_come_to_the_same(monkeypatch):
     """What runs on the CPU, and what runs where counting rows costs a round trip."""
-    played = []
+    played, charged = [], []
     for needed in (placing.needed, lambda mask: slice(None)):
         monkeypatch.setattr(placing, "needed", needed)
         envs = make(num_envs=8)
         envs.reset(seed=2)
         task, state = envs.unwrapped.task, envs.unwrapped.state.clone()
-        for _ in range(14):
-            state = task.transition(state, task.reference_action(state)).state
+        generator, refused = torch.Generator().manual_seed(0), torch.zeros(8, len(RAW))
+        for step in range(21):
+            action = task.reference_action(state)
+            if step % 3 == 2:  # whatever it is
+                action = torch.randint(FINISH, (8,), generator=generator)
+            moved = task.transition(state, action)
+            refused += torch.stack([moved.terms[name] for name in RAW], 1)
+            state = moved.state
+        assert bool((refused.sum(0) > 0)[[1, 2]].all())
         played.append(state)
+        charged.append(refused)
+    assert charged[0].equal(charged[1])
     for name, value in played[0].tensors().items():
         assert value.equal(played[1].tensors()[name]), name
     words = played[0].marks[:, 0, :32] & bits.EVEN
