@@ -163,8 +163,10 @@ def _codes(ink: Tensor, step: int) -> Tensor:
     """
     for axis, number, bits in ((2, WIDE + 2, 1), (1, TALL + 2, WIDE + 2)):
         places = ink.shape[axis] - (number - 1) * step
-        parts = [ink.narrow(axis, k * step, places) << (k * bits) for k in range(number)]
-        ink = torch.stack(parts).sum(0)
+        code = ink.narrow(axis, 0, places).clone()
+        for k in range(1, number):
+            code |= ink.narrow(axis, k * step, places) << (k * bits)
+        ink = code
     return ink
 
 

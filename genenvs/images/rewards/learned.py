@@ -288,8 +288,6 @@ def _given(name: str, model: str | None) -> str:
 
 
 def _in_parts(score: Callable[[Tensor, slice], Tensor], images: Tensor, most: int) -> Tensor:
-    if not len(images):
-        return images.new_zeros(0)
     parts = [slice(start, start + most) for start in range(0, len(images), most)]
     return torch.cat([score(images[rows], rows) for rows in parts])
 

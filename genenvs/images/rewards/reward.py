@@ -32,8 +32,8 @@ class Reward:
 
     Attributes:
         name: for logs and errors.
-        function: of (images, context), as the whole is; `images` lie on the CPU and carry no
-            gradient where `device` is "host".
+        function: of (images, context), as the whole is; its images are float32 (or float64 where
+            they came so), and lie on the CPU without gradient where `device` is "host".
         differentiable: whether gradients reach the images.
         range: lowest and highest value, infinite where there is none.
         device: "any" or "host", which costs one copy of the images.
@@ -101,8 +101,12 @@ class Reward:
         """The value, of images that were checked."""
         device = torch.device("cpu") if self.device == "host" else images.device
         given = self._context(images, context, device)
+        if not len(images):
+            return images.new_zeros(0, dtype=torch.float32)
         with torch.set_grad_enabled(torch.is_grad_enabled() and self.differentiable):
             seen = images.detach().to(device) if self.device == "host" else images
+            # Half precision has too few digits to add up a picture.
+            seen = seen if seen.dtype == torch.float64 else seen.float()
             value = self.function(seen, given)
         self._check_value(value, images)
         return value.to(images.device, torch.float32)
@@ -147,12 +151,12 @@ class Reward:
         ):
             raise ValueError(f"reward {self.name!r} must return {want}; got {_what(value)}")
         learns = self.differentiable and torch.is_grad_enabled() and images.requires_grad
-        if learns and len(images) and not value.requires_grad:
+        if learns and not value.requires_grad:
             raise ValueError(
                 f"reward {self.name!r} says that it is differentiable, but no gradient leads from "
                 "its value to the images"
             )
-        if not self.validate or not len(images):
+        if not self.validate:
             return
         low, high = self.range
         slack = SLACK * max(1.0, *(abs(end) for end in self.range if math.isfinite(end)), 1.0)

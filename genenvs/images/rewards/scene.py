@@ -1,6 +1,5 @@
 """Rewards of captioned scenes: what the parser reads, and a differentiable one for colour alone."""
 
-import torch
 from torch import Tensor
 from torch.nn import functional
 
@@ -60,6 +59,7 @@ def colour_share(images: Tensor) -> Tensor:
     direction = functional.normalize(palette - palette.mean(1, keepdim=True), dim=1)
     chroma = images - images.mean(1, keepdim=True)
     length = (chroma.square().sum(1, keepdim=True) + 0.05**2).sqrt()  # grey has no hue
-    cosine = torch.einsum("bchw,kc->bkhw", chroma / length, direction)
+    cosine = direction @ (chroma / length).flatten(2)  # [B, 6, H * W]
     vivid = ((images.amax(1) - images.amin(1)) / VIVID).clamp_max(1)
-    return ((SHARPNESS * cosine).softmax(1) * vivid[:, None]).mean((2, 3))
+    total = ((SHARPNESS * cosine).softmax(1) @ vivid.flatten(1)[..., None])[..., 0]
+    return total / vivid[0].numel()

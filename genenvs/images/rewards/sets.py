@@ -29,7 +29,8 @@ def cells(images: Tensor) -> Tensor:
     column, row = ((at * (REGIONS / SIDE)).long().clamp(0, REGIONS - 1) for at in (seen.x, seen.y))
     cell = ((seen.shape * len(COLOURS) + seen.colour) * REGIONS + row) * REGIONS + column
     found = torch.zeros(len(images), CELLS + 1, dtype=torch.bool, device=images.device)
-    return found.scatter_(1, torch.where(seen.present, cell, CELLS), True)[:, :CELLS]
+    known = seen.present & (seen.shape >= 0)  # a patch of no known outline is no thing
+    return found.scatter_(1, torch.where(known, cell, CELLS), True)[:, :CELLS]
 
 
 def features(images: Tensor) -> Tensor:

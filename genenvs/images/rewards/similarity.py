@@ -61,11 +61,9 @@ def structural_similarity(first: Tensor, second: Tensor) -> Tensor:
     line = line / line.sum()
 
     def smooth(values: Tensor) -> Tensor:
-        rows, planes, height, width = values.shape
-        flat = values.reshape(rows * planes, 1, height, width)
-        flat = functional.conv2d(flat, line.view(1, 1, 1, -1))
-        flat = functional.conv2d(flat, line.view(1, 1, -1, 1))
-        return flat.view(rows, planes, *flat.shape[-2:])
+        planes = values.shape[1]  # each for itself: the fastest way of four on a CPU
+        across = functional.conv2d(values, line.expand(planes, 1, 1, -1), groups=planes)
+        return functional.conv2d(across, line[:, None].expand(planes, 1, -1, 1), groups=planes)
 
     second = second.to(first.dtype)
     planes = torch.cat([first, second, first * first, second * second, first * second], 1)

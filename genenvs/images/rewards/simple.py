@@ -52,5 +52,5 @@ def smoothness() -> Reward:
 
 def _smoothness(images: Tensor, context: Context) -> Tensor:
     across, down = images.diff(dim=-1).abs(), images.diff(dim=-2).abs()
-    pairs = max(1, across[0].numel() + down[0].numel()) if len(images) else 1
+    pairs = max(1, across[0].numel() + down[0].numel())
     return 1 - (across.sum((1, 2, 3)) + down.sum((1, 2, 3))) / pairs
