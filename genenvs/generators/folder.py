@@ -14,6 +14,7 @@ from genenvs.generators import store
 from genenvs.generators.schedule import NoiseSchedule, from_scheduler
 
 SHIPPED = ("digits",)
+TEXT_TO_IMAGE = ("sprites", "sprites-tuned", "sprites-flow")
 SUPPORTED = "UNet2DModel"
 HUB_FILES = [f"{folder}{name}" for folder in ("", "unet/") for name in ("*.json", "*.safetensors")]
 HUB_FILES.append("scheduler/*.json")
@@ -54,6 +55,11 @@ def resolve(generator: str) -> Source:
         FileNotFoundError: nothing of that name; the message says where was looked.
         ValueError: a folder that is no diffusers model, or a shipped file that was changed.
     """
+    if generator in TEXT_TO_IMAGE:
+        raise ValueError(
+            f"{generator} is a text-to-image pipeline; genenvs.generators.text_to_image.load "
+            f"reads it. Here fit: {', '.join(SHIPPED)}"
+        )
     # Beside the network lie banks, which have a reader of their own.
     return inspect(*find(generator, SHIPPED, snapshot, ("unet/", "scheduler/")))
 
@@ -94,7 +100,11 @@ def find(
         ]
         if not listed:
             raise ValueError(f"{generator} is not in {store.WEIGHTS / store.MANIFEST}; reinstall")
-        store.verify(listed, store.WEIGHTS)
+        # Once a process, as long as the files look the same: every environment loads.
+        looks = tuple(looked_at(path) for path in listed if path.exists())
+        if looks not in _verified or len(looks) < len(listed):
+            store.verify(listed, store.WEIGHTS)
+            _verified.add(looks)
         return store.WEIGHTS / generator, generator
     folder = Path(generator).expanduser()
     if folder.is_dir():
@@ -172,6 +182,13 @@ def inspect(folder: Path, label: str) -> Source:
 
 
 _hashes: dict[tuple, str] = {}
+_verified: set[tuple] = set()
+
+
+def looked_at(path: Path) -> tuple[Path, int, int]:
+    """Return what tells a changed file without reading it: path, size, modification time."""
+    found = path.stat()
+    return path.resolve(), found.st_size, found.st_mtime_ns
 
 
 def content_hash(paths: tuple[Path, ...]) -> str:
@@ -180,7 +197,7 @@ def content_hash(paths: tuple[Path, ...]) -> str:
     Remembered by path, size and modification time, so that the thousandth environment of a
     process does not read gigabytes again.
     """
-    key = tuple((path.resolve(), path.stat().st_size, path.stat().st_mtime_ns) for path in paths)
+    key = tuple(looked_at(path) for path in paths)
     if key not in _hashes:
         _hashes[key] = hashlib.sha256("".join(map(sha256, paths)).encode()).hexdigest()
     return _hashes[key]
@@ -212,7 +229,8 @@ def read_folder(source: Source) -> Content:
     if name != SUPPORTED:
         raise ValueError(
             f"{label}: model class {name} is not supported; supported: {SUPPORTED} "
-            "(unconditional or class-conditional)"
+            "(unconditional or class-conditional). Text-to-image pipelines are read by "
+            "genenvs.generators.text_to_image.load"
         )
     size, channels = config.get("sample_size"), config.get("in_channels", 3)
     if size is None:

@@ -17,6 +17,8 @@ from genenvs.core.manifest import write_json
 from genenvs.generators import adapters
 from genenvs.generators.families import FAMILIES, Family
 from genenvs.generators.folder import (
+    SHIPPED,
+    TEXT_TO_IMAGE,
     UnsupportedPipeline,
     content_hash,
     find,
@@ -25,7 +27,6 @@ from genenvs.generators.folder import (
 )
 from genenvs.generators.schedule import NoiseSchedule, from_scheduler
 
-SHIPPED = ("sprites", "sprites-tuned", "sprites-flow")
 FLOW_SCHEDULER = "FlowMatchEulerDiscreteScheduler"
 TOKENIZERS = ("CLIPTokenizer", "CLIPTokenizerFast", "T5Tokenizer", "T5TokenizerFast")
 # Files of a component: its configuration, weights and vocabulary; never a pickle.
@@ -40,8 +41,9 @@ class Pipeline:
         label: what to call it in messages.
         root: the folder.
         index: the parsed model_index.json. Beside what diffusers writes there it may hold
-            "unconditional": false, for a network that was never trained without its prompt, and
-            "max_sequence_length", the length of T5's part of the condition.
+            "unconditional": false, for a network that was never trained without its prompt,
+            "max_sequence_length", the length of T5's part of the condition, and
+            "closed_vocabulary": true, where every word that the model knows is one token.
         family: which pipeline it is.
         files: all that is read.
     """
@@ -96,7 +98,12 @@ def resolve(generator: str) -> Pipeline:
         ValueError: no pipeline, one that is not supported, an incomplete one, or a shipped file
             that was changed.
     """
-    root, label = find(generator, SHIPPED, snapshot)
+    if generator in SHIPPED:
+        raise ValueError(
+            f"{generator} is no text-to-image pipeline; genenvs.generators.denoiser.load reads it. "
+            f"Here fit: {', '.join(TEXT_TO_IMAGE)}"
+        )
+    root, label = find(generator, TEXT_TO_IMAGE, snapshot)
     path = root / "model_index.json"
     if not path.exists():
         raise ValueError(

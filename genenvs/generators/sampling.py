@@ -249,10 +249,12 @@ def generate(
         float32 [B, C, h, w], latents at the last time, for `TextToImage.decode`.
 
     Raises:
-        ValueError: a rule that does not fit.
+        ValueError: a rule that does not fit, or a level without noise.
     """
     name = rule or ("ddim_eta" if model.kind == "diffusion" else "flow_grpo")
     check_rule(name, model.kind)
+    if fresh is None and (isinstance(level, Tensor) or level != 0):
+        raise ValueError(f"level {level} needs fresh noise [K, B, C, h, w]")
     grid = times.to(model.device)[:, None].expand(-1, len(latents))
     for step, (here, there) in enumerate(pairwise(grid)):
         clean, noise = model.predict(latents, here, condition, guidance, unconditional, network)

@@ -17,6 +17,7 @@ from genenvs.generators.folder import UnsupportedPipeline
 from genenvs.generators.pipelines import quiet
 from genenvs.generators.sampling import generate
 from genenvs.generators.text_to_image import TextToImage, load, take
+from genenvs.generators.transition import gaussian_step
 from tests.generators.models import edit_json
 from tests.generators.tiny_pipelines import FAMILIES, LENGTH, PROMPTS, SIDE, write_pipeline
 
@@ -289,6 +290,16 @@ def test_unknown_words_are_reported(model: TextToImage) -> None:
     assert model.unknown_words(prompts) == ["zebra", "Zebra", "xyz"]
     with pytest.warns(UserWarning, match="the tokenizer does not know 'zebra', 'Zebra', 'xyz'"):
         model.encode(prompts)
+
+
+def test_a_closed_vocabulary_knows_whole_words_only(
+    pipelines: dict[str, Path], tmp_path: Path
+) -> None:
+    folder = shutil.copytree(pipelines["sd"], tmp_path / "sd")
+    prompts = ["a redred circle", "square of blue"]
+    assert load(str(folder)).unknown_words(prompts) == []
+    edit_json(folder / "model_index.json", closed_vocabulary=True)
+    assert "redred" in load(str(folder)).unknown_words(prompts)
 
 
 def test_known_words_give_no_warning(model: TextToImage) -> None:
@@ -648,6 +659,47 @@ def test_a_hub_id_is_fetched_only_if_it_is_supported(
     with pytest.raises(UnsupportedPipeline, match="someone/pixart: pipeline class PixArtAlpha"):
         load("someone/pixart")
     assert fetched == ["someone/sd"]
+
+
+def test_each_loader_names_the_other() -> None:
+    from genenvs.generators import denoiser
+
+    with pytest.raises(ValueError, match=r"denoiser.load reads it. Here fit: sprites"):
+        load("digits")
+    with pytest.raises(ValueError, match=r"text_to_image.load reads it. Here fit: digits"):
+        denoiser.load("sprites")
+
+
+def test_each_step_of_a_sample_takes_its_own_noise(model: TextToImage) -> None:
+    start, condition, times = noise(model), model.encode(PROMPTS), model.times(3)
+    rule = "ddpm" if model.kind == "diffusion" else "cps"
+    fresh = torch.stack([noise(model, seed=seed) for seed in (1, 2, 3)])
+    found = generate(model, start, condition, times, 2.0, rule, 1.0, fresh)
+    x = start
+    for step in range(3):
+        here, there = times[step].expand(3), times[step + 1].expand(3)
+        clean, noise_ = model.predict(x, here, condition, 2.0)
+        mean, std = gaussian_step(rule, x, clean, noise_, here, there, 1.0, model.schedule)
+        x = mean + std[:, None, None, None] * fresh[step]
+    torch.testing.assert_close(found, x)
+    with pytest.raises(ValueError, match=r"level 1\.0 needs fresh noise"):
+        generate(model, start, condition, times, 2.0, rule, 1.0)
+    with pytest.raises(ValueError, match=f"rule of a {model.kind} model must be one of"):
+        generate(model, start, condition, times, rule="cps" if rule == "ddpm" else "ddpm")
+
+
+def test_gradient_checkpointing_changes_no_gradient(model: TextToImage) -> None:
+    found = []
+    for checkpointed in (False, True):
+        policy = model.copy_network()
+        if checkpointed:
+            policy.enable_gradient_checkpointing()
+        made = model.predict(
+            noise(model), halfway(model), model.encode(PROMPTS), 2.0, network=policy
+        )
+        made[0].mean().backward()
+        found.append([each.grad for each in policy.parameters() if each.grad is not None])
+    torch.testing.assert_close(found[0], found[1])
 
 
 def test_a_misspelt_name_is_answered_with_names() -> None:
