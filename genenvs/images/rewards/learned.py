@@ -34,6 +34,7 @@ IMAGE_REWARD_MEAN, IMAGE_REWARD_STD, IMAGE_REWARD_WORDS = (
     1.0333394966054072,
     35,
 )
+BLIP_UNUSED = ("vision_proj", "text_proj", "itm_head")
 REMEMBERED = 4096  # prompts whose features are kept
 
 
@@ -239,7 +240,7 @@ class _Aesthetic:
         head = network.head
 
         def score(some: Tensor, rows: slice) -> Tensor:
-            found = network.module(pixel_values=network.pixels(some)).image_embeds
+            found = _pooled(network.module.get_image_features(pixel_values=network.pixels(some)))
             return head(functional.normalize(found.float(), dim=-1)).squeeze(-1)
 
         return _in_parts(score, images, self.max_batch)
@@ -319,11 +320,7 @@ def _pair(name: str, model: str, processor: str, dtype: str) -> _Network:
     """A model with an image tower and a text tower."""
     transformers = require("transformers", "rewards")
     module = _module(name, transformers.AutoModel, model, dtype)
-    if not (hasattr(module, "get_image_features") and hasattr(module, "get_text_features")):
-        raise ValueError(
-            f"reward {name!r}: {model!r} is a {type(module).__name__}, which has no features of "
-            "images and texts; CLIPModel has"
-        )
+    _towers(name, model, module, "get_image_features", "get_text_features")
     side = module.config.vision_config.image_size
     tokenizer = _tokenizer(name, transformers, processor)
     return _Network(module, _preparation(processor, side), tokenizer)
@@ -331,19 +328,20 @@ def _pair(name: str, model: str, processor: str, dtype: str) -> _Network:
 
 @lru_cache(maxsize=2)
 def _vision(name: str, model: str, head: str | None, dtype: str) -> _Network:
-    """CLIP's image tower and a head on its projection."""
+    """A model with an image tower and a head on its projection."""
     transformers = require("transformers", "rewards")
-    module = _module(name, transformers.CLIPVisionModelWithProjection, model, dtype)
-    config: Any = module.config
+    module = _module(name, transformers.AutoModel, model, dtype)
+    _towers(name, model, module, "get_image_features")
+    config = module.config
     read = _head(name, model, head, config.projection_dim)
-    return _Network(module, _preparation(model, config.image_size), head=read)
+    return _Network(module, _preparation(model, config.vision_config.image_size), head=read)
 
 
 @lru_cache(maxsize=2)
 def _blip(name: str, model: str, head: str | None, dtype: str) -> _Network:
     """BLIP's image and text encoders and a head on the latter's first token."""
     transformers = require("transformers", "rewards")
-    module = _module(name, transformers.BlipForImageTextRetrieval, model, dtype)
+    module = _module(name, transformers.BlipForImageTextRetrieval, model, dtype, BLIP_UNUSED)
     config: Any = module.config
     side = config.vision_config.image_size
     read = _head(name, model, head, config.text_config.hidden_size)
@@ -351,13 +349,28 @@ def _blip(name: str, model: str, head: str | None, dtype: str) -> _Network:
     return _Network(module, Preparation(side, (side, side)), tokenizer, read)
 
 
-def _module(name: str, kind: Any, model: str, dtype: str) -> Any:
+def _towers(name: str, model: str, module: Any, *methods: str) -> None:
+    if not all(hasattr(module, method) for method in methods):
+        raise ValueError(
+            f"reward {name!r}: {model!r} is a {type(module).__name__}, which has no features of "
+            "images and texts; CLIPModel has"
+        )
+
+
+def _module(name: str, kind: Any, model: str, dtype: str, unused: tuple[str, ...] = ()) -> Any:
+    """A frozen network, none of whose weights is left to chance but those under `unused`."""
     if dtype not in ("float32", "float16", "bfloat16"):
         raise ValueError(f"dtype must be float32, float16 or bfloat16; got {dtype!r}")
     try:
-        module = kind.from_pretrained(model, use_safetensors=True)
+        module, info = kind.from_pretrained(model, use_safetensors=True, output_loading_info=True)
     except (OSError, ValueError, RuntimeError) as error:
         raise ValueError(f"reward {name!r} cannot load {model!r}: {_first(error)}") from error
+    missing = [key for key in info["missing_keys"] if not key.startswith(unused or ("?",))]
+    if missing:
+        raise ValueError(
+            f"reward {name!r}: {model!r} lacks weights of {kind.__name__}, {missing[0]} and "
+            f"{len(missing) - 1} more"
+        )
     return module.to(getattr(torch, dtype)).eval().requires_grad_(False)
 
 
