@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import math
 import pickle
 import sys
@@ -268,6 +269,14 @@ def test_the_gradient_of_others_is_not_computed():
     inside = []
     checked(lambda x, c: (inside.append(torch.is_grad_enabled()), own(x, c))[1])(seen)
     assert inside == [False]
+
+
+@pytest.mark.parametrize("name", [n for n in NAMES if load(n).differentiable])
+def test_nothing_but_the_images_device_is_touched(name: str):
+    reward = dataclasses.replace(load(name), validate=False)
+    seen = torch.empty(4, 3, 32, 32, device="meta")  # mixing it with another is an error
+    given = {"prompts": context(images())["prompts"], "target": images()}
+    assert reward(seen, given).device == seen.device
 
 
 def test_a_weighted_sum_adds_up_values_and_attributes():

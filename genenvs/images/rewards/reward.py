@@ -116,7 +116,7 @@ class Reward:
         if not isinstance(context, Mapping):
             raise TypeError(f"reward {self.name!r}: context must be a dict; got {_what(context)}")
         found = dict(context)
-        if "request" in self.needs and "request" not in found and "prompts" in found:
+        if "request" in self.needs and found.get("request") is None and found.get("prompts"):
             found["request"] = grammar.request([grammar.read(each) for each in found["prompts"]])
         missing = [key for key in self.needs if found.get(key) is None]
         if missing:
