@@ -36,6 +36,7 @@ __all__ = ["Conditions", "TextToImage", "load", "take"]
 CHUNK_ELEMENTS = {"cpu": 2**15, "cuda": 2**22}
 DECODE_ELEMENTS = {"cpu": 2**18, "cuda": 2**23}
 PROMPTS_AT_ONCE = 64
+REMEMBERED = 4  # lists of prompts whose conditions are kept
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,7 +87,7 @@ class TextToImage:
     _table: Tensor | None = field(repr=False)  # float32 [N + 1, 4, 1, 1, 1], see `conversion`
     _evaluating: Limit = field(repr=False)
     _decoding: Limit = field(repr=False)
-    _memory: dict[Any, Any] = field(repr=False, default_factory=dict)
+    _memory: dict[tuple, Any] = field(repr=False, default_factory=dict)
 
     @property
     def max_batch(self) -> int:
@@ -130,7 +131,8 @@ class TextToImage:
     def encode(self, prompts: Sequence[str]) -> Conditions:
         """Return the conditions of prompts, float32, one row each, on `device`.
 
-        Words that no tokenizer knows are reported with a warning; see `unknown_words`.
+        Words that no tokenizer knows are reported with a warning; see `unknown_words`. The same
+        prompts give the same tensors again, which many environments share: do not write to them.
 
         Args:
             prompts: one or more.
@@ -149,7 +151,13 @@ class TextToImage:
                 UserWarning,
                 stacklevel=2,
             )
-        return self._encode(prompts)
+        key = ("encode", *prompts)
+        if key not in self._memory:
+            older = [name for name in self._memory if name[0] == "encode"]
+            for name in older[: 1 - REMEMBERED]:
+                self._memory.pop(name, None)
+            self._memory[key] = self._encode(prompts)
+        return dict(self._memory[key])
 
     def unconditional(self) -> Conditions:
         """Return the condition without a prompt, one row, as the pipeline's guidance uses it.
@@ -164,13 +172,13 @@ class TextToImage:
                 f"{self.name} has no unconditional branch: it was never trained without a prompt "
                 '("unconditional": false in its model_index.json); leave guidance at 1'
             )
-        if "unconditional" not in self._memory:
+        if ("unconditional",) not in self._memory:
             made = self._encode([""])
             if self.family == "sdxl" and self._index.get("force_zeros_for_empty_prompt", True):
                 made["prompt_embeds"].zero_()
                 made["pooled"].zero_()
-            self._memory["unconditional"] = made
-        return self._memory["unconditional"]
+            self._memory["unconditional",] = made
+        return self._memory["unconditional",]
 
     def unknown_words(self, prompts: Sequence[str]) -> list[str]:
         """Return words of which every tokenizer makes an unknown token, in order, each once.

@@ -284,6 +284,18 @@ def test_conditions_have_a_row_per_prompt(model: TextToImage) -> None:
         torch.testing.assert_close(each[1:2], one[name], rtol=1e-4, atol=1e-5)
 
 
+def test_conditions_of_the_last_lists_of_prompts_are_kept(pipelines: dict[str, Path]) -> None:
+    model = load(str(pipelines["sdxl"]), max_batch=3)
+    first = model.encode(PROMPTS)["pooled"]
+    for word in ("a", "red", "blue"):
+        model.encode([word])
+    assert model.encode(PROMPTS)["pooled"] is first
+    for word in ("green", "small", "two", "of"):
+        model.encode([word])
+    again = model.encode(PROMPTS)["pooled"]
+    assert again is not first and torch.equal(again, first)
+
+
 def test_unknown_words_are_reported(model: TextToImage) -> None:
     assert model.unknown_words(PROMPTS) == []
     prompts = ["a red zebra", "a Zebra of xyz", "two small circle"]
