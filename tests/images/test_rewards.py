@@ -148,7 +148,7 @@ def test_a_reward_of_ones_own_is_a_path_a_factory_a_callable_or_a_network(module
     assert load("my_rewards:declared").range == (0, 1) and load(declared).name == "red"
 
     class Network(torch.nn.Module):
-        differentiable, range = True, (0.0, 1.0)
+        differentiable, range, device = True, [0.0, 1.0], torch.device("cpu")
 
         def forward(self, images, context):
             return own(images, context)

@@ -116,8 +116,9 @@ class Reward:
         if not isinstance(context, Mapping):
             raise TypeError(f"reward {self.name!r}: context must be a dict; got {_what(context)}")
         found = dict(context)
-        if "request" in self.needs and found.get("request") is None and found.get("prompts"):
-            found["request"] = grammar.request([grammar.read(each) for each in found["prompts"]])
+        prompts = found.get("prompts")
+        if "request" in self.needs and found.get("request") is None and prompts is not None:
+            found["request"] = grammar.request([grammar.read(each) for each in prompts])
         missing = [key for key in self.needs if found.get(key) is None]
         if missing:
             raise ValueError(
@@ -159,7 +160,7 @@ class Reward:
         if not self.validate:
             return
         low, high = self.range
-        slack = SLACK * max(1.0, *(abs(end) for end in self.range if math.isfinite(end)), 1.0)
+        slack = SLACK * max([1.0, *(abs(end) for end in self.range if math.isfinite(end))])
         known = value.detach()
         within = torch.isfinite(known) & (known >= low - slack) & (known <= high + slack)
         if not bool(within.all()):
@@ -212,8 +213,8 @@ def checked(reward: Callable[..., Tensor], name: str | None = None) -> Reward:
         for key in ("differentiable", "range", "device", "of_set", "needs")
         if hasattr(reward, key)
     }
-    if isinstance(reward, torch.nn.Module):
-        known = {key: value for key, value in known.items() if not isinstance(value, Tensor)}
+    if isinstance(known.get("device"), torch.device):  # a network's own, of another meaning
+        del known["device"]
     if isinstance(known.get("range"), list):
         known["range"] = tuple(known["range"])
     return Reward(name or str(own), reward, **known)
