@@ -313,20 +313,21 @@ class TextToImage:
                 raise ValueError(
                     f"guidance must be a number or [{rows}]; got {list(guidance.shape)}"
                 )
-            scale, guided = guidance.float(), guidance != 1
+            scale, guided = guidance.to(self.device, torch.float32), guidance != 1
         else:
             value = 1.0 if guidance is None else float(guidance)
-            scale = torch.full((rows,), value)
-            guided = scale != 1
+            # Made on the device: a number costs no copy.
+            scale = torch.full((rows,), value, device=self.device)
+            guided = torch.full((rows,), value != 1)
         if self.guided_by == "embedded":
             if other is not None:
                 raise ValueError(f"{self.name} takes guidance as an input; it has one branch only")
-            return scale.to(self.device), None
+            return scale, None
         if not guided.any():
             return None, None
         if self.guided_by == "none":
             self.unconditional()  # raises
-        return scale.to(self.device), None if guided.all() else guided
+        return scale, None if guided.all() else guided
 
     def _check(self, x: Tensor, time: Tensor, condition: Conditions) -> None:
         fits = x.shape[1:] == self.shape and len(time) == len(x)

@@ -20,6 +20,7 @@ from genenvs.generators.text_to_image import TextToImage, load, take
 from genenvs.generators.transition import gaussian_step
 from tests.generators.models import edit_json
 from tests.generators.tiny_pipelines import FAMILIES, LENGTH, PROMPTS, SIDE, write_pipeline
+from tests.needs import needs_device
 
 KINDS: dict[str, tuple[str, dict[str, Any]]] = {
     "sd": ("sd", {}),
@@ -543,6 +544,22 @@ def test_half_precision_stays_inside(pipelines: dict[str, Path], kind: str) -> N
     assert float((clean - expected).abs().max()) < 0.2 * float(expected.abs().max())
 
 
+@needs_device("cuda")
+@pytest.mark.parametrize("kind", FAMILIES)
+def test_on_a_gpu_rows_do_not_depend_on_their_batch(pipelines: dict[str, Path], kind: str) -> None:
+    exact, model = load(str(pipelines[kind])), load(str(pipelines[kind]), "cuda")
+    x, time = noise(exact, 64), exact.times(64)[:64]
+    condition = take(exact.encode(PROMPTS), torch.arange(64) % 3)
+    expected = exact.predict(x, time, condition, 3.0)[0]
+    rows = take(model.encode(PROMPTS), torch.arange(64) % 3)
+    found = model.predict(x.cuda(), time.cuda(), rows, 3.0)[0]
+    scale = float(expected.abs().max())
+    torch.testing.assert_close(found.cpu() / scale, expected / scale, rtol=1e-3, atol=1e-4)
+    alone = model.predict(x[:1].cuda(), time[:1].cuda(), take(rows, slice(1)), 3.0)[0]
+    torch.testing.assert_close(found[:1] / scale, alone / scale, rtol=1e-4, atol=1e-4)
+    assert model.decode(found).device.type == "cuda"
+
+
 def test_another_image_size(pipelines: dict[str, Path]) -> None:
     for kind in ("sd", "sdxl", "sd3", "flux"):
         model = load(str(pipelines[kind]), image_size=(16, 24))
@@ -648,6 +665,23 @@ def test_a_half_precision_variant_alone_is_read(pipelines: dict[str, Path], tmp_
     arguments = noise(model), halfway(model), model.encode(PROMPTS)
     torch.testing.assert_close(model.predict(*arguments), exact.predict(*arguments))
     load(str(model.save(tmp_path / "saved", model.network)))
+
+
+def test_weights_in_several_files_are_read(pipelines: dict[str, Path], tmp_path: Path) -> None:
+    from diffusers import UNet2DConditionModel
+
+    folder, exact = damaged(pipelines, tmp_path), load(str(pipelines["sd"]))
+    shutil.rmtree(folder / "unet")
+    copy = UNet2DConditionModel.from_pretrained(pipelines["sd"] / "unet")
+    copy.save_pretrained(folder / "unet", max_shard_size="30KB")
+    shards = sorted((folder / "unet").glob("*.safetensors"))
+    assert len(shards) > 2
+    model = load(str(folder))
+    arguments = noise(model), halfway(model), model.encode(PROMPTS)
+    torch.testing.assert_close(model.predict(*arguments), exact.predict(*arguments))
+    shards[1].unlink()
+    with pytest.raises(ValueError, match="cannot load unet/"):
+        load(str(folder))
 
 
 def test_a_hub_id_is_fetched_only_if_it_is_supported(
