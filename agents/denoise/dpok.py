@@ -4,8 +4,8 @@
 
 The advantage is not normalised. The value network sees latents, time and the prompt's embedding;
 the authors' sees the same. Differs: no replay buffer for the value network, which takes
-`value_epochs` passes over each batch; the divergence is the Gaussian one, where the authors take the
-squared difference of the predicted noise.
+`value_epochs` passes over each batch; the divergence is the Gaussian one, where the authors take
+the squared difference of the predicted noise.
 """
 
 from collections.abc import Mapping

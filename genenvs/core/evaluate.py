@@ -122,7 +122,8 @@ def evaluate(
             autoreset (made with `keep_final=True` if slow metrics are wanted).
         policy: called with (observations, info) of the whole batch, returns actions; or
             `random` (uniform over legal actions, or what the task calls chance), or `reference`
-            (the scripted baseline). One that remembers has a method `reset(num_envs)`, called before each batch of episodes.
+            (the scripted baseline). One that remembers has a method `reset(num_envs)`, called
+            before each batch of episodes.
         episodes: E; default: the whole split where instances are finite, else 1,000.
         seed: of the list; policies have their own.
         num_envs: rows of the batch, for an id; default 256, at most E.

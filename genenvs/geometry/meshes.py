@@ -11,7 +11,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from genenvs.geometry.components import Components, spread
+from genenvs.core.components import Components, spread
 
 _FINEST = 2**20  # steps a side of the grid that vertices are rounded to: three of them in an int64
 

@@ -63,8 +63,7 @@ class Kernel:
 
     @property
     def name(self) -> str:
-        module = self.function.__module__.removeprefix("genenvs.geometry.")
-        return f"{module}.{self.function.__name__}"
+        return f"{self.function.__module__.rpartition('.')[2]}.{self.function.__name__}"
 
     def __str__(self) -> str:
         return f"{self.name}[{self.variant}]" if self.variant else self.name
@@ -73,11 +72,13 @@ class Kernel:
 def public() -> set[str]:
     """The names of all kernels that there are."""
     found = set()
-    for info in pkgutil.iter_modules(genenvs.geometry.__path__):
-        module = import_module(f"genenvs.geometry.{info.name}")
+    names = [
+        f"genenvs.geometry.{each.name}" for each in pkgutil.iter_modules(genenvs.geometry.__path__)
+    ]
+    for module in map(import_module, [*names, "genenvs.core.components"]):
         for name, function in inspect.getmembers(module, inspect.isfunction):
             if not name.startswith("_") and function.__module__ == module.__name__:
-                found.add(f"{info.name}.{name}")
+                found.add(f"{module.__name__.rpartition('.')[2]}.{name}")
     return {name for name in found if not OTHERS & {name, name.split(".")[0]}}
 
 

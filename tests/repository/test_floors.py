@@ -51,7 +51,7 @@ def imports(tree: ast.AST, module: str) -> set[str]:
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
             # Others have packages called `agents` too: inside ours the name is not spelled out.
-            assert (node.level == 1) == (module.startswith("agents") and not outside(node)), (
+            assert (node.level >= 1) == (module.startswith("agents") and not outside(node)), (
                 f"{module} imports {node.module} {'relatively' if node.level else 'by its name'}"
             )
             source = (

@@ -13,16 +13,16 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from genenvs.geometry.components import Components, spread
+from genenvs.core.components import Components, spread
 from genenvs.images.scenes.grammar import CATEGORIES, COLOURS, SHAPES, SIZES, Request
 from genenvs.images.scenes.render import LARGE, SIDE, SMALL, Things, _distance
 
-SATURATION = 0.30  # of the background at most some 0.06, of things 0.6 and more
+SATURATION = 0.26  # of the background at most some 0.06, of things 0.6 and more
 LEAST_AREA = 6  # pixels
 LIMIT = 8  # patches that are read, the largest first
 SLACK = 0.1  # of the boxes' sides, in relations (GenEval's)
 MIDDLE = (SMALL[1] + LARGE[0]) / 2  # between small and large
-LIKENESS = 0.65  # of outlines, intersection over union; blots of noise are no things
+LIKENESS = 0.6  # of outlines, intersection over union; blots of noise are no things
 _CROP = 9  # points a side at which outlines are compared
 
 

@@ -26,7 +26,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from genenvs.geometry.components import spread
+from genenvs.core.components import spread
 from genenvs.tasks.brick_build import bricks
 from genenvs.tasks.brick_build.bricks import EMPTY, SIZE
 from genenvs.tasks.brick_build.stability import CONSTANTS, FOUR, THREE

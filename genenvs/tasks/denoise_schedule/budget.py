@@ -11,9 +11,9 @@ from torch import Tensor
 
 from genenvs.core.task import Observation, Outcome, State, Transition
 from genenvs.generators.sampling import sample, uniform_times
+from genenvs.images.timeline import picture, to_image
 from genenvs.tasks.denoise_schedule import rewards
 from genenvs.tasks.denoise_schedule.instances import GeneratorTask
-from genenvs.images.timeline import picture, to_image
 
 BUDGETS = (1, 2, 3, 4, 5, 6, 8, 10, 12, 15, 20, 25, 30, 40, 50)
 REFERENCE_BUDGET = 10  # what the registered price buys

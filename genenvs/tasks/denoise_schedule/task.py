@@ -14,10 +14,10 @@ from genenvs.core.rewards import Metric
 from genenvs.core.task import Observation, Outcome, State, Transition
 from genenvs.generators import sampling as samplers
 from genenvs.generators.schedule import NoiseSchedule
+from genenvs.images.timeline import picture, to_image
 from genenvs.tasks.denoise_schedule import rewards
 from genenvs.tasks.denoise_schedule.instances import GeneratorTask
 from genenvs.tasks.denoise_schedule.plans import plan_for
-from genenvs.images.timeline import picture, to_image
 
 # Latents have standard deviation 1 at most at every time; ten thousand starts of 64 numbers reach
 # 5. Beyond this multiple they are clamped, which a metric counts.

@@ -1,0 +1,98 @@
+"""Train the `sprites` generators, stage by stage, and put them where they ship.
+
+    python -m genenvs.generators.training.sprites [vae base tuned flow ...] [--work runs/sprites]
+
+Stages read what the ones before left in the work folder; `vae` comes first. The result depends on
+seed, number of threads and library versions.
+"""
+
+import argparse
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from genenvs.generators.store import WEIGHTS, seal, write_json
+from genenvs.generators.training.sprites import diffusion, flow, latents, learn, vae, words
+from genenvs.generators.training.sprites.loop import Plan
+
+# What was shipped is what these made.
+PLANS = {
+    "vae": Plan(steps=4_000, batch=48, learning_rate=2e-3, threads=1),
+    "base": Plan(steps=6_000, batch=128, learning_rate=1.5e-3, threads=1),
+    "tuned": Plan(steps=6_000, batch=128, learning_rate=8e-4, threads=1, seed=1),
+    "flow": Plan(steps=12_000, batch=128, learning_rate=1.5e-3, threads=1),
+}
+ROWS = {"vae": 40_000, "base": 65_536, "tuned": 65_536, "flow": 65_536}  # scenes
+# Of the captions of `base` and `flow`, from which reinforcement learning starts.
+SHUFFLED = 0.2
+WATCHED = {"plain": (10, 1.0), "guided": (20, 3.0)}
+NAMES = {"base": "sprites", "tuned": "sprites-tuned", "flow": "sprites-flow"}
+
+
+def load_vae(work: Path) -> Any:
+    """The autoencoder of the first stage."""
+    from diffusers import AutoencoderKL
+
+    made = AutoencoderKL.from_pretrained(work / "vae").eval().requires_grad_(False)
+    return made.to(memory_format=torch.channels_last)
+
+
+def run(stage: str, plan: Plan, work: Path, progress: bool) -> None:
+    """One stage, from what the ones before left in the work folder."""
+    from transformers import CLIPTokenizer
+
+    if stage == "vae":
+        made, record = vae.train(plan, ROWS[stage], progress)
+        made.save_pretrained(work / "vae")
+        write_json(work / "vae.json", record)
+        return
+    words.write(work / "tokenizer")
+    tokenizer = CLIPTokenizer.from_pretrained(work / "tokenizer")
+    encoder = load_vae(work)
+    torch.manual_seed(plan.seed)
+    model: Any = (flow.Flow if stage == "flow" else diffusion.Diffusion)(tokenizer)
+    if stage == "tuned":  # goes on from `base`, whose text encoder stays
+        model.load_state_dict(torch.load(work / "base.pt", weights_only=True))
+        model.text.requires_grad_(False)
+    shuffled = 0.0 if stage == "tuned" else SHUFFLED
+    averaged, record = learn.train(
+        model, encoder, tokenizer, plan, ROWS[stage], shuffled, WATCHED, progress
+    )
+    torch.save(averaged.state_dict(), work / f"{stage}.pt")
+    name = NAMES[stage]
+    save = flow.save if stage == "flow" else diffusion.save
+    files = save(WEIGHTS / name, averaged, encoder, tokenizer)
+    table = latents.tokens(tokenizer)
+    found = {}
+    for each, how in WATCHED.items():
+        mean, kinds = latents.accuracy(encoder, learn.sampler(averaged, table, *how), "test", 1_200)
+        found[each] = {"steps": how[0], "guidance": how[1], "correct": mean, "by_category": kinds}
+    ceiling = latents.ceiling(encoder, "test", 2_048)
+    report = {"shuffled": shuffled, "test": found, "ceiling": ceiling, "training": record}
+    report["vae"] = json.loads((work / "vae.json").read_text(encoding="utf-8"))
+    write_json(WEIGHTS / name / "training.json", report)
+    seal([*files, WEIGHTS / name / "training.json"], WEIGHTS)
+
+
+def main() -> None:
+    """Run the stages asked for."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("stages", nargs="*", default=list(PLANS), help=", ".join(PLANS))
+    parser.add_argument("--work", type=Path, default=Path("runs/sprites"))
+    parser.add_argument("--steps", type=int, help="in place of the plan's")
+    parser.add_argument("--quiet", action="store_true")
+    given = parser.parse_args()
+    if unknown := [each for each in given.stages if each not in PLANS]:
+        parser.error(f"stages are {', '.join(PLANS)}; got {', '.join(unknown)}")
+    given.work.mkdir(parents=True, exist_ok=True)
+    for stage in given.stages:
+        plan = PLANS[stage]
+        plan = replace(plan, steps=given.steps) if given.steps else plan
+        run(stage, plan, given.work, not given.quiet)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,351 @@
+"""Claims about the agents whose policy is a denoiser, on a tiny random Stable Diffusion."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import pytest
+import torch
+from gymnasium.vector import AutoresetMode
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor
+
+from agents.denoise import losses
+from agents.denoise.policy import LIMIT
+from agents.denoise.rollout import ChainPlayer
+from agents.problem import Problem
+from agents.registry import find
+from agents.run import Run
+from genenvs.core.vector import TaskVectorEnv
+from genenvs.generators.transition import log_prob, stochastic
+from tests.generators.tiny_pipelines import write_pipeline
+
+TASK = "genenvs.tasks.denoise.latent:DenoiseLatent"
+PROMPTS = ("a red circle", "two small blue square", "a green square")
+LEARNERS = ("ddpo", "dpok", "flow_grpo", "dance_grpo", "reward_gradient")
+SEARCHES = ("best_of_n", "path_integral", "noise_search")
+
+
+@dataclass(frozen=True)
+class Tiny(Problem):
+    """The environment without its id, so that no test depends on what is registered."""
+
+    @property
+    def native(self) -> bool:
+        """It is one of ours."""
+        return True
+
+    @property
+    def spaces(self) -> tuple[gym.Space[Any], gym.Space[Any]]:  # type: ignore[override]
+        """Of one environment."""
+        envs = self.make(1)
+        return envs.single_observation_space, envs.single_action_space
+
+    def make(
+        self, num_envs: int, autoreset_mode: AutoresetMode = AutoresetMode.SAME_STEP, **more: Any
+    ) -> Any:
+        """A batch."""
+        arguments: Mapping[str, Any] = dict(self.arguments) | more
+        return TaskVectorEnv(
+            TASK, num_envs=num_envs, output="torch", autoreset_mode=autoreset_mode, **arguments
+        )
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tiny]:
+    """A random Stable Diffusion, three prompts, four steps, paid for brightness."""
+    scheduler = {"prediction_type": "v_prediction", "timestep_spacing": "trailing"}
+    folder = write_pipeline(tmp_path_factory.mktemp("tiny") / "sd", "sd", **scheduler)
+    arguments = {"generator": str(folder), "prompts": PROMPTS, "reward": "brightness", "horizon": 4}
+    yield Tiny("tiny", arguments)
+
+
+def agent_of(name: str, problem: Problem, **config: Any) -> Any:
+    """An agent with small batches."""
+    found = find(name)
+    chosen = found.Config()
+    small = {"num_prompts": 3, "group_size": 4} if name not in SEARCHES else {}
+    small |= {"steps": 2} if name == "reward_gradient" else {}
+    return found(problem, replace(chosen, **(small | config)))
+
+
+def rewards_of(agent: Any, problem: Problem, rows: int = 12) -> Tensor:
+    """What the agent is paid for fixed episodes."""
+    envs = problem.make(rows, AutoresetMode.DISABLED)
+    observation, info = envs.reset(seed=5)
+    torch.manual_seed(0)
+    for _ in range(4):
+        observation, reward, *_, info = envs.step(agent.act(observation, info))
+    return reward
+
+
+@given(
+    st.lists(st.floats(-3, 3, width=32), min_size=12, max_size=12),
+    st.sampled_from(["global", "group", "none"]),
+    st.booleans(),
+)
+def test_group_advantages_are_those_of_plain_numpy(
+    values: list[float], spread: str, flat: bool
+) -> None:
+    reward = np.array(values, np.float32).reshape(3, 4)
+    if flat:
+        reward[1] = reward[1, 0]
+    ours, share = losses.group_advantage(torch.tensor(reward.flatten()), 4, spread, 5.0)
+    for i, row in enumerate(reward.astype(np.float64)):
+        scale = {"global": reward.std() + 1e-4, "group": row.std(ddof=1) + 1e-8, "none": 1.0}
+        plain = (row - row.mean()) / scale[spread] if len(set(row)) > 1 else np.zeros(4)
+        near = np.ptp(row) > 1e-3 or len(set(row)) == 1  # rounding decides the rest
+        if near:
+            np.testing.assert_allclose(ours.view(3, 4)[i], plain.clip(-5, 5), atol=2e-3)
+    assert float(share) == pytest.approx(np.mean([len(set(row)) == 1 for row in reward]))
+
+
+def test_statistics_of_prompts_are_those_of_plain_lists() -> None:
+    known = losses.PromptStatistics(3, length=6, least=4)
+    late: dict[int, list[float]] = {0: [], 1: [], 2: []}
+    drawn = np.random.default_rng(0)
+    for _ in range(5):
+        prompt = drawn.choice(3, 7, p=[0.6, 0.3, 0.1])
+        reward = drawn.normal(size=7)
+        for where, value in zip(prompt, reward, strict=True):
+            late[where] = [*late[where], value][-6:]
+        ours = known.advantage(torch.tensor(prompt), torch.tensor(reward), 5.0)
+        for where, value, found in zip(prompt, reward, ours.tolist(), strict=True):
+            own = late[where] if len(late[where]) >= 4 else list(reward)
+            assert found == pytest.approx((value - np.mean(own)) / (np.std(own) + 1e-6), abs=1e-4)
+
+
+def test_a_clipped_step_has_a_gradient_in_ppo_where_it_still_hurts_and_none_in_dpok() -> None:
+    ratio = torch.tensor([1.2, 0.8, 1.2, 0.8], requires_grad=True)
+    advantage = torch.tensor([1.0, -1.0, -1.0, 1.0])
+    losses.clipped(ratio, advantage, 0.1).sum().backward()
+    assert ratio.grad is not None
+    assert ratio.grad.tolist() == [0.0, 0.0, 1.0, -1.0]
+    ratio.grad = None
+    losses.dpok(ratio, advantage, 0.1).sum().backward()
+    assert ratio.grad.tolist() == [0.0, 0.0, 0.0, 0.0]
+
+
+def played(agent: Any) -> tuple[Any, Tensor]:
+    """One batch of chains and the log-probabilities of its steps, [T, N]."""
+    kept: list[Tensor] = []
+    agent.player.begin(0)
+    torch.manual_seed(0)
+    chains = agent.player.collect(lambda x, t, prompt: agent.sample(kept, x, t, prompt))
+    return chains, torch.stack(kept)
+
+
+def test_ratios_are_one_before_the_first_update(tiny: Tiny) -> None:
+    agent = agent_of("ddpo", tiny)
+    chains, before = played(agent)
+    for t in range(4):
+        for rows in torch.arange(12).split(5):  # in other batches than it was played in
+            step = torch.full_like(rows, t)
+            prompt = chains.prompt[rows]
+            mean, std = agent.policy.gaussian(
+                chains.latents[t, rows], step, prompt, agent.policy.network
+            )
+            new = log_prob(chains.latents[t + 1, rows], mean, std)
+            ratio = ((new - before[t, rows]) / agent.policy.dimensions).exp()
+            assert float((ratio - 1).abs().max()) < 1e-5
+
+
+def test_groups_share_their_prompt_and_their_noise_where_that_is_asked_for(tiny: Tiny) -> None:
+    fresh = agent_of("flow_grpo", tiny)
+    shared = agent_of("dance_grpo", tiny)
+    for agent, alike in ((fresh, False), (shared, True)):
+        chains, _ = played(agent)
+        prompt = chains.prompt.view(3, 4)
+        assert bool((prompt == prompt[:, :1]).all()) and len(set(prompt[:, 0].tolist())) == 3
+        start = chains.latents[0].view(3, 4, -1)
+        assert bool((start == start[:, :1]).all()) == alike
+
+
+def test_chains_are_what_the_environment_was_given(tiny: Tiny) -> None:
+    agent = agent_of("ddpo", tiny)
+    chains, _ = played(agent)
+    images = agent.task.generator.decode(chains.latents[-1])
+    assert torch.equal((images * 255).round().byte(), chains.images)
+    asked = {"prompts": [agent.task.texts[k] for k in chains.prompt.tolist()]}
+    paid = agent.task.reward(chains.images.float() / 255, asked)
+    torch.testing.assert_close(paid, chains.reward)
+
+
+def test_ppo_with_the_denoiser_as_actor_has_the_gradient_of_ddpo(tiny: Tiny) -> None:
+    from agents.denoise.sb3_policy import DenoiserActor
+
+    agent = agent_of("ddpo", tiny)
+    chains, before = played(agent)
+    advantage = torch.randn(12, generator=torch.Generator().manual_seed(1))
+    run = Run(0, 10_000)
+    rows = torch.arange(12).repeat_interleave(4)
+    steps = torch.arange(4).repeat(12)
+    grads: list[Tensor] = []
+    agent.descend = lambda run, **logged: grads.extend(
+        p.grad.clone() for p in agent.policy.parameters()
+    )
+    agent.accumulate(run, chains, before, advantage, rows, steps)
+
+    spaces = tiny.spaces
+    arguments = {k: v for k, v in tiny.arguments.items() if k != "horizon"}
+    actor = DenoiserActor(*spaces, lambda _: 1e-4, arguments=arguments, horizon=4, critic=False)
+    observation = {
+        "latent": chains.latents[steps, rows],
+        "time": (agent.task.times / agent.task.times[0])[steps][:, None],
+        "prompt": chains.prompt[rows][:, None],
+    }
+    values, new, entropy = actor.evaluate_actions(
+        observation, chains.latents[steps + 1, rows] / LIMIT
+    )
+    # Stable-Baselines3's own lines, with its names.
+    old = before[steps, rows] / agent.policy.dimensions
+    ratio = torch.exp(new - old)
+    clip_range = agent.config.clip
+    policy_loss_1 = advantage[rows] * ratio
+    policy_loss_2 = advantage[rows] * torch.clamp(ratio, 1 - clip_range, 1 + clip_range)
+    (-torch.min(policy_loss_1, policy_loss_2).mean()).backward()
+    assert entropy is None and not values.any()
+    largest = max(float(g.abs().max()) for g in grads)
+    for mine, theirs in zip(grads, actor.actor.parameters(), strict=True):
+        assert theirs.grad is not None
+        assert float((mine - theirs.grad).abs().max()) < 1e-5 * max(largest, 1.0)
+    assert largest > 1e-4
+
+
+def test_sb3_learns_with_the_denoiser_as_actor(tiny: Tiny) -> None:
+    from stable_baselines3 import PPO
+
+    from agents.denoise.sb3_policy import DenoiserActor
+    from genenvs.interop.sb3 import SB3VecEnv
+
+    envs = SB3VecEnv(
+        TaskVectorEnv(TASK, num_envs=6, autoreset_mode=AutoresetMode.SAME_STEP, **tiny.arguments)
+    )
+    arguments = {k: v for k, v in tiny.arguments.items() if k != "horizon"}
+    model = PPO(
+        DenoiserActor, envs, n_steps=8, batch_size=24, n_epochs=1, clip_range=1e-3, gamma=1.0,
+        gae_lambda=1.0, policy_kwargs={"arguments": arguments, "horizon": 4}, learning_rate=1e-4,
+    )  # fmt: skip
+    before = [p.detach().clone() for p in model.policy.actor.parameters()]
+    model.learn(96)
+    after = list(model.policy.actor.parameters())
+    assert any(not torch.equal(a, b) for a, b in zip(before, after, strict=True))
+    assert all(bool(torch.isfinite(p).all()) for p in after)
+
+
+def test_a_step_without_noise_is_left_out(tiny: Tiny) -> None:
+    problem = replace(tiny, arguments=dict(tiny.arguments) | {"level": 1.0})
+    agent = agent_of("ddpo", problem)
+    chains, before = played(agent)
+    step = torch.full((12,), 3)
+    _, std = agent.policy.gaussian(chains.latents[3], step, chains.prompt, agent.policy.network)
+    silent = ~stochastic(std)
+    assert bool((before[3][silent] == 0).all())
+
+
+@pytest.mark.parametrize("name", LEARNERS)
+def test_agents_are_paid_more_by_and_by(name: str, tiny: Tiny, tmp_path: Path) -> None:
+    rate = {"reward_gradient": 1e-2}.get(name, 3e-4)
+    # Brightness varies by a hundredth here: any hold on the generator would outweigh it.
+    loose: dict[str, Any] = {"kl_coef": 0.0}
+    if name == "dpok":  # nothing is learned before the value network knows what is usual
+        loose |= {"value_epochs": 12, "value_rate": 3e-3}
+    agent = agent_of(
+        name, tiny, **loose, learning_rate=rate, group_size=8, num_prompts=3, pictures=0, chunk=96,
+        evaluate_level=0.0 if name == "reward_gradient" else 1.0, average=0.5,
+    )  # fmt: skip
+    before = float(rewards_of(agent, tiny).mean())
+    steps = 4 * 24 * (6 if name == "reward_gradient" else 14)
+    run = Run(0, steps, tmp_path)
+    run.start(agent)
+    agent.learn(run)
+    assert float(rewards_of(agent, tiny).mean()) > before
+    # What was saved is what acts.
+    again = find(name)(tiny, agent.config, agent.state())
+    torch.testing.assert_close(rewards_of(again, tiny), rewards_of(agent, tiny))
+    panel = {"reward", "reward_std", "diversity", "grad_norm"}
+    panel |= set() if name == "reward_gradient" else {"ratio_error", "clipped"}
+    assert panel <= set(run.curve[-1])
+    assert list((tmp_path / "samples").glob("*.png"))
+
+
+def test_the_saved_folder_is_a_pipeline_that_makes_the_same_pictures(
+    tiny: Tiny, tmp_path: Path
+) -> None:
+    from genenvs.generators.text_to_image import load
+
+    agent = agent_of("flow_grpo", tiny, learning_rate=1e-3, pictures=0)
+    run = Run(0, 4 * 12 * 2, tmp_path)
+    run.start(agent)
+    agent.learn(run)
+    other = replace(
+        tiny, arguments=dict(tiny.arguments) | {"generator": str(tmp_path / "pipeline")}
+    )
+    frozen = agent_of("best_of_n", other, candidates=1, level=0.0)
+    torch.testing.assert_close(
+        rewards_of(frozen, other), rewards_of(agent, tiny), atol=1e-4, rtol=0
+    )
+    assert load(str(tmp_path / "pipeline")).digest != load(tiny.arguments["generator"]).digest
+
+
+def test_searching_more_finds_better(tiny: Tiny) -> None:
+    one = rewards_of(agent_of("best_of_n", tiny, candidates=1), tiny)
+    eight = rewards_of(agent_of("best_of_n", tiny, candidates=8), tiny)
+    assert float(eight.mean()) > float(one.mean())
+    guided = rewards_of(agent_of("path_integral", tiny, candidates=8, steps=3), tiny)
+    assert float(guided.mean()) > float(one.mean())
+    plain = rewards_of(agent_of("best_of_n", tiny, candidates=1, level=0.0), tiny)
+    climbed = rewards_of(agent_of("noise_search", tiny, iterations=8, steps=4), tiny)
+    assert float(climbed.mean()) > float(plain.mean())
+
+
+def test_reward_gradients_go_through_the_last_steps_alone(tiny: Tiny) -> None:
+    agent = agent_of("reward_gradient", tiny, steps=2)
+    agent.player.begin(0)
+    observation = agent.player.first()
+    loss, *_ = agent.pictures(observation)
+    loss.backward()
+    ours = [p.grad.clone() for p in agent.policy.parameters()]
+    for p in agent.policy.parameters():
+        p.grad = None
+    x, prompt = observation["latent"], observation["prompt"]
+    for t in range(4):
+        if t == 2:
+            x = x.detach()
+        x, _ = agent.policy.gaussian(x, torch.full_like(prompt, t), prompt, agent.policy.network)
+    images = agent.task.generator.decode(x)
+    asked = {"prompts": [agent.task.texts[k] for k in prompt.tolist()]}
+    (-agent.task.reward(images, asked).mean()).backward()
+    for mine, p in zip(ours, agent.policy.parameters(), strict=True):
+        torch.testing.assert_close(mine, p.grad)
+
+
+@pytest.mark.parametrize(
+    ("name", "config", "arguments", "says"),
+    [
+        ("flow_grpo", {"group_size": 1}, {}, "at least 2"),
+        ("dance_grpo", {"group_size": 1}, {}, "at least 2"),
+        ("ddpo", {"level": 0.0}, {}, "deterministic"),
+        ("ddpo", {"rule": "flow_grpo"}, {}, "must be one of ddim_eta, ddpm"),
+        ("reward_gradient", {}, {"reward": "jpeg_compressibility"}, "not differentiable"),
+        ("noise_search", {}, {"reward": "jpeg_compressibility"}, "not differentiable"),
+        ("reward_gradient", {"steps": 9}, {}, "at most 4"),
+    ],
+)
+def test_what_cannot_learn_is_told(
+    name: str, config: dict[str, Any], arguments: dict[str, Any], says: str, tiny: Tiny
+) -> None:
+    problem = replace(tiny, arguments=dict(tiny.arguments) | arguments)
+    with pytest.raises(ValueError, match=says):
+        agent_of(name, problem, **config)
+
+
+def test_another_environment_is_refused() -> None:
+    with pytest.raises(TypeError, match="no environment for a denoiser"):
+        ChainPlayer(Problem("genenvs/DenoiseSchedule-v0"), 2)
