@@ -24,6 +24,7 @@ from genenvs.images.rewards.learned import (
     IMAGE_REWARD_WORDS,
     Preparation,
 )
+from tests.images.words import bert_tokenizer, clip_tokenizer
 
 PROMPTS = ["a red circle", "two blue squares", "a red circle"]
 SMALL = {
@@ -39,20 +40,10 @@ def images(height: int = 40, width: int = 48, rows: int = 3) -> torch.Tensor:
     return torch.rand(rows, 3, height, width, generator=random)
 
 
-def write_clip_words(folder: Path) -> None:
-    """A tokenizer of single letters."""
-    letters = [chr(code) for code in range(ord("a"), ord("z") + 1)]
-    words = [*letters, *(f"{each}</w>" for each in letters), "<|startoftext|>", "<|endoftext|>"]
-    (folder / "vocab.json").write_text(json.dumps({word: k for k, word in enumerate(words)}))
-    (folder / "merges.txt").write_text("#version: 0.2\n")
-    names = [str(folder / name) for name in ("vocab.json", "merges.txt")]
-    transformers.CLIPTokenizer(*names).save_pretrained(folder)
-
-
 @pytest.fixture(scope="module")
 def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("clip")
-    write_clip_words(folder)
+    clip_tokenizer(folder)
     torch.manual_seed(0)
     config = transformers.CLIPConfig(
         text_config=SMALL
@@ -80,14 +71,11 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def blip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("blip")
-    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a", "two", "red", "blue", "circle"]
-    (folder / "vocab.txt").write_text("\n".join(words))
-    transformers.BertTokenizer(str(folder / "vocab.txt")).save_pretrained(folder)
     torch.manual_seed(0)
     config = transformers.BlipConfig(
         text_config=SMALL
         | {
-            "vocab_size": len(words),
+            "vocab_size": bert_tokenizer(folder),
             "encoder_hidden_size": 16,
             "max_position_embeddings": 40,
             "pad_token_id": 0,

@@ -1,8 +1,8 @@
 """Rewards that are networks trained on people's choices, from folders or the hub.
 
 Each takes a local folder or a hub id in the layout of transformers; weights are read from
-safetensors alone. Images are prepared in torch, on their device, so that gradients pass. What the
-published models are, and where their format differs from this, stands with each function.
+safetensors alone; `convert` makes such folders of what was published as pickles. Images are
+prepared in torch, on their device, so that gradients pass.
 """
 
 import json
@@ -148,8 +148,8 @@ def hps(
 ) -> Reward:
     """HPSv2 (Wu et al., 2023): the cosine of image and prompt, in [-1, 1].
 
-    The published file is a pickle in open_clip's layout, which is not read here; give a conversion
-    into transformers' CLIP layout (ViT-H/14).
+    The published file is a pickle in open_clip's layout (ViT-H/14), which `convert` turns into a
+    folder that can be read here.
 
     Args:
         model: folder or hub id; see `pick_score` for the rest.
@@ -165,9 +165,9 @@ def aesthetic(
 ) -> Reward:
     """LAION's aesthetic predictor: a head on the normalised CLIP image embedding, some 1 to 10.
 
-    The published head (sac+logos+ava1-l14-linearMSE) is a pickle; save its tensors once with
-    safetensors. It is five linear layers with nothing between them, and so is read any file of
-    matrices and biases, in the order of the numbers in their names.
+    The published head (sac+logos+ava1-l14-linearMSE) is a pickle, which `convert` rewrites. It is
+    five linear layers with nothing between them, and so is read any file of matrices and biases,
+    in the order of the numbers in their names.
 
     Args:
         model: folder or hub id of the CLIP model.
@@ -189,9 +189,9 @@ def image_reward(
 ) -> Reward:
     """ImageReward (Xu et al., 2023): a head on BLIP's text encoder, which looks at the image.
 
-    The published file is a pickle with its own names; give its BLIP as a folder in the layout of
-    transformers' `BlipForImageTextRetrieval` (224 px) with a BERT tokenizer, and its five linear
-    layers as `head.safetensors`, see `aesthetic`. Scores are standardised as the package does.
+    The published file is a pickle with names of its own, which `convert` turns into a folder of
+    transformers' `BlipForImageTextRetrieval` with a BERT tokenizer and its five linear layers as
+    `head.safetensors`, see `aesthetic`. Scores are standardised as the package does.
 
     Args:
         model: folder or hub id; see `aesthetic` for the rest.
