@@ -12,9 +12,9 @@ from genenvs.core.files import replacing
 from genenvs.generators.bank import Bank
 from genenvs.generators.denoiser import Denoiser
 from genenvs.generators.sampling import sample
+from genenvs.images.timeline import to_image
 from genenvs.tasks.denoise_schedule import plans
 from genenvs.tasks.denoise_schedule.rewards import fidelity_error
-from genenvs.images.timeline import to_image
 
 Row = tuple[str, Tensor, list[str]]  # label, images [K, C, H, W], a caption for each
 
