@@ -16,8 +16,8 @@ from genenvs.images.rewards.learned import (
     IMAGE_REWARD_MEAN,
     IMAGE_REWARD_STD,
     IMAGE_REWARD_WORDS,
-    Preparation,
 )
+from genenvs.images.rewards.networks import Preparation
 from tests.images.words import bert_tokenizer, clip_tokenizer
 
 PROMPTS = ["a red", "two blue a", "red"]

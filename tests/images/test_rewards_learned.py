@@ -22,8 +22,8 @@ from genenvs.images.rewards.learned import (
     IMAGE_REWARD_MEAN,
     IMAGE_REWARD_STD,
     IMAGE_REWARD_WORDS,
-    Preparation,
 )
+from genenvs.images.rewards.networks import Preparation
 from tests.images.words import bert_tokenizer, clip_tokenizer
 
 PROMPTS = ["a red circle", "two blue squares", "a red circle"]
@@ -200,9 +200,9 @@ def test_parts_of_a_batch_are_as_the_whole_and_prompts_are_read_once(clip: Path)
     context = {"prompts": PROMPTS}
     whole = load("hps", model=str(clip))(images(), context)
     assert torch.allclose(load("hps", model=str(clip), max_batch=2)(images(), context), whole)
-    from genenvs.images.rewards import learned
+    from genenvs.images.rewards import networks
 
-    network = learned._pair("hps", str(clip), str(clip), "float32")
+    network = networks.pair("hps", str(clip), str(clip), "float32")
     assert set(network.features) == set(PROMPTS)
     network.tokenizer = None  # not asked again
     assert torch.equal(load("hps", model=str(clip))(images(), context), whole)

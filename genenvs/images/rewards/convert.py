@@ -21,7 +21,8 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from genenvs.core.optional import require
-from genenvs.images.rewards.learned import CLIP, HEAD
+from genenvs.images.rewards.learned import CLIP
+from genenvs.images.rewards.networks import BLIP_UNUSED, HEAD
 
 BERT = "google-bert/bert-base-uncased"
 State = Mapping[str, Tensor]
@@ -229,8 +230,7 @@ def _save(transformers: Any, model: Any, state: State, folder: str | Path, words
     unfilled = [
         key
         for key in unfilled
-        if not key.startswith(("vision_proj", "text_proj", "itm_head"))
-        and not key.endswith("position_ids")
+        if not key.startswith(BLIP_UNUSED) and not key.endswith("position_ids")
     ]
     if unfilled or unknown:
         raise ValueError(f"weights without a place: {unknown}; places without a weight: {unfilled}")
