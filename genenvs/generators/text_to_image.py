@@ -237,6 +237,8 @@ class TextToImage:
             with torch.inference_mode(False), torch.no_grad():
                 return self.predict(x, time, condition, guidance, unconditional, network)
         self._check(x, time, condition)
+        if not len(x):  # attention cannot be asked for nothing
+            return x.float(), x.float()
         scale, guided = self._guidance(guidance, len(x), unconditional)
         if scale is not None and self.guided_by == "branches" and unconditional is None:
             unconditional = self.unconditional()
@@ -349,6 +351,8 @@ class TextToImage:
         if torch.is_inference_mode_enabled():
             with torch.inference_mode(False), torch.no_grad():
                 return self.decode(latents)
+        if not len(latents):
+            return latents.new_empty(0, *self.image_shape, dtype=torch.float32)
         scale, shift = self._scaling()
         whole = torch.is_grad_enabled() and latents.requires_grad
 
@@ -369,6 +373,8 @@ class TextToImage:
         if torch.is_inference_mode_enabled():
             with torch.inference_mode(False), torch.no_grad():
                 return self.encode_image(images)
+        if not len(images):
+            return images.new_empty(0, *self.shape, dtype=torch.float32)
         scale, shift = self._scaling()
         whole = torch.is_grad_enabled() and images.requires_grad
 

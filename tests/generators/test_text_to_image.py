@@ -227,6 +227,15 @@ def test_a_row_at_time_0_is_already_clean(pipelines: dict[str, Path]) -> None:
     assert (noise_ == 0).all()
 
 
+def test_no_rows_give_no_rows(model: TextToImage) -> None:
+    none = take(model.encode(PROMPTS), slice(0))
+    clean, noise_ = model.predict(noise(model, 0), halfway(model, 0), none, 3.0)
+    images = model.decode(clean)
+    assert clean.shape == noise_.shape == (0, *model.shape)
+    assert images.shape == (0, *model.image_shape)
+    assert model.encode_image(images).shape == (0, *model.shape)
+
+
 def test_encode_image_is_the_scaled_mean_of_the_posterior(model: TextToImage) -> None:
     images = torch.rand(2, *model.image_shape, generator=torch.Generator().manual_seed(0))
     config = model.vae.config
