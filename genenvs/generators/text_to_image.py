@@ -17,18 +17,18 @@ from genenvs.generators import adapters
 from genenvs.generators.denoiser import full_float32
 from genenvs.generators.families import Conditions, Family, take
 from genenvs.generators.folder import content_hash
+from genenvs.generators.guidance import both_branches, gradient_asked, scale_of
 from genenvs.generators.memory import Limit, in_parts
 from genenvs.generators.pipelines import (
     Parts,
     Pipeline,
-    diffusion_times,
-    flow_times,
     read,
     resolve,
     save,
     shapes,
 )
 from genenvs.generators.schedule import NoiseSchedule, conversion
+from genenvs.generators.times import diffusion_times, flow_times
 
 __all__ = ["Conditions", "TextToImage", "load", "take"]
 
@@ -242,7 +242,9 @@ class TextToImage:
         scale, guided = self._guidance(guidance, len(x), unconditional)
         if scale is not None and self.guided_by == "branches" and unconditional is None:
             unconditional = self.unconditional()
-        whole = torch.is_grad_enabled() and _asks(x, condition, unconditional, scale, network)
+        whole = torch.is_grad_enabled() and gradient_asked(
+            [x, *condition.values(), *(unconditional or {}).values()], scale, network
+        )
 
         def output(rows: slice) -> Tensor:
             strength = None if scale is None else scale[rows]
@@ -252,36 +254,14 @@ class TextToImage:
             shared = all(len(each) == 1 for each in unconditional.values())
             other = unconditional if shared else take(unconditional, rows)
             which = None if guided is None else guided[rows]
-            return self._branches(*mine, strength, which, other, network)
+
+            def evaluate(x: Tensor, time: Tensor, condition: Conditions) -> Tensor:
+                return self._evaluate(x, time, condition, None, network)
+
+            return both_branches(evaluate, *mine, strength, which, other)
 
         cost = 1 if unconditional is None or scale is None else 2
         return self._convert(x, time, in_parts(self._evaluating, output, len(x), cost, whole))
-
-    def _branches(
-        self,
-        x: Tensor,
-        time: Tensor,
-        condition: Conditions,
-        scale: Tensor,
-        guided: Tensor | None,
-        other: Conditions,
-        network: nn.Module | None,
-    ) -> Tensor:
-        """Return without + scale (with - without) in one evaluation; `guided` None: all rows."""
-        size = len(x)
-        every = torch.arange(size, device=x.device)
-        rows = every if guided is None else guided.nonzero()[:, 0].to(x.device)
-        both = {}
-        for name, mine in condition.items():
-            theirs = other[name]
-            theirs = theirs.expand(len(rows), *mine.shape[1:]) if len(theirs) == 1 else theirs[rows]
-            both[name] = torch.cat([mine, theirs])
-        output = self._evaluate(
-            torch.cat([x, x[rows]]), torch.cat([time, time[rows]]), both, None, network
-        )
-        given, without = output[:size], output[size:]
-        change = (scale[rows] - 1)[:, None, None, None] * (given[rows] - without)
-        return given + change if guided is None else given.index_add(0, rows, change)
 
     def _evaluate(
         self,
@@ -310,17 +290,7 @@ class TextToImage:
         self, guidance: Tensor | float | None, rows: int, other: Conditions | None
     ) -> tuple[Tensor | None, Tensor | None]:
         """Return the scale [B], None where it is 1 everywhere, and which rows it concerns."""
-        if isinstance(guidance, Tensor):
-            if guidance.shape != (rows,):
-                raise ValueError(
-                    f"guidance must be a number or [{rows}]; got {list(guidance.shape)}"
-                )
-            scale, guided = guidance.to(self.device, torch.float32), guidance != 1
-        else:
-            value = 1.0 if guidance is None else float(guidance)
-            # Made on the device: a number costs no copy.
-            scale = torch.full((rows,), value, device=self.device)
-            guided = torch.full((rows,), value != 1)
+        scale, guided = scale_of(guidance, rows, self.device)
         if self.guided_by == "embedded":
             if other is not None:
                 raise ValueError(f"{self.name} takes guidance as an input; it has one branch only")
@@ -442,22 +412,6 @@ class TextToImage:
     def _strict(self) -> bool:
         # Only float32 has a precision to lose to TF32.
         return self.device.type == "cuda" and torch.float32 in (self.dtype, self.vae.dtype)
-
-
-def _asks(
-    x: Tensor,
-    condition: Conditions,
-    unconditional: Conditions | None,
-    scale: Tensor | None,
-    network: nn.Module | None,
-) -> bool:
-    """Whether a gradient will flow through the network."""
-    tensors = [x, *condition.values(), *(unconditional or {}).values()]
-    if scale is not None:
-        tensors.append(scale)
-    if any(each.requires_grad for each in tensors):
-        return True
-    return network is not None and any(each.requires_grad for each in network.parameters())
 
 
 _parts: dict[tuple, Parts] = {}  # content, device, dtype

@@ -4,8 +4,11 @@ from pathlib import Path
 
 import pytest
 
+from genenvs.generators import text_to_image
 from genenvs.generators.denoiser import Denoiser, load
+from genenvs.generators.text_to_image import TextToImage
 from tests.generators.models import write_model
+from tests.generators.tiny_pipelines import FAMILIES, KINDS, write_pipeline
 
 
 @pytest.fixture(scope="session")
@@ -27,3 +30,19 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty cache folder of the user's."""
     monkeypatch.setenv("GENENVS_CACHE", str(tmp_path / "cache"))
     return tmp_path / "cache"
+
+
+@pytest.fixture(scope="session")
+def pipelines(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """One random text-to-image pipeline folder per kind of `KINDS`."""
+    root = tmp_path_factory.mktemp("pipelines")
+    return {
+        kind: write_pipeline(root / kind, family, **options)
+        for kind, (family, options) in KINDS.items()
+    }
+
+
+@pytest.fixture(params=FAMILIES)
+def model(request: pytest.FixtureRequest, pipelines: dict[str, Path]) -> TextToImage:
+    """A text-to-image model of each family."""
+    return text_to_image.load(str(pipelines[request.param]))

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
+from genenvs.generators.pipelines import quiet
+from genenvs.generators.text_to_image import TextToImage
 from tests.generators.models import edit_json
 
 WORDS = ("a", "red", "blue", "green", "small", "circle", "square", "of", "left", "two")
@@ -14,6 +18,19 @@ PROMPTS = ["a red circle", "two small blue square", "a green square left of a re
 LENGTH = 16  # tokens of a CLIP prompt
 SIDE = 8  # of the latents; images have twice as many pixels
 FAMILIES = ("sd", "sdxl", "sd3", "flux")
+
+KINDS: dict[str, tuple[str, dict[str, Any]]] = {
+    "sd": ("sd", {}),
+    "sd-v": ("sd", {"prediction_type": "v_prediction", "timestep_spacing": "trailing"}),
+    "sd-pndm": ("sd", {"scheduler": "PNDMScheduler", "skip_prk_steps": True}),
+    "sdxl": ("sdxl", {}),
+    "sdxl-empty": ("sdxl", {"force_zeros_for_empty_prompt": False}),
+    "sd3": ("sd3", {}),
+    "sd3-long": ("sd3", {"tokens": None}),
+    "sd3-t5": ("sd3", {"t5": True, "use_dynamic_shifting": True}),
+    "flux": ("flux", {}),
+    "flux-distilled": ("flux", {"guidance_embeds": True, "tokens": None}),
+}
 
 CONV = {"block_out_channels": (8, 16), "norm_num_groups": 4}
 SPECIAL = {"bos_token": "<|startoftext|>", "eos_token": "<|endoftext|>"}
@@ -47,6 +64,36 @@ def write_pipeline(folder: Path, family: str, *, seed: int = 0, **options: Any) 
     if tokens is not None:
         edit_json(folder / "model_index.json", max_sequence_length=tokens)
     return folder
+
+
+def noise(model: TextToImage, rows: int = 3, seed: int = 0) -> Tensor:
+    """Latents to start from."""
+    return torch.randn(rows, *model.shape, generator=torch.Generator().manual_seed(seed))
+
+
+def halfway(model: TextToImage, rows: int = 3) -> Tensor:
+    """A time in the middle of a rollout, for each row."""
+    return model.times(4)[2].expand(rows)
+
+
+def plain(folder: Path, **arguments: Any) -> Any:
+    """Return what the pipeline of diffusers itself makes of `PROMPTS`, by deterministic steps."""
+    from diffusers import DDIMScheduler, DiffusionPipeline
+
+    index = json.loads((folder / "model_index.json").read_text())
+    # DiffusionPipeline wants to be told that these are null.
+    nulls = [name for name in ("text_encoder_3", "tokenizer_3") if index.get(name) == [None, None]]
+    with quiet():
+        pipeline = DiffusionPipeline.from_pretrained(
+            folder, local_files_only=True, **dict.fromkeys(nulls)
+        )
+    pipeline.set_progress_bar_config(disable=True)
+    if pipeline.scheduler.__class__.__name__ == "PNDMScheduler":
+        pipeline.scheduler = DDIMScheduler.from_config(pipeline.scheduler.config, clip_sample=False)
+    side = 2 * SIDE
+    if "max_sequence_length" in index:
+        arguments.setdefault("max_sequence_length", index["max_sequence_length"])
+    return pipeline(PROMPTS, height=side, width=side, **arguments).images
 
 
 def _sd(options: dict) -> Any:

@@ -1,0 +1,119 @@
+"""Claims about what is saved: pipelines and adapters that load again, here and in diffusers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from genenvs.generators.adapters import add_lora, save_lora, trainable, without_lora
+from genenvs.generators.sampling import generate
+from genenvs.generators.text_to_image import TextToImage, load
+from tests.generators.tiny_pipelines import (
+    PROMPTS,
+    halfway,
+    noise,
+    plain,
+)
+
+
+@pytest.mark.parametrize("kind", ["sd", "sd3-t5", "flux"])
+def test_a_saved_network_is_a_pipeline_that_anyone_loads(
+    pipelines: dict[str, Path], tmp_path: Path, kind: str
+) -> None:
+    model = load(str(pipelines[kind]))
+    policy = model.copy_network()
+    with torch.no_grad():
+        for parameter in policy.parameters():
+            parameter.mul_(1.1)
+    target = tmp_path / "runs" / "tuned"
+    for _ in range(2):  # what stood there is replaced
+        assert model.save(target, policy) == target
+    assert [path.name for path in target.parent.iterdir()] == ["tuned"]
+    again = load(str(target))
+    assert again.digest != model.digest
+    arguments = noise(model), halfway(model), model.encode(PROMPTS)
+    expected = model.predict(*arguments, network=policy)
+    torch.testing.assert_close(again.predict(*arguments), expected)
+    if kind != "flux":
+        images = plain(
+            target,
+            latents=noise(model),
+            num_inference_steps=2,
+            guidance_scale=1.0,
+            output_type="pt",
+        )
+        made = generate(again, noise(model), model.encode(PROMPTS), again.times(2))
+        torch.testing.assert_close(again.decode(made), images, rtol=0, atol=1e-4)
+
+
+def test_a_save_that_fails_leaves_what_was_there(
+    pipelines: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = load(str(pipelines["sd"]))
+    target = model.save(tmp_path / "tuned", model.network)
+    before = sorted(path.relative_to(tmp_path) for path in tmp_path.rglob("*"))
+
+    def full(*_: Any, **__: Any) -> None:
+        raise OSError("no space left on device")
+
+    policy = model.copy_network()
+    monkeypatch.setattr(policy, "save_pretrained", full)
+    with pytest.raises(OSError, match="no space"):
+        model.save(target, policy)
+    assert sorted(path.relative_to(tmp_path) for path in tmp_path.rglob("*")) == before
+
+
+def test_an_adapter_is_trained_saved_and_loaded(model: TextToImage, tmp_path: Path) -> None:
+    policy = add_lora(model.copy_network(), rank=2)
+    arguments = noise(model), halfway(model), model.encode(PROMPTS)
+    base = model.predict(*arguments)
+    torch.testing.assert_close(model.predict(*arguments, network=policy), base)
+    parameters = trainable(policy)
+    assert 0 < sum(each.numel() for each in parameters) < 10_000
+    model.predict(*arguments, network=policy)[0].mean().backward()
+    assert all(each.grad is not None for each in parameters)
+    with torch.no_grad():
+        for parameter in parameters:
+            parameter.add_(0.1)
+        changed = model.predict(*arguments, network=policy)
+        assert not torch.allclose(changed[0], base[0], atol=1e-3)
+        with without_lora(policy):
+            torch.testing.assert_close(model.predict(*arguments, network=policy), base)
+
+    folder = save_lora(tmp_path / "lora", policy, model._family)
+    adapted = load(model.name, lora=str(folder))
+    assert adapted.digest != model.digest and adapted.network is not model.network
+    assert not trainable(adapted.network)
+    torch.testing.assert_close(adapted.predict(*arguments), changed)
+    merged = load(str(model.save(tmp_path / "merged", policy)))
+    torch.testing.assert_close(merged.predict(*arguments), changed, rtol=1e-3, atol=1e-3)
+    torch.testing.assert_close(model.predict(*arguments), base)
+
+
+def test_an_adapter_of_another_network_is_an_error(
+    pipelines: dict[str, Path], tmp_path: Path
+) -> None:
+    flux, sd = load(str(pipelines["flux"])), str(pipelines["sd"])
+    save_lora(tmp_path / "lora", add_lora(flux.copy_network()), flux._family)
+    with pytest.raises(ValueError, match="no adapter of this unet"):
+        load(sd, lora=str(tmp_path / "lora"))
+    (tmp_path / "lora" / "pytorch_lora_weights.safetensors").write_bytes(b"broken")
+    with pytest.raises(ValueError, match="no adapter of this unet"):
+        load(sd, lora=str(tmp_path / "lora"))
+    with pytest.raises(FileNotFoundError, match="neither a folder nor a file"):
+        load(sd, lora=str(tmp_path / "nothing"))
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ValueError, match="it holds none"):
+        load(sd, lora=str(tmp_path / "empty"))
+
+
+def test_an_adapter_without_peft_names_the_extra(
+    pipelines: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = load(str(pipelines["sd"]))
+    monkeypatch.setitem(__import__("sys").modules, "peft", None)
+    with pytest.raises(ImportError, match=r'pip install "genenvs\[agents\]"'):
+        add_lora(model.copy_network())
