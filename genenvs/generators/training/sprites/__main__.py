@@ -21,9 +21,9 @@ from genenvs.generators.training.sprites.loop import Plan
 # What was shipped is what these made.
 PLANS = {
     "vae": Plan(steps=4_000, batch=48, learning_rate=2e-3, threads=1),
-    "base": Plan(steps=6_000, batch=128, learning_rate=1.5e-3, threads=1),
-    "tuned": Plan(steps=6_000, batch=128, learning_rate=8e-4, threads=1, seed=1),
-    "flow": Plan(steps=12_000, batch=128, learning_rate=1.5e-3, threads=1),
+    "base": Plan(steps=8_000, batch=96, learning_rate=1.5e-3, threads=1),
+    "tuned": Plan(steps=6_000, batch=96, learning_rate=8e-4, threads=1, seed=1),
+    "flow": Plan(steps=12_000, batch=96, learning_rate=1.5e-3, threads=1),
 }
 ROWS = {"vae": 40_000, "base": 65_536, "tuned": 65_536, "flow": 65_536}  # scenes
 # Of the captions of `base` and `flow`, from which reinforcement learning starts.
@@ -57,9 +57,18 @@ def run(stage: str, plan: Plan, work: Path, progress: bool) -> None:
     if stage == "tuned":  # goes on from `base`, whose text encoder stays
         model.load_state_dict(torch.load(work / "base.pt", weights_only=True))
         model.text.requires_grad_(False)
+    seen = {name: WATCHED[name] for name in (("guided",) if stage == "tuned" else ("plain",))}
     shuffled = 0.0 if stage == "tuned" else SHUFFLED
     averaged, record = learn.train(
-        model, encoder, tokenizer, plan, ROWS[stage], shuffled, WATCHED, progress
+        model,
+        encoder,
+        tokenizer,
+        plan,
+        ROWS[stage],
+        shuffled,
+        seen,
+        work / f"pool-{plan.seed}.safetensors",
+        progress,
     )
     torch.save(averaged.state_dict(), work / f"{stage}.pt")
     name = NAMES[stage]

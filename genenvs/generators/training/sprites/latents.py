@@ -1,31 +1,50 @@
 """Scenes as the frozen autoencoder sees them, and samples judged by the parser."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 from tqdm import tqdm
 
+from genenvs.core.files import making
 from genenvs.generators.training.sprites import data, words
 from genenvs.generators.training.sprites.vae import scaled
 from genenvs.images.scenes import grammar, parser
 
 
 @torch.no_grad()
-def pool(vae: Any, rows: int, seed: int, progress: bool = True) -> tuple[Tensor, Tensor, Tensor]:
+def pool(
+    vae: Any, rows: int, seed: int, cache: Path | None = None, progress: bool = True
+) -> tuple[Tensor, Tensor, Tensor]:
     """Encode training scenes once.
+
+    Args:
+        vae: the autoencoder.
+        rows: how many scenes.
+        seed: of them.
+        cache: a file that keeps them from one stage to the next.
+        progress: show bars.
 
     Returns:
         Mean and standard deviation of the latents, scaled to variance 1, float32
         [rows, 4, 8, 8] each; and prompts, int64 [rows].
     """
+    if cache is not None and cache.exists():
+        kept = load_file(cache)
+        if len(kept["asked"]) == rows:
+            return kept["mean"], kept["std"], kept["asked"]
     pictures, asked = data.draw("train", rows, seed, progress)
     found = []
     for part in tqdm(pictures.split(512), disable=not progress, unit_scale=512):
         latents = vae.encode(scaled(part)).latent_dist
         found.append((latents.mean, latents.std))
     mean, std = (torch.cat(each) * vae.config.scaling_factor for each in zip(*found, strict=True))
+    if cache is not None:
+        with making(cache) as temporary:
+            save_file({"mean": mean, "std": std, "asked": asked}, temporary)
     return mean, std, asked
 
 

@@ -2,6 +2,7 @@
 
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -70,6 +71,7 @@ def train(
     rows: int,
     shuffled: float,
     watched: Mapping[str, tuple[int, float]],
+    cache: Path | None = None,
     progress: bool = True,
 ) -> tuple[Any, dict]:
     """Train further on scenes of the training split's prompts.
@@ -82,13 +84,14 @@ def train(
         rows: scenes.
         shuffled: share of captions that belong to another scene.
         watched: name -> (steps, guidance) of samplers whose accuracy is logged.
+        cache: a file that keeps the encoded scenes from one stage to the next.
         progress: show bars.
 
     Returns:
         The averaged model and the record.
     """
     torch.manual_seed(plan.seed)
-    mean, std, asked = scenes.pool(vae, rows, plan.seed, progress)
+    mean, std, asked = scenes.pool(vae, rows, plan.seed, cache, progress)
     table = scenes.tokens(tokenizer)
 
     def loss(step: int, generator: torch.Generator) -> Tensor:
@@ -107,8 +110,8 @@ def train(
     def watch(averaged: nn.Module) -> dict[str, float]:
         samplers = {name: sampler(averaged, table, *how) for name, how in watched.items()}
         return {
-            name: round(scenes.accuracy(vae, sample, "validation", 384)[0], 4)
+            name: round(scenes.accuracy(vae, sample, "validation", 192)[0], 4)
             for name, sample in samplers.items()
         }
 
-    return fit(model, loss, plan, watch, max(1, plan.steps // 12), progress)
+    return fit(model, loss, plan, watch, max(1, plan.steps // 8), progress)

@@ -1,0 +1,240 @@
+"""Claims about the denoising environments, on a tiny random Stable Diffusion."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from gymnasium.vector import AutoresetMode
+from torch import Tensor
+
+from genenvs.core.vector import TaskVectorEnv
+from genenvs.generators import text_to_image, transition
+from genenvs.tasks.denoise import prompts
+from genenvs.tasks.denoise.task import LIMIT
+from tests.generators.tiny_pipelines import write_pipeline
+
+ASKED = ("a red circle", "two small blue square", "a green square")
+STEPS = 4
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A random Stable Diffusion that predicts v."""
+    scheduler = {"prediction_type": "v_prediction", "timestep_spacing": "trailing"}
+    return str(write_pipeline(tmp_path_factory.mktemp("tiny") / "sd", "sd", **scheduler))
+
+
+def make(folder: str, which: str, rows: int = 5, **more: Any) -> Any:
+    """A batch of one of the three."""
+    name = {"latent": "DenoiseLatent", "noise": "DenoiseNoise", "guidance": "DenoiseGuidance"}
+    arguments = {"generator": folder, "prompts": ASKED, "reward": "brightness", "horizon": STEPS}
+    return TaskVectorEnv(
+        f"genenvs.tasks.denoise.{which}:{name[which]}", num_envs=rows, output="torch",
+        autoreset_mode=AutoresetMode.DISABLED, keep_final=True, **(arguments | more),
+    )  # fmt: skip
+
+
+def play(envs: Any, policy: Any, seed: int = 3) -> tuple[Tensor, Tensor]:
+    """Rewards of the last step and the pictures, of one episode in every row."""
+    observation, info = envs.reset(seed=seed)
+    for t in range(STEPS):
+        assert float(observation["time"][0]) == pytest.approx(1 - t / STEPS, abs=0.02)
+        observation, reward, terminated, _, info = envs.step(policy(envs, observation))
+        assert bool(terminated.all()) == (t == STEPS - 1)
+        assert t == STEPS - 1 or not reward.any()
+    return reward, info["final_state"].image
+
+
+def chance(envs: Any, observation: Any) -> Tensor:
+    """What `random` plays."""
+    return envs.random_action()
+
+
+def test_the_agents_latents_are_what_is_decoded_and_paid_for(folder: str) -> None:
+    envs = make(folder, "latent")
+    kept: list[Tensor] = []
+
+    def act(envs: Any, observation: Any) -> Tensor:
+        torch.testing.assert_close(
+            observation["latent"], kept[-1] if kept else observation["latent"]
+        )
+        kept.append(torch.randn(5, 4, 8, 8, generator=torch.Generator().manual_seed(len(kept))))
+        return kept[-1] / LIMIT
+
+    reward, images = play(envs, act)
+    shown = (envs.task.generator.decode(kept[-1]) * 255).round()
+    assert torch.equal(images, shown.byte())
+    torch.testing.assert_close(reward, envs.task.reward(shown / 255, {}))
+
+
+def test_chance_is_the_base_sampler_whoever_owns_the_denoiser(folder: str) -> None:
+    """The agent's latents, or its noise in the environment's denoiser: the same pictures."""
+    first = play(make(folder, "latent"), chance)
+    second = play(make(folder, "noise"), chance)
+    assert (first[1].int() - second[1].int()).abs().max() <= 1
+    torch.testing.assert_close(first[0], second[0], atol=1e-3, rtol=0)
+
+
+def test_the_sampler_is_a_plain_loop_over_transitions(folder: str) -> None:
+    envs = make(folder, "noise", rows=3)
+    model = text_to_image.load(folder)
+    observation, _ = envs.reset(seed=0)
+    x, condition = (
+        observation["latent"].clone(),
+        model.encode([ASKED[i] for i in observation["prompt"]]),
+    )
+    times = model.times(STEPS)
+    drawn = torch.Generator().manual_seed(0)
+    for t in range(STEPS):
+        here, there = times[t].expand(3), times[t + 1].expand(3)
+        clean, noise = model.predict(x, here, condition)
+        mean, std = transition.ddim_eta(clean, noise, here, there, model.schedule, 1.0)
+        z = torch.randn(x.shape, generator=drawn).clamp(-LIMIT, LIMIT)
+        x = (mean + std[:, None, None, None] * z).clamp(-LIMIT, LIMIT)
+        observation, *_ = envs.step(z / LIMIT)
+        torch.testing.assert_close(observation["latent"], x, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("scale", [0.0, 1.0, 3.0])
+def test_constant_guidance_is_the_plain_sampler_with_guidance(folder: str, scale: float) -> None:
+    envs = make(folder, "guidance", rows=3)
+    model = text_to_image.load(folder)
+    observation, _ = envs.reset(seed=0)
+    x, condition = (
+        observation["latent"].clone(),
+        model.encode([ASKED[i] for i in observation["prompt"]]),
+    )
+    times = model.times(STEPS)
+    action = torch.tensor([scale / 4 - 1, -1.0, 0.0]).expand(3, 3)
+    for t in range(STEPS):
+        here, there = times[t].expand(3), times[t + 1].expand(3)
+        clean, noise = model.predict(x, here, condition, scale)
+        x, _ = transition.ddim_eta(clean, noise, here, there, model.schedule, 0.0)
+        x = x.clamp(-LIMIT, LIMIT)
+        observation, *_ = envs.step(action)
+        torch.testing.assert_close(observation["latent"], x, atol=2e-4, rtol=1e-4)
+
+
+def test_emphasis_changes_the_evaluation_that_follows(folder: str) -> None:
+    rows = torch.tensor([[-0.5, -1, 1.0], [-0.5, -1, 0.0], [-0.5, -1, -1.0]])
+    envs = make(folder, "guidance", rows=3, prompts=ASKED[:1])
+    _observation, _ = envs.reset(seed=[0, 0, 0])
+    first, *_ = envs.step(rows)
+    assert torch.equal(first["latent"][0], first["latent"][1])
+    assert not torch.equal(first["clean"][0], first["clean"][1])
+    assert not torch.equal(first["clean"][2], first["clean"][1])
+    second, *_ = envs.step(rows)
+    assert not torch.equal(second["latent"][0], second["latent"][1])
+
+
+@pytest.mark.parametrize("which", ["latent", "noise", "guidance"])
+def test_an_episode_does_not_depend_on_its_neighbours(folder: str, which: str) -> None:
+    def act(envs: Any, observation: Any) -> Tensor:
+        if which == "guidance":
+            level = observation["pull"] - 0.5
+            return torch.cat([level, -level, level], 1)
+        return envs.random_action()
+
+    many, images = play(make(folder, which), act, seed=7)
+    alone, one = play(make(folder, which, rows=1), act, seed=9)
+    torch.testing.assert_close(many[2:3], alone, atol=1e-3, rtol=0)
+    assert (images[2].int() - one[0].int()).abs().max() <= 1
+
+
+@pytest.mark.parametrize("which", ["latent", "noise", "guidance"])
+def test_every_row_is_drawn_and_kept(folder: str, which: str) -> None:
+    envs = make(folder, which, rows=2)
+    envs.reset(seed=0)
+    picture = envs.task.render(envs.state, 1)
+    assert picture.dtype == "uint8" and picture.shape[2] == 3 and picture.std() > 10
+    kept = envs.artefact(0)
+    assert kept.size == (16, 16) and kept.mode == "RGB"
+
+
+def test_the_references_lead_where_they_say(folder: str, tmp_path: Path) -> None:
+    other = str(write_pipeline(tmp_path / "tuned", "sd", seed=5, prediction_type="v_prediction"))
+    envs = make(folder, "latent", reference=other)
+    _, images = play(envs, lambda envs, observation: envs.reference_action())
+    model = text_to_image.load(other)
+    observation, _ = envs.reset(seed=3)
+    x, condition = (
+        observation["latent"].clone(),
+        model.encode([ASKED[i] for i in observation["prompt"]]),
+    )
+    for t in range(STEPS):
+        here, there = envs.task.times[t].expand(5), envs.task.times[t + 1].expand(5)
+        clean, noise = model.predict(x, here, condition, 3.0)
+        x, _ = transition.ddim_eta(clean, noise, here, there, model.schedule, 0.0)
+        x = x.clamp(-LIMIT, LIMIT)
+    # The picture is what the environment's own decoder makes of it.
+    shown = text_to_image.load(folder).decode(x)
+    assert ((shown * 255).round().int() - images.int()).abs().max() <= 1
+
+
+def test_gold_metrics_are_there_where_prompts_are_of_the_grammar(folder: str) -> None:
+    texts = ("a red circle", "a green square")
+    envs = make(folder, "latent", prompts=texts)
+    play(envs, chance)
+    final = envs.state
+    assert set(envs.task.judge(final)) == {"correct", "clean", "strange"}
+    assert envs.task.features(final) is not None
+    free = make(folder, "latent", prompts=("circle of red",))
+    play(free, chance)
+    assert free.task.judge(free.state) == {}
+    assert free.task.features(free.state) is None
+
+
+def test_prompts_of_the_scenes_are_balanced_and_parted() -> None:
+    found = prompts.scenes()
+    places = {split: set(found.places(split)) for split in ("train", "validation", "test")}
+    assert len(found.texts) == sum(map(len, places.values())) == len(set(found.texts))
+    assert found.request is not None
+    for split, own in places.items():
+        kinds = found.request.category[sorted(own)].bincount()
+        assert int(kinds.max()) == prompts.MOST[split] and int(kinds.min()) >= 1
+
+
+def test_prompts_of_ones_own_come_from_a_file_or_a_list(tmp_path: Path) -> None:
+    path = tmp_path / "prompts.txt"
+    path.write_text("\n".join(f"thing number {k}" for k in range(40)) + "\n\n", encoding="utf-8")
+    found = prompts.of_user(str(path))
+    parts = [found.places(split) for split in ("train", "validation", "test")]
+    assert (
+        sorted(functools.reduce(operator.iadd, parts, [])) == list(range(40)) and len(parts[0]) > 20
+    )
+    few = prompts.of_user(["a", " a ", "b"])
+    assert few.texts == ("a", "b") and few.places("train") == few.places("test") == [0, 1]
+
+
+@pytest.mark.parametrize(
+    ("which", "arguments", "error", "says"),
+    [
+        ("latent", {"prompts": ()}, ValueError, "no prompt"),
+        ("latent", {"prompts": (1, 2)}, ValueError, "strings"),
+        ("latent", {"prompts": "nowhere.txt"}, FileNotFoundError, "no such file"),
+        ("latent", {"rule": "cps"}, ValueError, "ddim_eta, ddpm"),
+        ("latent", {"level": 2.0}, ValueError, "0..1"),
+        ("latent", {"guidance": -1.0}, ValueError, "guidance"),
+        ("latent", {"reward": "mmd"}, ValueError, "of a set"),
+        ("latent", {"reward": "scen"}, ValueError, "scene"),
+        ("guidance", {"guidance": 2.0}, TypeError, "what the agent chooses"),
+        ("latent", {"generator": "no/where/at/all"}, FileNotFoundError, "not"),
+    ],
+)
+def test_wrong_arguments_are_told(
+    folder: str, which: str, arguments: dict[str, Any], error: type[Exception], says: str
+) -> None:
+    with pytest.raises(error, match=says):
+        make(folder, which, **arguments)
+
+
+def test_a_reward_that_is_no_number_is_told(folder: str) -> None:
+    def broken(images: Tensor, context: dict[str, Any]) -> Tensor:
+        return images.mean((1, 2, 3)) * float("nan")
+
+    envs = make(folder, "latent", reward=broken)
+    with pytest.raises(ValueError, match=r"NaN|finite"):
+        play(envs, chance)
