@@ -41,7 +41,10 @@ def pool(
     for part in tqdm(pictures.split(512), disable=not progress, unit_scale=512):
         latents = vae.encode(scaled(part)).latent_dist
         found.append((latents.mean, latents.std))
-    mean, std = (torch.cat(each) * vae.config.scaling_factor for each in zip(*found, strict=True))
+    mean, std = (
+        (torch.cat(each) * vae.config.scaling_factor).contiguous()
+        for each in zip(*found, strict=True)
+    )
     if cache is not None:
         with making(cache) as temporary:
             save_file({"mean": mean, "std": std, "asked": asked}, temporary)
