@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from genenvs.core.files import cache_folder, making, replacing, sha256
+from genenvs.core.files import cache_folder, making, making_folder, replacing, sha256
 from tests.needs import MACHINE
 
 
@@ -111,3 +111,16 @@ def test_a_file_is_known_by_its_content(tmp_path):
     assert (
         sha256(tmp_path / "a").startswith("ba7816bf8f01cfea") and len(sha256(tmp_path / "a")) == 64
     )
+
+
+def test_a_folder_is_there_whole_or_not_at_all(tmp_path: Path) -> None:
+    target = tmp_path / "above" / "made"
+    for text in ("first", "second"):
+        with making_folder(target) as temporary:
+            (temporary / text).write_text(text)
+        assert [path.name for path in target.iterdir()] == [text]
+    with pytest.raises(OSError, match="full"), making_folder(target) as temporary:
+        (temporary / "third").write_text("third")
+        raise OSError("full")
+    assert [path.name for path in target.iterdir()] == ["second"]
+    assert list(target.parent.iterdir()) == [target]
