@@ -287,8 +287,8 @@ def random_policy(envs: gym.vector.VectorEnv[Any, Any, Any], seed: int = 0) -> P
     A task that says itself what chance is (`Task.random_action`) plays that.
     """
     space, inner = envs.single_action_space, envs.unwrapped
-    own = isinstance(inner, TaskVectorEnv)
-    if own and type(inner.task).random_action is not Task.random_action:
+    chance = isinstance(inner, TaskVectorEnv) and type(inner.task).random_action
+    if isinstance(inner, TaskVectorEnv) and chance is not Task.random_action:
         return lambda observation, info: inner.random_action()
     if not isinstance(inner, TaskVectorEnv) or isinstance(space, gym.spaces.Box):
         envs.action_space.seed(seed)

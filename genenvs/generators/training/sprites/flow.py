@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from genenvs.generators.training.sprites import words as captions
 from genenvs.generators.training.sprites.diffusion import text_config
 from genenvs.generators.training.sprites.folder import write
 from genenvs.generators.training.sprites.learn import Model
@@ -77,4 +78,4 @@ def save(folder: Path, model: Flow, vae: Any, tokenizer: Any) -> list[Path]:
         text_encoder_2=model.second, tokenizer_2=tokenizer,
         text_encoder_3=None, tokenizer_3=None,
     )  # fmt: skip
-    return write(pipeline, folder)
+    return write(pipeline, folder, max_sequence_length=captions.LENGTH)

@@ -1,5 +1,6 @@
 """Write a pipeline's folder: whole, small, and with the tokenizer in both of its formats."""
 
+import json
 import shutil
 import tempfile
 from pathlib import Path
@@ -7,11 +8,18 @@ from typing import Any
 
 import torch
 
+from genenvs.generators.store import write_json
 from genenvs.generators.training.sprites import words
 
 
-def write(pipeline: Any, folder: Path) -> list[Path]:
-    """Save in half precision beside `folder`, then put it in place; return the files."""
+def write(pipeline: Any, folder: Path, **facts: Any) -> list[Path]:
+    """Save in half precision beside `folder`, then put it in place; return the files.
+
+    Args:
+        pipeline: of diffusers, float32.
+        folder: where to.
+        **facts: more for `model_index.json`, which diffusers passes over.
+    """
     folder.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
     try:
@@ -21,6 +29,9 @@ def write(pipeline: Any, folder: Path) -> list[Path]:
             words.write(place)  # vocab.json and merges.txt, which older transformers read
             for name in ("tokenizer.json", "special_tokens_map.json"):
                 (place / name).unlink(missing_ok=True)
+        index = temporary / "model_index.json"
+        known = json.loads(index.read_text(encoding="utf-8"))
+        write_json(index, known | {"closed_vocabulary": True} | facts)  # letters are no words
         (temporary / "README.md").unlink(missing_ok=True)
         if folder.exists():
             shutil.rmtree(folder)

@@ -34,7 +34,7 @@ def fit(
     watch: Callable[[nn.Module], dict[str, float]],
     every: int,
     progress: bool = True,
-) -> tuple[nn.Module, dict[str, Any]]:
+) -> tuple[Any, dict[str, Any]]:
     """Train `model` in place; return its averaged copy and the record of the run.
 
     Args:
