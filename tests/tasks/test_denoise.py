@@ -11,8 +11,7 @@ from gymnasium.vector import AutoresetMode
 from torch import Tensor
 
 from genenvs.core.vector import TaskVectorEnv
-from genenvs.generators import text_to_image, transition
-from genenvs.tasks.denoise import prompts
+from genenvs.generators import prompts, text_to_image, transition
 from genenvs.tasks.denoise.task import LIMIT
 from tests.generators.tiny_pipelines import write_pipeline
 

@@ -14,12 +14,12 @@ from torch.nn import functional
 from genenvs.core.frechet import frechet_distance
 from genenvs.core.random import counter, normal
 from genenvs.core.task import Outcome, State, Task
+from genenvs.generators import prompts as asked
 from genenvs.generators import text_to_image, transition
 from genenvs.images import rewards as image_rewards
 from genenvs.images.metrics import nearest_neighbour_distance
 from genenvs.images.scenes import features
 from genenvs.images.timeline import picture
-from genenvs.tasks.denoise import prompts as asked
 from genenvs.tasks.denoise import rewards
 
 # Latents and noise in units of their own standard deviation, which is 1 or a little more. Of a
