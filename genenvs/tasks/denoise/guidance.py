@@ -123,9 +123,10 @@ class DenoiseGuidance(DenoiseTask):
             both[name] = torch.cat([torch.lerp(plain[name], value, weight), plain[name]])
         here, _ = self.here_and_there(state)
         clean, noise = self.generator.predict(torch.cat([state.x] * 2), here.repeat(2), both)
+        # Copies: no two fields of a state may share storage.
         return state.replace(
-            clean=clean[:rows], noise=noise[:rows],
-            plain_clean=clean[rows:], plain_noise=noise[rows:],
+            clean=clean[:rows].clone(), noise=noise[:rows].clone(),
+            plain_clean=clean[rows:].clone(), plain_noise=noise[rows:].clone(),
         )  # fmt: skip
 
     def transition(self, state: GuidanceState, action: Tensor) -> Transition:  # type: ignore[override]
