@@ -1,0 +1,1 @@
+"""Film: shots with attributes, footage that has them, edits and finished films."""
