@@ -12,7 +12,7 @@ from torch import Tensor
 import genenvs
 from genenvs.core.evaluate import Evaluation, mean_interval
 from genenvs.generators.bank import Bank
-from genenvs.generators.denoiser import Denoiser
+from genenvs.generators.denoiser import ClassConditional, Denoiser
 from genenvs.generators.sampling import sample
 from genenvs.tasks.denoise_schedule import plans
 from genenvs.tasks.denoise_schedule.rewards import fidelity_error
@@ -57,7 +57,7 @@ def open_loop(
     return Point.of(family, len(times) - 1, _error(found, bank))
 
 
-def library(family: str, denoiser: Denoiser, bank: Bank, steps: int) -> Point:
+def library(family: str, denoiser: ClassConditional, bank: Bank, steps: int) -> Point:
     """One of diffusers' own solvers, with its default spacing, on the same model and noise.
 
     Args:

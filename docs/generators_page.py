@@ -20,6 +20,11 @@ python -m genenvs.generators.bank --generator FOLDER_OR_HUB_ID --instances 1024
 
 It is resumable and cached. Without one, making the environment says so and estimates the cost.
 
+A [text-to-image model](text_to_image.md) that is no flow (Stable Diffusion 1.x and 2.x, SDXL) fits
+too: `prompts=` and `guidance=` of the environment, `--prompts` (a text file, one a line; default
+the scenes' grammar) and `--guidance` of the command. A bank belongs to both. Its solutions are
+latents, and so is what the fidelity error compares; pictures are decoded.
+
 ## `digits`
 
 ![Samples of the generator beside real digits](../genenvs/generators/weights/digits/samples.png)

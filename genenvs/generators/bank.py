@@ -8,6 +8,7 @@ alone, so only the solutions are stored: what a solver with many steps makes of 
 
 import difflib
 import json
+import shlex
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -35,7 +36,7 @@ def starts(denoiser: Denoiser, split: str, index: Tensor) -> tuple[Tensor, Tenso
     """Return where instances of a split start.
 
     Args:
-        denoiser: gives the shape and the number of conditions; its network is not called.
+        denoiser: gives the shape and the split's conditions; its network is not called.
         split: "train", "validation" or "test".
         index: int64 [K], each >= 0.
 
@@ -44,20 +45,21 @@ def starts(denoiser: Denoiser, split: str, index: Tensor) -> tuple[Tensor, Tenso
         `index`. Row k depends on (split, index[k]) alone.
 
     Raises:
-        ValueError: an unknown split.
+        ValueError: an unknown split, or one without a prompt.
     """
     key = random.mix(torch.full_like(index, random.word(f"genenvs.bank.{_known(split)}")), index)
-    condition = random.randint(key, random.counter(0, CONDITION), 1, denoiser.num_conditions)
+    places = denoiser.places(split).to(index.device)
+    condition = random.randint(key, random.counter(0, CONDITION), 1, len(places))
     size = torch.Size(denoiser.shape).numel()
     noise = random.normal(key, random.counter(0, NOISE), size)
-    return noise.view(-1, *denoiser.shape), condition[:, 0]
+    return noise.view(-1, *denoiser.shape), places[condition[:, 0]]
 
 
 @dataclass(frozen=True)
 class Key:
     """What a bank depends on; stored in the metadata of its file, compared when it is loaded."""
 
-    weights: str  # SHA-256 over weights and configurations
+    weights: str  # the denoiser's digest, over prompts and guidance too where it has any
     schedule: str  # SHA-256 over the numbers of the schedule
     dtype: str  # precision of the network
     split: str
@@ -210,15 +212,16 @@ def _find(denoiser: Denoiser, split: str, sampler: str | None) -> tuple[Path, Ke
         path, key = found[0]
         wanted = key_of(denoiser, split, sampler or key.sampler, key.steps)
         reason = f"bank {path} does not fit generator {denoiser.name!r}: {key.unlike(wanted)}"
-    evaluations, minutes = estimate(denoiser, instances=1024, steps=USER_STEPS)
-    dtype = str(denoiser.dtype).removeprefix("torch.")
+    evaluations, minutes = estimate(denoiser, instances=1024, steps=USER_STEPS, split=split)
+    flags = denoiser.flags()
     how = (
-        f"python -m genenvs.generators.bank --generator {denoiser.name} --instances 1024 "
-        f"--split {split} --sampler {sampler or USER_SAMPLER} --steps {USER_STEPS} "
-        f"--dtype {dtype} --device {denoiser.device}"
+        f"python -m genenvs.generators.bank --generator {shlex.quote(denoiser.name)} "
+        f"--instances 1024 --split {split} --sampler {sampler or USER_SAMPLER} "
+        f"--steps {USER_STEPS} {flags}"
     )
+    hint = " (in FILE your prompts, one a line)" if flags.endswith(" FILE") else ""
     raise (ValueError if found else FileNotFoundError)(
-        f"{reason}. Build one with\n    {how}\n"
+        f"{reason}. Build one{hint} with\n    {how}\n"
         f"which costs {evaluations:,} network evaluations, about {minutes:.1f} minutes here"
     )
 

@@ -14,18 +14,21 @@ from tqdm import tqdm
 from genenvs.core.files import making
 from genenvs.core.task import DTYPES, SPLITS
 from genenvs.generators import bank, store
-from genenvs.generators.denoiser import Denoiser, load
+from genenvs.generators.denoiser import Denoiser
 from genenvs.generators.folder import SHIPPED
+from genenvs.generators.prompted import load
 from genenvs.generators.sampling import SAMPLERS, sample, uniform_times
 
 # Rows of one part: what a kill can cost. Fixed, so that every run cuts at the same places.
 PART_ROWS = 128
 
 
-def estimate(denoiser: Denoiser, instances: int, steps: int) -> tuple[int, float]:
+def estimate(
+    denoiser: Denoiser, instances: int, steps: int, split: str = "train"
+) -> tuple[int, float]:
     """Return (network evaluations, minutes) that a bank costs, from timing the network now."""
     rows = min(64, denoiser.max_batch, instances)
-    noise, condition = bank.starts(denoiser, "train", torch.arange(rows))
+    noise, condition = bank.starts(denoiser, split, torch.arange(rows))
     noise, condition = noise.to(denoiser.device), condition.to(denoiser.device)
     times = torch.full((rows,), denoiser.schedule.steps, device=denoiser.device)
     seconds = []
@@ -154,6 +157,11 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--steps", type=int, default=bank.USER_STEPS)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--dtype", choices=list(DTYPES), default="float32")
+    parser.add_argument("--guidance", type=float, help="of a text-to-image generator; default 1")
+    parser.add_argument(
+        "--prompts",
+        help="of a text-to-image generator: a text file with one a line; default: the scenes'",
+    )
     parser.add_argument(
         "--shipped",
         action="store_true",
@@ -165,7 +173,9 @@ def main(arguments: list[str] | None = None) -> None:
     if given.shipped and given.generator not in SHIPPED:
         parser.error(f"--shipped is for {', '.join(SHIPPED)}; got {given.generator!r}")
     try:
-        denoiser = load(given.generator, given.device, DTYPES[given.dtype])
+        denoiser = load(
+            given.generator, given.device, DTYPES[given.dtype], given.prompts, given.guidance
+        )
         splits = SPLITS if given.split == "all" else (given.split,)
         for split in splits:
             if given.shipped:

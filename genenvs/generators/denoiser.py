@@ -1,6 +1,7 @@
 """The one interface to a frozen denoiser: predict noise and clean image for a batch of rows."""
 
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
@@ -11,18 +12,18 @@ from torch import Tensor
 from genenvs.generators.folder import read_folder, resolve
 from genenvs.generators.schedule import NoiseSchedule, conversion
 
-__all__ = ["Denoiser", "NoiseSchedule", "load"]
+__all__ = ["ClassConditional", "Denoiser", "NoiseSchedule", "load"]
 
 # Elements of x in one chunk: 4,096 digits, or 85 images of 3 x 32 x 32, on a CPU.
 CHUNK_ELEMENTS = {"cpu": 2**18, "cuda": 2**22}
 
 
 @dataclass(frozen=True, eq=False)
-class Denoiser:
-    """A frozen diffusion model as tasks see it; made by `load`.
+class Denoiser(ABC):
+    """A frozen diffusion model as tasks, samplers and banks see it.
 
-    Images are float32 in [-1, 1]. The `clip_sample` and `thresholding` settings of a scheduler
-    are sampling heuristics and are not applied.
+    Latents are float32; of a model without a VAE they are images in [-1, 1]. The `clip_sample` and
+    `thresholding` settings of a scheduler are sampling heuristics and are not applied.
 
     A float32 network on a GPU is evaluated in full float32: cuDNN's default for convolutions,
     TF32, is off during the evaluation, since it would let a row depend on its batch by 1e-3. What
@@ -30,9 +31,9 @@ class Denoiser:
 
     Attributes:
         name: what it was loaded by.
-        digest: SHA-256 over weights and configurations, hexadecimal.
-        shape: (C, H, W) of one image.
-        num_conditions: number of classes; 1 when unconditional.
+        digest: SHA-256 over all that its predictions depend on, hexadecimal.
+        shape: (C, H, W) of one latent.
+        num_conditions: number of classes or prompts; 1 when unconditional.
         condition_names: one name per condition.
         schedule: the noise schedule, on `device`.
         prediction: what the network predicts: "epsilon", "v_prediction" or "sample".
@@ -40,7 +41,6 @@ class Denoiser:
         dtype: the network's precision; whatever it is, results are float32.
         max_batch: rows per evaluation; more are evaluated in chunks. Changing it changes results
             by rounding only.
-        unet: the `UNet2DModel` itself, in evaluation mode, its parameters frozen.
     """
 
     name: str
@@ -53,10 +53,6 @@ class Denoiser:
     device: torch.device
     dtype: torch.dtype
     max_batch: int
-    unet: torch.nn.Module = field(repr=False)
-    _table: Tensor = field(repr=False)  # float32 [N + 1, 4, 1, 1, 1], see `conversion`
-    _conditional: bool = field(repr=False)
-    _full_float32: bool = field(repr=False)  # a float32 network on a GPU: TF32 is to be off
 
     def predict(self, x: Tensor, time: Tensor, condition: Tensor) -> Tensor:
         """Return the predicted noise, float32 [B, C, H, W].
@@ -72,6 +68,57 @@ class Denoiser:
         Raises:
             ValueError: `x` has another shape.
         """
+        return self.predict_both(x, time, condition)[1]
+
+    @abstractmethod
+    def predict_both(self, x: Tensor, time: Tensor, condition: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the predicted clean latents and noise, float32 [B, C, H, W] each.
+
+        One network evaluation, both converted from the network's own output: of a v-prediction
+        neither is obtained by dividing by a small alpha or sigma. Arguments as for `predict`; a
+        row at time 0 gives (x, 0).
+        """
+
+    def picture(self, x: Tensor) -> Tensor:
+        """Return what latents show, float32 [B, 1 or 3, H, W] in [-1, 1] where they are clean.
+
+        Args:
+            x: float32 [B, C, H, W].
+        """
+        return x
+
+    def places(self, split: str) -> Tensor:
+        """Return the conditions that instances of a split may have, int64 [P], on the CPU.
+
+        Raises:
+            ValueError: there are none.
+        """
+        return torch.arange(self.num_conditions)
+
+    def asks(self, condition: int) -> str:
+        """Return what a condition asks for, in words."""
+        return f"class {self.condition_names[condition]}"
+
+    def flags(self) -> str:
+        """Return what, beside its name, tells `python -m genenvs.generators.bank` of this one."""
+        return f"--dtype {str(self.dtype).removeprefix('torch.')} --device {self.device}"
+
+
+@dataclass(frozen=True, eq=False)
+class ClassConditional(Denoiser):
+    """A `UNet2DModel` of images, by class or unconditional; made by `load`.
+
+    Attributes:
+        unet: the `UNet2DModel` itself, in evaluation mode, its parameters frozen.
+    """
+
+    unet: torch.nn.Module = field(repr=False)
+    _table: Tensor = field(repr=False)  # float32 [N + 1, 4, 1, 1, 1], see `conversion`
+    _conditional: bool = field(repr=False)
+    _full_float32: bool = field(repr=False)  # a float32 network on a GPU: TF32 is to be off
+
+    def predict(self, x: Tensor, time: Tensor, condition: Tensor) -> Tensor:
+        """See `Denoiser`; without the clean image that nobody asks for."""
         if torch.is_inference_mode_enabled():
             with torch.inference_mode(False), torch.no_grad():
                 return self.predict(x, time, condition)
@@ -80,12 +127,7 @@ class Denoiser:
         return torch.addcmul(of_x * x, of_output, output)
 
     def predict_both(self, x: Tensor, time: Tensor, condition: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the predicted clean image and noise, float32 [B, C, H, W] each.
-
-        One network evaluation, both converted from the network's own output: of a v-prediction
-        neither is obtained by dividing by a small alpha or sigma. Arguments as for `predict`; a
-        row at time 0 gives (x, 0).
-        """
+        """See `Denoiser`."""
         if torch.is_inference_mode_enabled():
             with torch.inference_mode(False), torch.no_grad():
                 return self.predict_both(x, time, condition)
@@ -132,7 +174,8 @@ def full_float32() -> Iterator[None]:
         setattr(place, name, before)
 
 
-_cache: dict[tuple, dict[str, Denoiser]] = {}  # content, device, dtype, max_batch -> by name
+# By content, device, dtype and max_batch, then by name.
+_cache: dict[tuple, dict[str, ClassConditional]] = {}
 _lock = threading.Lock()
 
 
@@ -141,8 +184,10 @@ def load(
     device: str | torch.device = "cpu",
     dtype: torch.dtype = torch.float32,
     max_batch: int | None = None,
-) -> Denoiser:
-    """Load a generator; the same content on the same device is loaded once a process.
+) -> ClassConditional:
+    """Load a class-conditional generator; the same content on one device is loaded once a process.
+
+    `prompted.load` takes text-to-image models too.
 
     Args:
         generator: a shipped name ("digits"), a local folder, or a hub id ("owner/name"). A folder
@@ -174,7 +219,7 @@ def load(
             schedule = content.schedule.to(device)
             elements = CHUNK_ELEMENTS.get(device.type, CHUNK_ELEMENTS["cuda"])
             size = torch.Size(content.shape).numel()
-            made = Denoiser(
+            made = ClassConditional(
                 name=generator,
                 digest=source.digest,
                 shape=content.shape,

@@ -22,7 +22,7 @@ from genenvs.core.files import making
 from genenvs.core.frechet import frechet_distance
 from genenvs.core.task import SPLITS
 from genenvs.generators import bank, store
-from genenvs.generators.denoiser import Denoiser, load
+from genenvs.generators.denoiser import ClassConditional, Denoiser, load
 from genenvs.generators.judge import Judge, load_judge
 from genenvs.generators.sampling import SAMPLERS, sample, uniform_times
 from genenvs.generators.training.digits_data import load_split
@@ -92,7 +92,7 @@ def errors(denoiser: Denoiser, noise: Tensor, condition: Tensor) -> dict:
     return result
 
 
-def speed(denoiser: Denoiser, repeats: int = 20) -> dict:
+def speed(denoiser: ClassConditional, repeats: int = 20) -> dict:
     """Return evaluations a second at best and the median ratio to the bare network."""
     batches = {}
     for rows in BATCHES:
@@ -116,7 +116,7 @@ def speed(denoiser: Denoiser, repeats: int = 20) -> dict:
     return {"threads": torch.get_num_threads(), "batches": batches}
 
 
-def overhead(denoiser: Denoiser, x: Tensor, time_index: Tensor, condition: Tensor) -> float:
+def overhead(denoiser: ClassConditional, x: Tensor, time_index: Tensor, condition: Tensor) -> float:
     """Return the best time in seconds of `predict` around a network that does nothing."""
 
     def nothing(x: Tensor, *_: object, **__: object) -> tuple[Tensor]:

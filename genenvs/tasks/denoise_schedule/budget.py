@@ -42,16 +42,17 @@ class DenoiseBudget(GeneratorTask):
     the number of steps; a frozen diffusion model then samples along a uniform grid of that many
     steps, and the episode pays for fidelity and for evaluations. On ten digits, whose conditions
     hardly differ in difficulty, it is an interface test; the paper's effect needs prompts of
-    differing complexity.
+    differing complexity, from a text-to-image generator (`generator="sprites"`, or a folder).
 
     ## Action space
     `Discrete(15)`: 1, 2, 3, 4, 5, 6, 8, 10, 12, 15, 20, 25, 30, 40 or 50 evaluations.
 
     ## Observation space
-    `Discrete`: the condition as an index (ten for `digits`).
+    `Discrete`: the condition as an index (ten for `digits`; of prompts, those of all splits).
 
     ## Rewards
-    `quality`: minus the root mean square distance to the many-step solution from the same noise.
+    `quality`: minus the root mean square distance to the many-step solution from the same noise,
+    between latents where there is a VAE.
     `evaluations`: minus the number of evaluations; its weight is the price of one.
 
     ## Metrics
@@ -66,14 +67,15 @@ class DenoiseBudget(GeneratorTask):
     else, read by the host, which plans the evaluations: on a GPU one copy of K integers a step.
 
     ## Arguments
-    - `generator` (`"digits"`), `sampler` (`"ddim"` or `"dpmpp_2m"`): as `DenoiseSchedule`.
+    - `generator` (`"digits"`), `sampler` (`"ddim"` or `"dpmpp_2m"`), `prompts`, `guidance`: as
+      `DenoiseSchedule`.
     - `horizon` (1): one decision; no other value has a meaning.
     - those of every environment: `split`, `instances`, `reward_weights`, `device`, `dtype`.
 
     ## Faithful / deviates
     Faithful: the decision from the condition alone, before the first evaluation. Deviates: quality
-    is fidelity to the many-step solution, where the paper uses a learned image reward; the
-    conditions are classes, not prompts.
+    is fidelity to the many-step solution, where the paper uses a learned image reward; the policy
+    sees which class or prompt it is, not an embedding, so it knows nothing of unseen prompts.
 
     ## Version history
     - v0: first version.
@@ -83,13 +85,13 @@ class DenoiseBudget(GeneratorTask):
     metrics = rewards.METRICS
     ends = "terminates"
 
-    def __init__(self, *, generator: str = "digits", sampler: str = "ddim", **common: Any) -> None:
+    def __init__(self, **arguments: Any) -> None:
         """Load the generator; see the page for arguments.
 
         Raises:
             ValueError: the horizon is not 1.
         """
-        super().__init__(generator=generator, sampler=sampler, **common)
+        super().__init__(**arguments)
         if self.horizon != 1:
             raise ValueError(f"a budget is one decision: horizon must be 1; got {self.horizon}")
         self.budgets = torch.tensor(BUDGETS, device=self.device)
@@ -145,18 +147,19 @@ class DenoiseBudget(GeneratorTask):
         row = state.rows(torch.tensor([index], device=self.device))
         budget = int(row.budget)
         times = [t for t in self._grid[budget].tolist() if t > 0]
-        name = self.denoiser.condition_names[int(self.condition(row)[0])]
-        panels = [("noise", self.bank.noise[row.instance[0]]), ("sample", self.images(row)[0])]
-        caption = f"class {name}: {budget} evaluations"
+        latents = torch.cat([self.bank.noise[row.instance], self.images(row)])
+        panels = list(zip(("noise", "sample"), self.denoiser.picture(latents), strict=True))
+        caption = f"{self.denoiser.asks(int(self.condition(row)[0]))}: {budget} evaluations"
         return picture(panels, times, self.schedule.steps, caption)
 
     def artefact(self, state: BudgetState, index: int) -> Image.Image:  # type: ignore[override]
         """The sample at the generator's own resolution."""
-        return to_image(self.images(state.rows(torch.tensor([index], device=self.device)))[0])
+        latents = self.images(state.rows(torch.tensor([index], device=self.device)))
+        return to_image(self.denoiser.picture(latents)[0])
 
     def judge(self, final: BudgetState) -> dict[str, Tensor]:  # type: ignore[override]
-        """Class accuracy."""
-        return self.read_class(self.images(final), self.condition(final))
+        """Whether it is what was asked for."""
+        return self.read(self.images(final), self.condition(final))
 
     def features(self, final: BudgetState) -> Tensor | None:  # type: ignore[override]
         """The classifier's features of the samples."""

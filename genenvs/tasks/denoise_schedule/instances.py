@@ -1,5 +1,6 @@
 """Where episodes come from: the finite instances of a generator, with their solutions."""
 
+from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
 
@@ -9,34 +10,50 @@ from torch import Tensor
 from genenvs.core.frechet import frechet_distance
 from genenvs.core.task import State, Task
 from genenvs.generators.bank import Bank
-from genenvs.generators.denoiser import Denoiser, load
+from genenvs.generators.denoiser import Denoiser
 from genenvs.generators.judge import Judge, load_judge
+from genenvs.generators.prompted import Prompted, load
 from genenvs.generators.sampling import SAMPLERS
 from genenvs.images.metrics import nearest_neighbour_distance
+from genenvs.images.scenes import parser
 
 
 class GeneratorTask(Task):
-    """A task whose instance is a condition and a starting noise of a frozen generator."""
+    """A task whose instance is a condition and a starting noise of a frozen generator.
+
+    A condition is a class, or a prompt of the split.
+    """
 
     tolerance = 1e-4
 
-    def __init__(self, *, generator: str, sampler: str, **common: Any) -> None:
+    def __init__(
+        self,
+        *,
+        generator: str = "digits",
+        sampler: str = "ddim",
+        prompts: str | Sequence[str] | None = None,
+        guidance: float | None = None,
+        **common: Any,
+    ) -> None:
         """Load the generator and the bank of its solutions.
 
         Args:
             generator: a shipped name, a local diffusers folder or a hub id.
             sampler: `ddim` or `dpmpp_2m`.
+            prompts: of a text-to-image generator, see `prompted.load`.
+            guidance: of a text-to-image generator.
             **common: see `Task`.
 
         Raises:
-            ValueError: unknown sampler, an unusable generator, or a bank of another model.
+            ValueError: unknown sampler, an unusable generator, prompts or guidance for one that is
+                asked for a class, or a bank of another model.
             FileNotFoundError: no such generator, or no bank for it; says how to build one.
         """
         super().__init__(**common)
         if sampler not in SAMPLERS:
             raise ValueError(f"sampler must be one of {', '.join(SAMPLERS)}; got {sampler!r}")
         self.sampler = sampler
-        self.denoiser: Denoiser = load(generator, self.device, self.dtype)
+        self.denoiser: Denoiser = load(generator, self.device, self.dtype, prompts, guidance)
         self.schedule = self.denoiser.schedule
         self.bank = Bank.load(self.denoiser, self.split, device=self.device)
 
@@ -63,11 +80,19 @@ class GeneratorTask(Task):
         """Whether a shipped classifier can read this generator's images."""
         return self.denoiser.name == "digits"
 
-    def read_class(self, images: Tensor, condition: Tensor) -> dict[str, Tensor]:
-        """Whether the classifier reads each image as the class asked for: `accuracy` [K]."""
-        if not self.shipped_judge:
+    def read(self, latents: Tensor, condition: Tensor) -> dict[str, Tensor]:
+        """Whether each picture is what was asked for: `accuracy` [K], where someone can tell.
+
+        The classifier tells of the shipped digits, the scenes' parser where prompts are of its
+        grammar.
+        """
+        if self.shipped_judge:
+            return {"accuracy": (self._judge().logits(latents).argmax(1) == condition).float()}
+        if not isinstance(self.denoiser, Prompted) or self.denoiser.request is None:
             return {}
-        return {"accuracy": (self._judge().logits(images).argmax(1) == condition).float()}
+        pictures = self.denoiser.picture(latents) / 2 + 0.5
+        reading = parser.read(pictures, self.denoiser.request[condition])
+        return {"accuracy": reading.correct.float()}
 
     def image_features(self, images: Tensor) -> Tensor | None:
         """The classifier's features [K, F]; None where there is no classifier."""

@@ -25,13 +25,15 @@ METRICS = {
         better="higher",
     ),
     "error": Metric(
-        "Fidelity error: root mean square distance, in data units ([-1, 1]), to the many-step"
-        " solution from the same noise. Below 0.01 it is at the reference's own error.",
+        "Fidelity error: root mean square distance, in data units ([-1, 1]) or those of latents,"
+        " to the many-step solution from the same noise. Below 0.01 it is at the reference's own"
+        " error (`digits`).",
         better="lower",
     ),
     "evaluations": Metric("Network evaluations that the sample took.", better="lower"),
     "accuracy": Metric(
-        "Share of samples that a classifier reads as the class asked for (shipped `digits`).",
+        "Share of samples that a classifier reads as the class asked for (shipped `digits`), or in"
+        " which the scenes' parser finds what the prompt asks for (prompts of its grammar).",
         when="judge",
         gold=True,
         better="higher",

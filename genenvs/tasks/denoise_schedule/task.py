@@ -75,33 +75,41 @@ class DenoiseSchedule(GeneratorTask):
     | `clean` | [C, H, W] | -8 .. 8 | the clean image that the network predicts there |
     | `time` | [8] | -1 .. 1 | t / N, log-SNR / 10 (clipped), three sine-cosine pairs of t / N |
     | `evaluations` | [1] | 0 .. 1 | evaluations so far / horizon |
-    | `condition` | index | | the class asked for |
+    | `condition` | index | | the class or prompt asked for |
 
     With `sampler="dpmpp_2m"` also `previous_clean` [C, H, W], the prediction one step earlier, and
     `previous_time` [8] (zeros before the first step).
 
     ## Rewards
     `quality` once, however the episode ends: minus the root mean square distance to the many-step
-    solution from the same noise. `evaluations`: minus 1 a network evaluation; its weight is the
-    price of one. Class accuracy would not do as quality: a classifier reads samples correctly
-    after a few evaluations already.
+    solution from the same noise, between latents where there is a VAE. `evaluations`: minus 1 a
+    network evaluation; its weight is the price of one. Class accuracy would not do as quality: a
+    classifier reads samples correctly after a few evaluations already.
 
     ## Metrics
     `objective` scores an episode at a fixed price whatever the agent was paid, from its `error` and
-    its `evaluations`; `clamped` says how often the observation bound acted. Gold, never paid: class
-    `accuracy`, the `frechet` distance and nearest-neighbour `diversity` in a classifier's features.
+    its `evaluations`; `clamped` says how often the observation bound acted. Gold, never paid:
+    `accuracy`, of which a classifier tells for `digits` and the scenes' parser for prompts of its
+    grammar, the `frechet` distance and nearest-neighbour `diversity` in the classifier's features.
 
     ## Starting state
     One of the split's finite instances (`digits`: 8,192 train, 1,024 validation, 2,048 test), by a
-    permutation of its own for each seed; class and starting noise derive from the instance.
+    permutation of its own for each seed; class or prompt and starting noise derive from the
+    instance. A split asks its own prompts only; an index means the same prompt in every split.
 
     ## Episode end
     Terminates when the image is clean: by "finish", by a jump past the end, or at the horizon,
     where the sampler finishes whatever the action says.
 
     ## Arguments
-    - `generator` (`"digits"`): a shipped name, a local diffusers folder or a hub id; one that does
-      not ship needs a bank (`python -m genenvs.generators.bank --generator ...`).
+    - `generator` (`"digits"`): a shipped name, a local diffusers folder or a hub id, of a
+      class-conditional model or of a Stable Diffusion or SDXL pipeline (no flow: strides lie on a
+      variance-preserving schedule). One without a bank of solutions says how to build it
+      (`python -m genenvs.generators.bank --generator ...`).
+    - `prompts` (None: the scenes' grammar), `guidance` (None: 1): of text-to-image generators. A
+      text file with one prompt a line, or the prompts themselves; from 20 on they are split. An
+      evaluation with guidance is one: both branches go through the network together. The bank
+      belongs to both.
     - `sampler` (`"ddim"`): deterministic DDIM, or `"dpmpp_2m"`, DPM-Solver++(2M).
     - `horizon` (50): most evaluations.
     - those of every environment: `split`, `instances`, `reward_weights`, `device`, `dtype`.
@@ -121,11 +129,11 @@ class DenoiseSchedule(GeneratorTask):
     }
     ends = "terminates"
 
-    def __init__(self, *, generator: str = "digits", sampler: str = "ddim", **common: Any) -> None:
+    def __init__(self, **arguments: Any) -> None:
         """Load the generator and lay out the ladder of strides; see the page for arguments."""
-        super().__init__(generator=generator, sampler=sampler, **common)
+        super().__init__(**arguments)
         self.strides = torch.tensor(ladder(self.schedule.steps), device=self.device)  # [A]
-        self.second_order = sampler == "dpmpp_2m"
+        self.second_order = self.sampler == "dpmpp_2m"
         self.action_space = spaces.Discrete(len(self.strides))
         image = spaces.Box(-LATENT_LIMIT, LATENT_LIMIT, self.denoiser.shape, np.float32)
         when = spaces.Box(-1.0, 1.0, (TIME_FEATURES,), np.float32)
@@ -140,7 +148,7 @@ class DenoiseSchedule(GeneratorTask):
             fields |= {"previous_clean": image, "previous_time": when}
         self.observation_space = spaces.Dict(fields)
         self._when = time_embedding(self.schedule)  # [N + 1, 8]
-        plan = plan_for(self.denoiser, sampler)
+        plan = plan_for(self.denoiser, self.sampler)
         self._plan = torch.tensor(plan, device=self.device)  # [K + 1]
 
     def initial_state(self, instance: Tensor, key: Tensor) -> ScheduleState:
@@ -256,19 +264,21 @@ class DenoiseSchedule(GeneratorTask):
         """Latent and predicted clean image over the timeline of evaluations."""
         times = [t for t in state.visited[index].tolist() if t >= 0]
         time = int(state.time[index])
-        panels = [(f"latent, t = {time}", state.x[index]), ("predicted clean", state.clean[index])]
-        name = self.denoiser.condition_names[int(self.condition(state)[index])]
-        caption = f"class {name}: {len(times)} evaluations"
+        shown = self.denoiser.picture(torch.stack([state.x[index], state.clean[index]]))
+        panels = [(f"latent, t = {time}", shown[0]), ("predicted clean", shown[1])]
+        asked = self.denoiser.asks(int(self.condition(state)[index]))
+        caption = f"{asked}: {len(times)} evaluations"
         return picture(panels, times, self.schedule.steps, caption)
 
     def artefact(self, state: ScheduleState, index: int) -> Image.Image:  # type: ignore[override]
         """The sample, or the image predicted so far, at the generator's own resolution."""
         done = int(state.time[index]) == 0
-        return to_image(state.x[index] if done else state.clean[index])
+        latents = (state.x if done else state.clean)[index : index + 1]
+        return to_image(self.denoiser.picture(latents)[0])
 
     def judge(self, final: ScheduleState) -> dict[str, Tensor]:  # type: ignore[override]
-        """Class accuracy."""
-        return self.read_class(final.x, self.condition(final))
+        """Whether it is what was asked for."""
+        return self.read(final.x, self.condition(final))
 
     def features(self, final: ScheduleState) -> Tensor | None:  # type: ignore[override]
         """The classifier's features of the samples."""
