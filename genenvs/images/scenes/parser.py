@@ -18,10 +18,13 @@ from genenvs.images.scenes.grammar import CATEGORIES, COLOURS, SHAPES, SIZES, Re
 from genenvs.images.scenes.render import LARGE, SIDE, SMALL, Things, _distance
 
 SATURATION = 0.26  # of the background at most some 0.06, of things 0.6 and more
-LEAST_AREA = 6  # pixels
+LEAST_AREA = 4  # pixels
 LIMIT = 8  # patches that are read, the largest first
 SLACK = 0.1  # of the boxes' sides, in relations (GenEval's)
 MIDDLE = (SMALL[1] + LARGE[0]) / 2  # between small and large
+# Shorter over longer side of a box, and the shorter one in pixels: a bar stretched to the outline of
+# a square is none.
+SQUARE, LEAST_SIDE = 0.7, 4
 LIKENESS = 0.6  # of outlines, intersection over union; blots of noise are no things
 _CROP = 9  # points a side at which outlines are compared
 
@@ -54,8 +57,12 @@ def detect(images: Tensor) -> Things:
     present = area >= LEAST_AREA
     x, y = (left + right + 1) / 2, (top + bottom + 1) / 2
     half = (torch.maximum(right - left, bottom - top) + 1) / 2
-    cover = (hue[:, None] == colour[..., None, None]) & vivid[:, None]
-    shape = _shape(cover.float(), x, y, (right - left + 1) / 2, (bottom - top + 1) / 2)
+    # Of the patch itself: what else of its hue lies in its box is not of its outline.
+    cover = patches.label.view(-1, 1, SIDE, SIDE) == (pick + 1)[..., None, None]
+    wide, tall = right - left + 1, bottom - top + 1
+    shape = _shape(cover.float(), x, y, wide / 2, tall / 2)
+    short, long = torch.minimum(wide, tall), torch.maximum(wide, tall)
+    shape = torch.where((short >= SQUARE * long) & (short >= LEAST_SIDE), shape, -1)
     return Things(present, x, y, half, colour, shape)
 
 

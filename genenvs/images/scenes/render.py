@@ -124,8 +124,8 @@ def _background(look: Tensor) -> Tensor:
     angle, phase = angle * torch.pi, phase * 2 * torch.pi
     grid = torch.arange(SIDE, device=look.device) + 0.5
     along = grid * angle.cos() + grid[:, None] * angle.sin()
-    frequency = 2 * torch.pi / (4.0 + 8.0 * length)  # wavelengths of 4 to 12 pixels
-    waves = (0.05 + 0.1 * strength) * torch.sin(along * frequency + phase)
+    frequency = 2 * torch.pi / (10.0 + 10.0 * length)  # wavelengths of 10 to 20 pixels
+    waves = (0.03 + 0.05 * strength) * torch.sin(along * frequency + phase)
     return base + waves[:, None]
 
 

@@ -2,8 +2,9 @@
 
     python -m genenvs.generators.training.sprites [vae base tuned flow ...] [--work runs/sprites]
 
-Stages read what the ones before left in the work folder; `vae` comes first. The result depends on
-seed, number of threads and library versions.
+Stages read what the ones before left in the work folder; `vae` comes first. One that was broken off
+goes on from its last checkpoint. The result depends on seed, number of threads, library versions
+and, by its random numbers, on where it was broken off.
 """
 
 import argparse
@@ -13,7 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors.torch import load_file, save_file
 
+from genenvs.core.files import making, sha256
 from genenvs.generators.store import WEIGHTS, seal, write_json
 from genenvs.generators.training.sprites import diffusion, flow, latents, learn, vae, words
 from genenvs.generators.training.sprites.loop import Plan
@@ -21,9 +24,9 @@ from genenvs.generators.training.sprites.loop import Plan
 # What was shipped is what these made.
 PLANS = {
     "vae": Plan(steps=4_000, batch=48, learning_rate=2e-3, threads=1),
-    "base": Plan(steps=8_000, batch=96, learning_rate=1.5e-3, threads=1),
-    "tuned": Plan(steps=6_000, batch=96, learning_rate=8e-4, threads=1, seed=1),
-    "flow": Plan(steps=12_000, batch=96, learning_rate=1.5e-3, threads=1),
+    "base": Plan(steps=16_000, batch=96, learning_rate=1.5e-3, threads=1),
+    "tuned": Plan(steps=8_000, batch=96, learning_rate=8e-4, threads=1, seed=1),
+    "flow": Plan(steps=24_000, batch=96, learning_rate=1.5e-3, threads=1),
 }
 ROWS = {"vae": 40_000, "base": 65_536, "tuned": 65_536, "flow": 65_536}  # scenes
 # Of the captions of `base` and `flow`, from which reinforcement learning starts.
@@ -52,10 +55,11 @@ def run(stage: str, plan: Plan, work: Path, progress: bool) -> None:
     words.write(work / "tokenizer")
     tokenizer = CLIPTokenizer.from_pretrained(work / "tokenizer")
     encoder = load_vae(work)
+    weights = work / "vae" / "diffusion_pytorch_model.safetensors"
     torch.manual_seed(plan.seed)
     model: Any = (flow.Flow if stage == "flow" else diffusion.Diffusion)(tokenizer)
     if stage == "tuned":  # goes on from `base`, whose text encoder stays
-        model.load_state_dict(torch.load(work / "base.pt", weights_only=True))
+        model.load_state_dict(load_file(work / "base.safetensors"))
         model.text.requires_grad_(False)
     seen = {name: WATCHED[name] for name in (("guided",) if stage == "tuned" else ("plain",))}
     shuffled = 0.0 if stage == "tuned" else SHUFFLED
@@ -67,10 +71,12 @@ def run(stage: str, plan: Plan, work: Path, progress: bool) -> None:
         ROWS[stage],
         shuffled,
         seen,
-        work / f"pool-{plan.seed}.safetensors",
+        work / f"pool-{plan.seed}-{sha256(weights)[:8]}.safetensors",
+        work / f"{stage}-checkpoint.safetensors",
         progress,
     )
-    torch.save(averaged.state_dict(), work / f"{stage}.pt")
+    with making(work / f"{stage}.safetensors") as temporary:
+        save_file({k: v.contiguous() for k, v in averaged.state_dict().items()}, temporary)
     name = NAMES[stage]
     save = flow.save if stage == "flow" else diffusion.save
     files = save(WEIGHTS / name, averaged, encoder, tokenizer)

@@ -72,6 +72,7 @@ def train(
     shuffled: float,
     watched: Mapping[str, tuple[int, float]],
     cache: Path | None = None,
+    checkpoint: Path | None = None,
     progress: bool = True,
 ) -> tuple[Any, dict]:
     """Train further on scenes of the training split's prompts.
@@ -85,6 +86,7 @@ def train(
         shuffled: share of captions that belong to another scene.
         watched: name -> (steps, guidance) of samplers whose accuracy is logged.
         cache: a file that keeps the encoded scenes from one stage to the next.
+        checkpoint: a file to go on from.
         progress: show bars.
 
     Returns:
@@ -114,4 +116,4 @@ def train(
             for name, sample in samplers.items()
         }
 
-    return fit(model, loss, plan, watch, max(1, plan.steps // 8), progress)
+    return fit(model, loss, plan, watch, max(1, plan.steps // 16), progress, checkpoint)

@@ -1,15 +1,21 @@
 """One training loop for all stages: AdamW, warm-up and cosine, averaged weights, a record."""
 
 import copy
+import json
 import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from tqdm import tqdm
+
+from genenvs.core.files import making
 
 
 @dataclass(frozen=True)
@@ -34,6 +40,7 @@ def fit(
     watch: Callable[[nn.Module], dict[str, float]],
     every: int,
     progress: bool = True,
+    checkpoint: Path | None = None,
 ) -> tuple[Any, dict[str, Any]]:
     """Train `model` in place; return its averaged copy and the record of the run.
 
@@ -44,6 +51,8 @@ def fit(
         watch: figures of the averaged model for the record, every `every` steps.
         every: see `watch`.
         progress: show a bar.
+        checkpoint: a file to go on from, written every `every` steps and removed at the end. What
+            follows a resume has other random numbers than an unbroken run.
     """
     torch.set_num_threads(plan.threads)
     generator = torch.Generator().manual_seed(plan.seed)
@@ -58,10 +67,15 @@ def fit(
         done = (step - plan.warm_up) / max(1, plan.steps - plan.warm_up)
         return 0.5 * (1 + math.cos(math.pi * done))
 
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, rate)
     log: list[dict[str, float]] = []
     started, busy = time.perf_counter(), time.process_time()
-    for step in (bar := tqdm(range(plan.steps), disable=not progress, mininterval=2)):
+    first, spent = 0, (0.0, 0.0)
+    if checkpoint is not None and checkpoint.exists():
+        first, spent, log = _resume(checkpoint, model, averaged, optimiser)
+        generator.manual_seed(plan.seed + first)
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: rate(first + step))
+    bar = tqdm(range(first, plan.steps), initial=first, disable=not progress, mininterval=2)
+    for step in bar:
         value = loss(step, generator)
         optimiser.zero_grad(set_to_none=True)
         value.backward()
@@ -76,16 +90,65 @@ def fit(
             seen = {"step": step + 1, "loss": round(value.item(), 5), **watch(averaged)}
             log.append(seen)
             bar.set_postfix({name: f"{each:.4g}" for name, each in seen.items()})
+            if checkpoint is not None:
+                now = (time.perf_counter() - started, time.process_time() - busy)
+                took = (spent[0] + now[0], spent[1] + now[1])
+                _keep(checkpoint, model, averaged, optimiser, step + 1, took, log)
             if not progress:
                 print(seen, f"{(time.perf_counter() - started) / 60:.1f} min", flush=True)
+    if checkpoint is not None:
+        checkpoint.unlink(missing_ok=True)
     return averaged, {
         "plan": vars(plan),
-        "minutes": round((time.perf_counter() - started) / 60, 2),
-        "cpu_minutes": round((time.process_time() - busy) / 60, 2),
+        "minutes": round((spent[0] + time.perf_counter() - started) / 60, 2),
+        "cpu_minutes": round((spent[1] + time.process_time() - busy) / 60, 2),
         "torch": torch.__version__,
         "parameters": sum(each.numel() for each in model.parameters()),
         "log": log,
     }
+
+
+def _keep(
+    path: Path,
+    model: nn.Module,
+    averaged: nn.Module,
+    optimiser: torch.optim.Optimizer,
+    step: int,
+    spent: tuple[float, float],
+    log: list[dict[str, float]],
+) -> None:
+    """Write all that `_resume` reads."""
+    tensors = {f"model.{k}": v for k, v in model.state_dict().items()}
+    tensors |= {f"averaged.{k}": v for k, v in averaged.state_dict().items()}
+    for index, entries in optimiser.state_dict()["state"].items():
+        tensors |= {f"optimiser.{index}.{k}": torch.as_tensor(v) for k, v in entries.items()}
+    facts = {"facts": json.dumps({"step": step, "spent": spent, "log": log})}
+    with making(path) as temporary:
+        save_file(
+            {k: v.detach().clone().contiguous() for k, v in tensors.items()}, temporary, facts
+        )
+
+
+def _resume(
+    path: Path, model: nn.Module, averaged: nn.Module, optimiser: torch.optim.Optimizer
+) -> tuple[int, tuple[float, float], list[dict[str, float]]]:
+    """Steps done, seconds spent (wall and CPU), and the log; fills what is given."""
+    kept = load_file(path)
+    with safe_open(path, "pt") as file:
+        facts = json.loads(file.metadata()["facts"])
+
+    def part(name: str) -> dict[str, Tensor]:
+        return {k.removeprefix(name): v for k, v in kept.items() if k.startswith(name)}
+
+    model.load_state_dict(part("model."), strict=False)
+    averaged.load_state_dict(part("averaged."), strict=False)
+    state: dict[int, dict[str, Tensor]] = {}
+    for key, value in part("optimiser.").items():
+        index, _, name = key.partition(".")
+        state.setdefault(int(index), {})[name] = value
+    groups = optimiser.state_dict()["param_groups"]
+    optimiser.load_state_dict({"state": state, "param_groups": groups})
+    return facts["step"], tuple(facts["spent"]), facts["log"]
 
 
 def stratified(rows: int, generator: torch.Generator) -> Tensor:
