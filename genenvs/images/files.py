@@ -32,11 +32,16 @@ class Writer(Protocol):
         """
 
 
-def image(picture: Picture) -> Image.Image:
-    """An RGB image of a picture (uint8 [H, W, 3], [H, W] or PIL), pixels enlarged to be seen."""
+def image(picture: Picture, smallest: int = SMALLEST) -> Image.Image:
+    """An RGB image of a picture (uint8 [H, W, 3], [H, W] or PIL), pixels enlarged to be seen.
+
+    Args:
+        picture: of any size.
+        smallest: pixels that its shorter side has at least.
+    """
     whole = picture if isinstance(picture, Image.Image) else Image.fromarray(picture)
     whole = whole.convert("RGB")
-    factor = math.ceil(SMALLEST / min(whole.size))
+    factor = math.ceil(smallest / min(whole.size))
     return whole if factor == 1 else whole.resize(
         (whole.width * factor, whole.height * factor), Image.Resampling.NEAREST
     )  # fmt: skip
@@ -118,25 +123,33 @@ class Gif:
 class Mp4:
     """An H.264 film, written frame by frame; the first frame sets the size."""
 
-    def __init__(self, path: Path, fps: float, sound: tuple[np.ndarray, int] | None = None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        fps: float,
+        sound: tuple[np.ndarray, int] | None = None,
+        smallest: int = SMALLEST,
+    ) -> None:
         """Load PyAV.
 
         Args:
             path: of the file.
             fps: frames a second.
             sound: float [N] in -1 .. 1, mono, and its samples a second.
+            smallest: pixels of the shorter side, to which smaller pictures are enlarged; 1 keeps
+                them as they are.
 
         Raises:
             ImportError: PyAV is missing; names the extra.
         """
         av = require("av", "video")
-        self.path, self.fps, self.sound, self._av = path, fps, sound, av
+        self.path, self.fps, self.sound, self.smallest, self._av = path, fps, sound, smallest, av
         self._container: Any = None
         self._stream: Any = None
         self._voice: Any = None
 
     def add(self, picture: Picture, hold: int = 1) -> None:
-        frame = image(picture)
+        frame = image(picture, self.smallest)
         with _FilmErrors(self._av):
             if self._container is None:
                 self._open(frame.width + frame.width % 2, frame.height + frame.height % 2)

@@ -35,6 +35,9 @@ class Footage(Protocol):
     def name(self, clip: int) -> str:
         """What a cutting list calls a clip."""
 
+    def source(self, clip: int) -> tuple[str, int]:
+        """The file that a clip is from (empty: none) and the clip's first frame in it."""
+
 
 class Drawn:
     """Drawn clips as `Footage`."""
@@ -55,7 +58,7 @@ class Drawn:
         return self.clips.length
 
     def pictures(self, clip: Tensor, frame: Tensor) -> np.ndarray:
-        drawn = (render(self.clips[clip], frame) * 255).round_().byte()
+        drawn = render(self.clips[clip], frame).mul_(255).round_().byte()
         return drawn.permute(0, 2, 3, 1).contiguous().cpu().numpy()
 
     def sound(self, clip: int) -> np.ndarray:
@@ -63,3 +66,6 @@ class Drawn:
 
     def name(self, clip: int) -> str:
         return f"clip {clip}: {shots.describe(self.clips.attributes[clip])}"
+
+    def source(self, clip: int) -> tuple[str, int]:
+        return "", 0

@@ -7,6 +7,7 @@ a viewfinder), subject and number as shapes, the location as what is behind them
 """
 
 import math
+
 import torch
 from torch import Tensor
 
