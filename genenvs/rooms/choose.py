@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import math
 from pathlib import Path
 
 import torch
@@ -15,17 +16,20 @@ from genenvs.rooms import instances
 from genenvs.rooms.catalogue import TYPES
 from genenvs.rooms.furnish import furnish
 from genenvs.rooms.instances import Rooms
+from genenvs.rooms.requests import ITEMS
 
 EACH = {
     "layout": {"train": 2048, "validation": 128, "test": 512},
     "select": {"train": 1024, "validation": 128, "test": 256},
 }
 TRIES = 6  # furnishings, with other draws among equally good places, before a room is given up
-ORDERS = 32  # random orders by which a room is judged
-SEARCHED = 64  # orders among which one has to succeed
-SHARE = 0.4  # of the random orders that may succeed at most
+# Random plays by which a room is judged, twice. Of one in which 40 % of all plays succeed, both
+# shares stay below the limit with a chance of 0.4 %.
+PLAYS = (64, 192)
+LIMIT = 1 / 3
+SEARCHED = 64  # orders of types among which one has to succeed where no play did
 _CHUNK = 8_192
-_ORDERS = 31  # what a draw is for
+_ORDERS, _PLAYS = 31, 32  # what a draw is for
 
 
 def solvable(rooms: Rooms) -> Tensor:
@@ -46,20 +50,41 @@ def succeeds(rooms: Rooms, key: Tensor | None = None, order: Tensor | None = Non
 
 
 def ordered(rooms: Rooms, orders: int) -> Tensor:
-    """The share of random orders of types that succeed: float32 [N]."""
-    repeated = rooms.rows(torch.arange(len(rooms)).repeat_interleave(orders))
-    which = torch.arange(len(repeated)) % orders
-    order = random.uniform(random.mix(repeated.key, which), random.counter(0, _ORDERS), TYPES)
-    return succeeds(repeated, None, order).float().view(-1, orders).mean(1)
+    """The share of random orders of types, all of a type in a row, that succeed: float32 [N]."""
+    return _share(rooms, orders, 0, _ORDERS, TYPES)
+
+
+def played(rooms: Rooms, plays: int, first: int = 0) -> Tensor:
+    """The share of random plays that succeed: float32 [N].
+
+    Every step draws uniformly from the types that are left, the mask of `RoomSelect` less finishing
+    early, with which less would succeed.
+
+    Args:
+        rooms: N rooms.
+        plays: of each.
+        first: number of the first play; plays of other numbers are independent.
+    """
+    return _share(rooms, plays, first, _PLAYS, ITEMS, TYPES)
+
+
+def _share(rooms: Rooms, times: int, first: int, purpose: int, *shape: int) -> Tensor:
+    """The share of `times` random orders of that shape that succeed, see `furnish`."""
+    some = rooms.rows(torch.arange(len(rooms)).repeat_interleave(times))
+    key = random.mix(some.key, first + torch.arange(len(some)) % times)
+    order = random.uniform(key, random.counter(0, purpose), math.prod(shape)).unflatten(1, shape)
+    return succeeds(some, None, order).float().view(-1, times).mean(1)
 
 
 def harder(rooms: Rooms) -> Tensor:
-    """Whether few orders succeed and some do: bool [N]."""
-    share = ordered(rooms, ORDERS)
-    found = (share < SHARE) & (share > 0)
-    rest = (share == 0).nonzero()[:, 0]
-    if len(rest):
-        found[rest] = ordered(rooms.rows(rest), SEARCHED) > 0
+    """Whether few random plays succeed and some order does: bool [N]."""
+    first, second = PLAYS
+    share = played(rooms, first)
+    found, again = share < LIMIT, torch.zeros_like(share)
+    again[found] = played(rooms.rows(found.nonzero()[:, 0]), second, first)
+    found &= again < LIMIT
+    never = (found & (share + again == 0)).nonzero()[:, 0]
+    found[never] = ordered(rooms.rows(never), SEARCHED) > 0
     return found
 
 

@@ -34,7 +34,8 @@ def furnish(
         plans: empty rooms.
         requests: what they are to hold.
         key: int64 [B]: draws among equally good places; None: the first of them.
-        order: float32 [B, TYPES], types of lower numbers first; None: in the catalogue's order.
+        order: float32 [B, TYPES], types of lower numbers first, or [B, ITEMS, TYPES], which of
+            those that are left comes first in every step; None: the catalogue's order.
 
     Returns:
         What stands there, and what found no place: counts int64 [B, TYPES].
@@ -45,7 +46,8 @@ def furnish(
     for step in range(ITEMS):
         waiting = left > 0
         some = waiting.any(1)
-        kind = torch.where(waiting, ranks, torch.inf).argmin(1)
+        rank = ranks[:, step] if ranks.ndim == 3 else ranks
+        kind = torch.where(waiting, rank, torch.inf).argmin(1)
         thing = things(requests, kind)
         found = placing.survey(plans, now, thing)
         chance = None

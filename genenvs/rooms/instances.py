@@ -80,7 +80,7 @@ def load(split: str, kind: str = MIXTURE, which: str = "layout") -> Rooms:
 
     Outlines and requests of two splits never agree (see `split_of`). Every request was seen to be
     met with all rules kept: of `layout` by a greedy furnishing, in one of a few draws; of `select`
-    by some order of types, and by less than 40 % of random ones.
+    by some order, and by less than 40 % of random plays.
 
     Args:
         split: `train`, `validation` or `test`.

@@ -12,7 +12,7 @@ from genenvs.core.vector import TaskVectorEnv
 from genenvs.rooms import bits, furnish, instances, placing
 from genenvs.rooms import task as room_task
 from genenvs.rooms.catalogue import CATALOGUE, TYPES, index
-from genenvs.rooms.choose import harder, solvable
+from genenvs.rooms.choose import harder, played, solvable
 from genenvs.rooms.placing import PLACES
 from genenvs.rooms.rewards import RAW
 from genenvs.simulators.engine import installed
@@ -239,9 +239,31 @@ def test_physics_is_named_after_its_engine_and_left_out_without_one(monkeypatch)
 # --- instances ---
 
 
-def test_rooms_of_select_are_those_in_which_the_order_matters():
-    """Few orders succeed, and some does."""
-    assert bool(harder(instances.load("test", which="select").rows(torch.arange(0, 256, 22))).all())
+@pytest.mark.parametrize(("split", "last"), [("train", 1024), ("validation", 128), ("test", 256)])
+def test_random_masked_play_succeeds_in_less_than_40_percent_of_the_time_in_select(split, last):
+    plays, rooms = 80, torch.arange(last // 16, last, last // 6)
+    task = make(SELECT, num_envs=1, split=split).unwrapped.task
+    assert task.num_instances == last
+    generator = torch.Generator().manual_seed(0)
+    instance = rooms.repeat_interleave(plays)
+    state = task.initial_state(instance, torch.zeros_like(instance))
+    ended = torch.zeros(len(instance), dtype=torch.bool)
+    while not ended.all():
+        mask = task.action_mask(state)
+        mask[:, TYPES] = ~mask[:, :TYPES].any(1)  # to finish early is never to succeed
+        action = torch.multinomial(mask.float(), 1, generator=generator)[:, 0]
+        moved = task.transition(state, action)
+        state, ended = moved.state, ended | moved.terminated
+    share = task.outcome(state).terms["success"].view(-1, plays).mean(1)
+    assert (share < 0.4).all() and share.any(), share
+    # What the rooms were chosen by plays the same.
+    expected = played(task.rooms.rows(rooms), plays)
+    np.testing.assert_allclose(share, expected, atol=4 * (0.25 / plays * 2) ** 0.5)
+
+
+def test_rooms_of_select_can_be_solved():
+    """In rooms in which no random play succeeds, some order of types does."""
+    assert bool(harder(instances.load("test", which="select").rows(torch.arange(0, 256, 64))).all())
 
 
 def test_rooms_of_layout_were_solved():
