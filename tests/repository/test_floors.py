@@ -14,7 +14,7 @@ FLOORS = (
     {"genenvs.core"},
     {"genenvs.images"},  # below the other fields, so that each can show what it makes
     {"genenvs.geometry", "genenvs.motion", "genenvs.simulators", "genenvs.video"},
-    {"genenvs.generators", "genenvs.rooms", "genenvs.shapes"},
+    {"genenvs.editing", "genenvs.generators", "genenvs.rooms", "genenvs.shapes"},
     {"genenvs.tasks"},
     {"genenvs.cli", "genenvs.doctor", "genenvs.interop", "genenvs.testing", "genenvs.wrappers"},
     {"agents"},

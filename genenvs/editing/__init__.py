@@ -1,0 +1,1 @@
+"""Editing: styles of hidden editors, their films, and the briefs and pools that follow."""

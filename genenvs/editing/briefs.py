@@ -1,0 +1,122 @@
+"""What an episode asks for: a brief, a pool of clips, and an editor's cut of some of them."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from genenvs.core import random
+from genenvs.editing.styles import LENGTHS, SHOTS, Films, Styles, films
+
+CLIPS = 16  # of a pool
+EXAMPLE = 8  # shots of the strip that shows the style
+SHORTEST, LONGEST = 8, 12  # of a clip, units
+INS = 8  # in-points: units 0 .. 7 of a clip
+FEWEST = 6  # shots of an editor's film
+MARKED = (3, 8)  # length of what a logger marked in a clip, units
+LEAST_SPAN = 1.0  # nats between chance and the editor, so that no film's scale explodes
+
+_STYLE, _OTHER, _SHOTS, _ORDER, _CLIPS, _STORY = range(6)  # what a draw is for
+_OWN, _STRIP, _ELSEWHERE = range(3)  # films of an instance
+
+
+@dataclass(frozen=True)
+class Briefs:
+    """B briefs with their pools.
+
+    Attributes:
+        style: int64 [B], index of the style.
+        target: int64 [B], length of the film, units.
+        attributes: int64 [B, 16, 8], of the clips.
+        lengths: int64 [B, 16], of the clips, units.
+        marked: int64 [B, 16, 2], what a logger marked as good: first unit, units.
+        story: float32 [B, 16], when in the story a clip happens, 0 .. 1.
+        example: a film of eight shots in the style, of other footage.
+        shots: int64 [B], of the editor's film.
+        plan: int64 [B, 10, 4], each shot of it: clip, in-point, length, join; the rest is unused.
+        low: float32 [B], mean log-probability of a shot where clips follow each other by chance.
+        span: float32 [B], from there to the editor's own expectation, nats.
+    """
+
+    style: Tensor
+    target: Tensor
+    attributes: Tensor
+    lengths: Tensor
+    marked: Tensor
+    story: Tensor
+    example: Films
+    shots: Tensor
+    plan: Tensor
+    low: Tensor
+    span: Tensor
+
+
+def which(styles: Styles, instance: Tensor) -> Tensor:
+    """The style of each instance: int64 [B]."""
+    return random.randint(instance, random.counter(0, _STYLE), 1, len(styles))[:, 0]
+
+
+def draw(styles: Styles, instance: Tensor) -> Briefs:
+    """The briefs of instances (int64 [B]).
+
+    The editor's shots are cut from clips of the pool; the other clips hold shots from a film in
+    another style, and happen at any time of the story. The editor centres shots on what is marked,
+    as far as the clip allows.
+    """
+    device, count = instance.device, len(instance)
+    style = which(styles, instance)
+    further = random.randint(instance, random.counter(0, _OTHER), 1, len(styles) - 1)[:, 0]
+    other = (style + 1 + further) % len(styles)
+    kinds = torch.tensor([_OWN, _STRIP, _ELSEWHERE], device=device)[:, None]
+    keys = random.mix(instance[None], kinds)  # [3, B]
+    drawn = films(styles, torch.cat([style, style, other]), keys.flatten(), SHOTS)
+    own, strip, alien = (
+        Films(*(x.view(3, count, *x.shape[1:])[k] for x in vars(drawn).values())) for k in range(3)
+    )
+    example = Films(*(x[:, :EXAMPLE] for x in vars(strip).values()))
+    shots = FEWEST + random.randint(
+        instance, random.counter(0, _SHOTS), 1, SHOTS - FEWEST + 1
+    )  # [B, 1]
+
+    # In the editor's order first, then shuffled.
+    number = torch.arange(CLIPS, device=device).expand(count, -1)
+    mine = number < shots
+    ours = torch.nn.functional.pad(own.attributes, (0, 0, 0, CLIPS - SHOTS))
+    theirs = alien.attributes.gather(
+        1, (number - shots).clamp(min=0)[..., None].expand(-1, -1, ours.shape[2])
+    )
+    attributes = torch.where(mine[..., None], ours, theirs)
+    dice = random.uniform(instance, random.counter(0, _CLIPS), 3 * CLIPS).view(count, 3, CLIPS)
+    lengths = SHORTEST + (dice[:, 0] * (LONGEST - SHORTEST + 1)).long()
+    marked = MARKED[0] + (dice[:, 1] * (MARKED[1] - MARKED[0] + 1)).long()
+    first = (dice[:, 2] * (lengths - marked + 1)).long()
+    time = random.uniform(instance, random.counter(0, _STORY), CLIPS)
+    in_order = time.masked_fill(~mine, 2.0).sort(1).values
+    story = torch.where(mine, in_order, time)
+
+    centred = (first + (marked - torch.nn.functional.pad(own.lengths, (0, CLIPS - SHOTS))) // 2)[
+        :, :SHOTS
+    ]
+    latest = (lengths[:, :SHOTS] - own.lengths).clamp(max=INS - 1)
+    start = torch.minimum(centred.clamp(min=0), latest)
+    order = random.permutation(instance, random.counter(0, _ORDER), CLIPS)
+    plan = torch.stack([order.argsort(1)[:, :SHOTS], start, own.lengths, own.joins], 2)
+    attributes = attributes.gather(1, order[..., None].expand_as(attributes))
+    count_of = shots[:, 0]
+    low = styles.by_chance(style, attributes, count_of)
+    return Briefs(
+        style=style,
+        target=(own.lengths * mine[:, :SHOTS]).sum(1),
+        attributes=attributes,
+        lengths=lengths.gather(1, order),
+        marked=torch.stack([first.gather(1, order), marked.gather(1, order)], 2),
+        story=story.gather(1, order),
+        example=example,
+        shots=count_of,
+        plan=plan,
+        low=low,
+        span=(styles.expected[style, count_of] - low).clamp(min=LEAST_SPAN),
+    )
+
+
+assert LENGTHS <= SHORTEST  # any length fits into any clip

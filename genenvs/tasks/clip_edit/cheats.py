@@ -1,0 +1,83 @@
+"""Policies without an eye for style; printed beside the scores."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from genenvs.editing.styles import CUT, JOINS, LENGTHS
+from genenvs.tasks.clip_edit.actions import ACTIONS, CHOOSE_CLIP, FINISH, JOIN, RANGE
+
+
+def finish_at_once(envs: Any) -> Any:
+    """An empty film."""
+    return lambda observation, info: torch.full((envs.num_envs,), FINISH)
+
+
+def stall(envs: Any) -> Any:
+    """Ask for the same clip over and over: illegal whenever one is chosen already."""
+    return lambda observation, info: torch.zeros(envs.num_envs, dtype=torch.int64)
+
+
+def shortest_cuts(envs: Any) -> Any:
+    """All cuts at minimum length, through the pool from its first clip."""
+    return _first_of(envs, length=1, keep=False)
+
+
+def never_cut(envs: Any) -> Any:
+    """As long as can be of one clip, then of the next one: never leave what is not used up."""
+    return _first_of(envs, length=LENGTHS, keep=True)
+
+
+def greedy(envs: Any) -> Any:
+    """Attribute match: the clip whose attributes are the most frequent in the example strip.
+
+    It takes what is marked, as long as the brief says, and cuts.
+    """
+
+    def policy(observation: Any, info: Any) -> Tensor:
+        state, task = envs.state, envs.task
+        strip = state.strip[:, :, None] == state.attributes[:, None]  # [B, 8, 16, 8]
+        likeness = strip.double().mean((1, 3))  # [B, 16]
+        wish = task.styles.pace[state.style].round().long().clamp(1, LENGTHS)
+        return _chosen(envs, likeness, wish, state.marked[..., 0])
+
+    return policy
+
+
+def _first_of(envs: Any, length: int, keep: bool) -> Any:
+    def policy(observation: Any, info: Any) -> Tensor:
+        state = envs.state
+        rank = torch.arange(state.used.shape[1], 0, -1, device=state.used.device)
+        likeness = rank.double().expand(state.used.shape)
+        if not keep:  # what is in the film already comes last
+            likeness = likeness - 100.0 * (state.used != state.beyond)
+        wish = torch.full_like(state.step, length)
+        return _chosen(envs, likeness, wish, torch.zeros_like(state.used))
+
+    return policy
+
+
+def _chosen(envs: Any, likeness: Tensor, length: Tensor, start: Tensor) -> Tensor:
+    """The legal action nearest to a wish.
+
+    Args:
+        envs: the environment.
+        likeness: float64 [B, 16], of clips: the highest is taken.
+        length: int64 [B], wanted.
+        start: int64 [B, 16], wanted in-point of each clip.
+    """
+    state = envs.state
+    legal = envs.task.action_mask(state)
+    value = torch.zeros(len(legal), ACTIONS, dtype=torch.float64, device=legal.device)
+    value[:, :FINISH] = 1.0 + likeness
+    value[:, FINISH] = -1e3
+    cell = torch.arange(JOIN - RANGE, device=legal.device)
+    begins, lasts = cell // LENGTHS, cell % LENGTHS + 1
+    want = start.gather(1, state.pending[:, :1])
+    value[:, RANGE:JOIN] = -10.0 * (lasts - length[:, None]).abs() - (begins - want).abs()
+    value[:, JOIN:] = -torch.arange(len(JOINS), device=legal.device).double()
+    return value.masked_fill(~legal, -torch.inf).argmax(1)
+
+
+assert CUT == 0 and CHOOSE_CLIP == 0

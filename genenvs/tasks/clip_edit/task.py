@@ -1,0 +1,455 @@
+"""Cut a film from raw footage in the style of a hidden editor."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from gymnasium import spaces
+from torch import Tensor
+
+from genenvs.core.task import Observation, Outcome, State, Task, Transition
+from genenvs.editing import briefs
+from genenvs.editing.briefs import CLIPS, EXAMPLE, LONGEST, MARKED
+from genenvs.editing.styles import (
+    CUT,
+    JOINS,
+    LENGTHS,
+    NONE,
+    OPENING,
+    SHOTS,
+    UNIT,
+    WITHIN,
+    load,
+)
+from genenvs.tasks.clip_edit import actions, rewards, viewer
+from genenvs.tasks.clip_edit.actions import (
+    ACTIONS,
+    CHOOSE_CLIP,
+    CHOOSE_JOIN,
+    CHOOSE_RANGE,
+    FINISH,
+    JOIN,
+    RANGE,
+)
+from genenvs.video.attributes import COUNT, LOCATION, WIDTH, one_hot
+
+SEEN = 4  # shots of the film that are observed
+SHOT = WIDTH + 1 + len(JOINS)  # numbers of a shot
+STEPS = 3  # of a shot
+FACTS = 8  # numbers of a clip beside its attributes
+NUMBERS = 12
+_SUMS = ("agreement", "continuity", "jump_cuts", "transition_fit", "aesthetics")
+
+
+@dataclass(frozen=True)
+class EditState(State):
+    """A batch of unfinished films; lengths and in-points are units of half a second.
+
+    Attributes:
+        style: int64 [B], of the hidden editor.
+        target: int64 [B], length asked for.
+        attributes: int64 [B, 16, 8], of the clips.
+        encoded: int8 [B, 16, 36], the same one-hot.
+        lengths: int64 [B, 16], of the clips.
+        marked: int64 [B, 16, 2], what is good in them: first unit, units.
+        story: float32 [B, 16], when in the story they happen.
+        strip: int64 [B, 8, 8], attributes of the example's shots.
+        example: float32 [B, 8, 41], these shots as they are observed.
+        shots: int64 [B], of the editor's own film.
+        plan: int64 [B, 10, 4], each shot of it: clip, in-point, length, transition.
+        low: float32 [B], mean log-probability of a shot by chance, nats.
+        span: float32 [B], from there to the editor's.
+        beyond: int64 [B, 16], bits of the units that a clip does not have.
+        used: int64 [B, 16], of these and of those that are in the film.
+        phase: int64 [B], what is to be chosen: clip, range, transition.
+        pending: int64 [B, 3], what was chosen of the next shot: clip, in-point, length.
+        count: int64 [B], shots of the film.
+        filled: int64 [B], its length.
+        film: int64 [B, S, 4], its shots: clip, in-point, length, transition.
+        last: int64 [B, 2, 8], attributes of the shot before the last, and of the last.
+        recent: float32 [B, 4, 41], the last shots as they are observed, the last one first.
+        concordant: int64 [B], pairs of shots in the story's order less those out of it.
+        sums: float32 [B, 5], agreement, continuity, jump cuts, transition fit, aesthetics.
+    """
+
+    style: Tensor
+    target: Tensor
+    attributes: Tensor
+    encoded: Tensor
+    lengths: Tensor
+    marked: Tensor
+    story: Tensor
+    strip: Tensor
+    example: Tensor
+    shots: Tensor
+    plan: Tensor
+    low: Tensor
+    span: Tensor
+    beyond: Tensor
+    used: Tensor
+    phase: Tensor
+    pending: Tensor
+    count: Tensor
+    filled: Tensor
+    film: Tensor
+    last: Tensor
+    recent: Tensor
+    concordant: Tensor
+    sums: Tensor
+
+
+class ClipEdit(Task):
+    """Cut a film from raw footage in the style of a hidden editor.
+
+    ## Description
+    An episode is a brief: a length, a pace, a story, sixteen clips of raw footage, and a strip of
+    eight shots by an editor whose style is to be met. Each shot of the film is chosen in three
+    steps: a clip; from where in it and for how long; how the film goes over to it.
+
+    A clip has RLAVE's eight attributes: shot size, angle, motion, type, subject, number, sound,
+    location. A style is a grammar over them: the next shot's value of an attribute follows the
+    editor's taste, or keeps that of the last shot, takes up the one before (shot, reverse shot), or
+    walks one on; how often is the style's, and so are the lengths of shots and the transitions.
+    The pool holds the clips from which the editor cut a film of six to ten shots, and clips in
+    another style. Times are multiples of half a second.
+
+    ## Action space
+    `Discrete(85)`: 0 .. 15 a clip; 16 finish; 17 .. 80 in-point and length: 17 + 8 * in-point
+    (0 .. 7 units) + length (1 .. 8 units) - 1; 81 .. 84 the transition: cut, dissolve, fade, wipe.
+    The mask is exact, and says which of the three is to be chosen. No moment of a clip is shown
+    twice, a shot fits into its clip and into the time that is left, a film opens by a cut or a
+    fade. An illegal action changes nothing, but takes its step.
+
+    ## Observation space
+    `Dict`, float32 within -1 .. 1 but for `pool`, int8 of 0 and 1:
+    | key | shape | meaning |
+    |---|---|---|
+    | `example` | [8, 41] | shots of the strip: attributes one-hot (36), length / 8, transition |
+    | `film` | [4, 41] | the same of the film's last shots, the last one first; zeros without one |
+    | `pool` | [16, 36] | attributes of the clips |
+    | `clips` | [16, 8] | length / 12; share that is used; when in the story; that less the last
+    shot's; where what is marked begins / 12, its length / 8; whether it is chosen; how much of the
+    last shot's attributes it has |
+    | `numbers` | [12] | phase one-hot (3), chosen in-point / 8 and length / 8, time left / time
+    asked for, this / 80, left / 80, mean length of a shot and the brief's / 8, shots /
+    most, steps left / horizon |
+
+    ## Rewards
+    `agreement`, `order`, `pacing`, `continuity`, `jump_cuts` (a price), `transition_fit`,
+    `aesthetics`: the change of the metric of that name; `length`: that of `filled`. All are shares
+    of the time asked for, so that many short shots earn nothing by themselves and an empty film
+    earns nothing at all. `invalid`: a price of illegal actions. The terms pull in different
+    directions: an editor does make jump cuts. `genenvs.wrappers.TermRewards` pays them as a vector.
+
+    ## Metrics
+    `agreement` scores an episode. For every shot the log-probability of its attributes under the
+    grammar, less the mean where clips follow each other at random, over what the editor's own films
+    have more than that in expectation; the mean over the time asked for. 1 is the editor, no upper
+    bound: a film of nothing but the likeliest shots has more, and `habits` tells. `order`:
+    Kendall's tau. `pacing`, `continuity`, `jump_cuts`, `transition_fit`, `aesthetics`, `filled`,
+    `shots`, `invalid`. Gold, never paid: `cadence`, the distance of the lengths of shots from the style's
+    distribution; `habits`, how far what shots keep of the last one is from what the style keeps;
+    `repetition` of clips; `distinct_2` of shot sizes and angles.
+
+    ## Starting state
+    An empty film. Style, editor's film, strip and pool are drawn from the instance; 1,024 styles in
+    `train`, 128 in `validation`, 256 in `test`, none in two of them.
+
+    ## Episode end
+    Terminates by finishing, when the time is filled, or at the horizon.
+
+    ## Arguments
+    - `horizon` (72): most steps; 24 shots.
+    - those of every environment: `split`, `instances`, `reward_weights`, `device`, `dtype`.
+
+    ## Faithful / deviates
+    Faithful (RLAVE): shots described by eight attributes, a policy that learns from agreement with
+    a professional's edit. Deviates: the professional is a grammar, which can be asked for the
+    probability of any edit; RLAVE predicts attributes (`ShotAttributes`), here they are those of
+    clips that exist, with lengths and transitions; the other terms are ours, its constants are not
+    published.
+
+    ## Version history
+    - v0: first version.
+    """
+
+    ends = "terminates"
+    terms = rewards.TERMS
+    metrics = rewards.METRICS
+
+    def __init__(self, **common: Any) -> None:
+        """See the page for arguments."""
+        super().__init__(**common)
+        self.styles = load(self.split, self.device)
+        self.most = -(-self.horizon // STEPS)  # shots
+        self._ranges = actions.range_bits(self.device)
+        self.action_space = spaces.Discrete(ACTIONS)
+        shapes = {
+            "example": (EXAMPLE, SHOT),
+            "film": (SEEN, SHOT),
+            "clips": (CLIPS, FACTS),
+            "numbers": (NUMBERS,),
+        }
+        self.observation_space = spaces.Dict(
+            {name: spaces.Box(-1.0, 1.0, shape, np.float32) for name, shape in shapes.items()}
+            | {"pool": spaces.Box(0, 1, (CLIPS, WIDTH), np.int8)}
+        )
+
+    def initial_state(self, instance: Tensor, key: Tensor) -> EditState:
+        """A brief and an empty film."""
+        brief = briefs.draw(self.styles, instance)
+        rows, device = len(instance), self.device
+        none = torch.zeros_like(key)
+        beyond = ~actions.bits(torch.zeros_like(brief.lengths), brief.lengths)
+        example = torch.cat(
+            [
+                one_hot(brief.example.attributes),
+                brief.example.lengths[..., None] / LENGTHS,
+                torch.nn.functional.one_hot(brief.example.joins, len(JOINS)).float(),
+            ],
+            2,
+        )
+        return EditState(
+            instance=instance,
+            key=key,
+            step=none,
+            style=brief.style,
+            target=brief.target,
+            attributes=brief.attributes,
+            encoded=one_hot(brief.attributes).to(torch.int8),
+            lengths=brief.lengths,
+            marked=brief.marked,
+            story=brief.story,
+            strip=brief.example.attributes.clone(),
+            example=example,
+            shots=brief.shots,
+            plan=brief.plan,
+            low=brief.low,
+            span=brief.span,
+            beyond=beyond,
+            used=beyond.clone(),
+            phase=none.clone(),
+            pending=torch.zeros(rows, 3, dtype=torch.int64, device=device),
+            count=none.clone(),
+            filled=none.clone(),
+            film=torch.zeros(rows, self.most, 4, dtype=torch.int64, device=device),
+            last=torch.full((rows, 2, COUNT), NONE, device=device),
+            recent=torch.zeros(rows, SEEN, SHOT, device=device),
+            concordant=none.clone(),
+            sums=torch.zeros(rows, len(_SUMS), device=device),
+        )
+
+    def transition(self, state: EditState, action: Tensor) -> Transition:  # type: ignore[override]
+        """Choose a clip, a range of it or a transition, whichever is due."""
+        before = self.measured(state)
+        legal = self.action_mask(state).gather(1, action[:, None])[:, 0]
+        finish = legal & (action == FINISH)
+        chosen = legal & (action < FINISH)
+        ranged = legal & (action >= RANGE) & (action < JOIN)
+        joined = legal & (action >= JOIN)
+        cell = (action - RANGE).clamp(0, JOIN - RANGE - 1)
+        clip, start, length = state.pending.unbind(1)
+        pending = torch.stack(
+            [
+                torch.where(chosen, action, clip),
+                torch.where(ranged, cell // LENGTHS, start),
+                torch.where(ranged, cell % LENGTHS + 1, length),
+            ],
+            1,
+        )
+        phase = torch.where(chosen, CHOOSE_RANGE, state.phase)
+        phase = torch.where(ranged, CHOOSE_JOIN, phase)
+        phase = torch.where(joined, CHOOSE_CLIP, phase)
+        changed = self._append(state, joined, (action - JOIN).clamp(min=0))
+        after = state.advance(
+            pending=pending * (~joined)[:, None],
+            phase=phase,
+            **changed,
+        )
+        metrics = self.measured(after)
+        terms = {
+            name: metrics[term.change_of] - before[term.change_of]
+            for name, term in self.terms.items()
+            if term.change_of
+        }
+        terms["invalid"] = metrics["invalid"] = (~legal).float()
+        return Transition(
+            state=after,
+            terms=terms,
+            terminated=finish | (after.filled >= after.target),
+            metrics=metrics,
+        )
+
+    def _append(self, state: EditState, do: Tensor, join: Tensor) -> dict[str, Tensor]:
+        """What changes where (`do`, bool [B]) the pending shot joins the film."""
+        rows = torch.arange(len(do), device=self.device)
+        clip, start, length = state.pending.unbind(1)
+        shot = state.attributes[rows, clip]  # [B, 8]
+        earlier, last = state.last.unbind(1)
+        opening = state.count == 0
+
+        moved = (shot[:, LOCATION] != last[:, LOCATION]).long()  # WITHIN 0, ACROSS 1
+        fits = self.styles.joins[state.style, torch.where(opening, OPENING, moved)]  # [B, 4]
+        fit = fits.gather(1, join[:, None])[:, 0] / fits.amax(1)
+        likely = self.styles.of(state.style, earlier, last, shot)
+        first, marked = state.marked[rows, clip].unbind(1)
+        good = torch.minimum(first + marked, start + length) - torch.maximum(first, start)
+        values = torch.stack(
+            [
+                (likely - state.low) / state.span * length,
+                (opening | rewards.continues(last, shot)) * length,
+                (~opening & rewards.is_jump(last, shot, join == CUT)) * length,
+                fit * length,
+                good.clamp(min=0).float(),
+            ],
+            1,
+        )
+        story = state.story.gather(1, state.film[..., 0])  # [B, S]
+        exists = torch.arange(self.most, device=self.device) < state.count[:, None]
+        ahead = (state.story[rows, clip][:, None] - story).sign()
+        concordant = (ahead * exists).sum(1).long()
+
+        # Where nothing is done these write what is there already; a full film (of a row that has
+        # ended) writes its last shot.
+        place = state.count.clamp(max=self.most - 1)
+        written = torch.stack([clip, start, length, join], 1)
+        state.film[rows, place] = torch.where(do[:, None], written, state.film[rows, place])
+        taken = actions.bits(start, length) * do
+        state.used[rows, clip] |= taken
+        seen = torch.cat(
+            [
+                state.encoded[rows, clip].float(),
+                length[:, None] / LENGTHS,
+                torch.nn.functional.one_hot(join, len(JOINS)).float(),
+            ],
+            1,
+        )
+        rolled = torch.cat([seen[:, None], state.recent[:, :-1]], 1)
+        wide = do[:, None, None]
+        return {
+            "count": state.count + do,
+            "filled": state.filled + length * do,
+            "concordant": state.concordant + concordant * do,
+            "sums": state.sums + values * do[:, None],
+            "last": torch.where(wide, torch.stack([last, shot], 1), state.last),
+            "recent": torch.where(wide, rolled, state.recent),
+        }
+
+    def measured(self, state: EditState) -> dict[str, Tensor]:
+        """The metrics of kind `step`: float32 [B] each."""
+        share = state.filled / state.target
+        mean = state.filled / state.count.clamp(min=1)
+        found = dict(zip(_SUMS, (state.sums / state.target[:, None]).unbind(1), strict=True))
+        return found | {
+            "order": rewards.tau(state.concordant, state.count) * share,
+            "pacing": rewards.pacing(mean, self.styles.pace[state.style]) * share,
+            "filled": share,
+        }
+
+    def outcome(self, state: EditState) -> Outcome:  # type: ignore[override]
+        """What is measured of a whole film."""
+        clips, _, lengths, _ = state.film.unbind(2)
+        exists = torch.arange(self.most, device=self.device) < state.count[:, None]
+        attributes = state.attributes.gather(1, clips[..., None].expand(-1, -1, COUNT))
+        return Outcome(
+            metrics={
+                "shots": state.count.float(),
+                "cadence": rewards.cadence(lengths, exists, state.style, self.styles),
+                "habits": rewards.habits(attributes, exists, self.styles.kept[state.style]),
+                "repetition": rewards.repetition(clips, exists),
+                "distinct_2": rewards.distinct_2(attributes, exists),
+            }
+        )
+
+    def observe(self, state: EditState) -> Observation:  # type: ignore[override]
+        """See the page."""
+        longest = float(LENGTHS * SHOTS)
+        clip, start, length = state.pending.unbind(1)
+        number = torch.arange(CLIPS, device=self.device)
+        chosen = (number == clip[:, None]) & (state.phase != CHOOSE_CLIP)[:, None]
+        some = (state.count > 0)[:, None]
+        newest = (state.count - 1).clamp(0, self.most - 1)
+        shown = state.film.gather(1, newest[:, None, None].expand(-1, 1, 4))[:, 0, :1]
+        ahead = (state.story - state.story.gather(1, shown)) * some
+        alike = (state.attributes == state.last[:, 1:]).float().mean(2)
+        clips = torch.stack(
+            [
+                state.lengths / LONGEST,
+                self._shown(state) / state.lengths,
+                state.story,
+                ahead,
+                state.marked[..., 0] / LONGEST,
+                state.marked[..., 1] / MARKED[1],
+                chosen.float(),
+                alike,
+            ],
+            2,
+        )
+        left = (state.target - state.filled).clamp(min=0)
+        phase = torch.nn.functional.one_hot(state.phase, STEPS).float()
+        numbers = torch.stack(
+            [
+                start / LENGTHS,
+                length / LENGTHS,
+                left / state.target,
+                state.target / longest,
+                left / longest,
+                state.filled / state.count.clamp(min=1) / LENGTHS,
+                self.styles.pace[state.style] / LENGTHS,
+                (state.count / self.most).clamp(max=1),
+                ((self.horizon - state.step) / self.horizon).clamp(min=0),
+            ],
+            1,
+        )
+        return {
+            "example": state.example.clone(),
+            "film": state.recent.clone(),
+            "pool": state.encoded.clone(),
+            "clips": clips,
+            "numbers": torch.cat([phase, numbers], 1),
+        }
+
+    def _shown(self, state: EditState) -> Tensor:
+        """Units of each clip that are in the film: int64 [B, 16]."""
+        units = torch.arange(LONGEST, device=self.device)
+        return (((state.used ^ state.beyond)[..., None] >> units) & 1).sum(2)
+
+    def action_mask(self, state: EditState) -> Tensor:  # type: ignore[override]
+        """See `actions.mask`."""
+        left = state.target - state.filled
+        return actions.mask(
+            state.phase, state.used, state.pending[:, 0], left, state.count == 0, self._ranges
+        )
+
+    def reference_action(self, state: EditState) -> Tensor:  # type: ignore[override]
+        """The hidden editor's own cut; where that is no longer possible, the first legal action."""
+        place = state.count.clamp(max=SHOTS - 1)
+        rows = torch.arange(len(place), device=self.device)
+        clip, start, length, join = state.plan[rows, place].unbind(1)
+        clip = torch.where(state.count < state.shots, clip, FINISH)
+        wish = torch.stack([clip, RANGE + start * LENGTHS + length - 1, JOIN + join], 1)
+        action = wish.gather(1, state.phase[:, None])
+        legal = self.action_mask(state)
+        return torch.where(legal.gather(1, action)[:, 0], action[:, 0], legal.int().argmax(1))
+
+    def render(self, state: EditState, index: int) -> np.ndarray:  # type: ignore[override]
+        """The film and the editor's own, shot by shot."""
+        return viewer.picture(self, state, index)
+
+    def artefact(self, state: EditState, index: int) -> viewer.Edit:  # type: ignore[override]
+        """The film of a row: a list of shots, and the clips that they are cut from."""
+        return viewer.edit(state, index)
+
+    def caption(self, state: EditState, index: int) -> str:
+        """A line on how the film of a row goes."""
+        row = state.rows(torch.tensor([index], device=self.device))
+        found = {name: float(value) for name, value in self.measured(row).items()}
+        seconds, asked = UNIT * int(row.filled), UNIT * int(row.target)
+        return (
+            f"{int(row.count)} shots, {seconds:g} of {asked:g} s; agreement"
+            f" {found['agreement']:.2f}, order {found['order']:.2f}, pacing {found['pacing']:.2f}"
+        )
+
+
+assert WITHIN == 0

@@ -1,0 +1,60 @@
+"""What ShotAttributes pays and measures."""
+
+import torch
+from torch import Tensor
+
+from genenvs.core.rewards import Metric, Term
+from genenvs.video.attributes import COUNT, NAMES
+
+TERMS = {
+    "agreement": Term(1.0, "Change of `accuracy`.", change_of="accuracy"),
+}
+METRICS = {
+    "accuracy": Metric(
+        "Attributes that are those of the edit, over all of the episode, 0 .. 1: those of shots to"
+        " come count as wrong.",
+        "step",
+        better="higher",
+    ),
+    "bound": Metric(
+        "The accuracy in expectation of who knows the editor's grammar and has seen what the agent"
+        " may see: the entropy's limit."
+    ),
+    **{
+        f"accuracy_{name}": Metric(f"Accuracy of the {name} alone.", better="higher")
+        for name in NAMES
+    },
+    "change_error": Metric(
+        "How far the share of attributes that change from shot to shot is from the edit's: who"
+        " repeats one answer is right often and has none of its rhythm.",
+        gold=True,
+        better="lower",
+    ),
+    "variety": Metric(
+        "Different predictions over all predictions, as a share of the edit's own.",
+        gold=True,
+        better="higher",
+    ),
+}
+
+
+def changes(shots: Tensor) -> Tensor:
+    """Share of attributes that differ from the shot before: int64 [B, T, 8] -> float32 [B]."""
+    if shots.shape[1] < 2:
+        return torch.zeros(len(shots), device=shots.device)
+    return (shots[:, 1:] != shots[:, :-1]).float().mean((1, 2))
+
+
+def different(shots: Tensor) -> Tensor:
+    """How many shots are unlike every one before: int64 [B, T, 8] -> float32 [B]."""
+    same = (shots[:, :, None] == shots[:, None]).all(-1)
+    return (~same.tril(-1).any(2)).sum(1).float()
+
+
+def by_attribute(right: Tensor, steps: int) -> dict[str, Tensor]:
+    """Accuracies by name, from how often each was right: int64 [B, 8]."""
+    share = (right / steps).unbind(1)
+    return {f"accuracy_{name}": value for name, value in zip(NAMES, share, strict=True)}
+
+
+assert len(NAMES) == COUNT
