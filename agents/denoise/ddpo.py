@@ -4,7 +4,8 @@ Importance-sampled policy gradient on chains of denoising steps, rewards normali
 rewards of the same prompt. The authors' clip of 1e-4 per dimension is for D = 16,384.
 
 Differs from the authors' code: gradients of all steps of a chain are one batch (theirs are
-accumulated step by step, which is the same sum), and steps without noise are left out.
+accumulated step by step, which is the same sum), and steps without noise are left out, in the
+mean too.
 """
 
 from collections.abc import Mapping
@@ -46,7 +47,7 @@ class DDPO(PolicyGradient):
         self.known = PromptStatistics(len(self.task.texts), config.statistics, config.least)
         if state is not None:
             kept = checkpoint.part(state, "statistics")
-            self.known.kept, self.known.count = kept["kept"], kept["count"]
+            self.known.kept, self.known.count = kept["kept"].clone(), kept["count"].clone()
 
     def advantage(self, chains: Chains) -> tuple[Tensor, dict[str, Any]]:
         """By the statistics of each prompt."""

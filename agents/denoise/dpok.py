@@ -103,7 +103,7 @@ class DPOK(PolicyGradient):
 
     def surrogate(self, ratio: Tensor, advantage: Tensor) -> Tensor:
         """The paper's, weighted."""
-        return self.config.policy_weight * dpok(ratio, advantage, self.config.clip)
+        return self.config.policy_weight * dpok(ratio, advantage, self.clip)
 
     def state(self) -> dict[str, Tensor]:
         """With the value network."""

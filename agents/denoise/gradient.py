@@ -19,7 +19,7 @@ from genenvs.tasks.denoise.rewards import context
 
 from ..play import Episodes
 from ..run import Run
-from .rollout import Chains
+from .rollout import Chains, joined
 from .trainer import DenoiserAgent, DenoiserConfig
 
 
@@ -65,12 +65,21 @@ class RewardGradient(DenoiserAgent):
         run.attach(self.player)
         while run.going():
             observation = self.player.first()
-            loss, logged, chains = self.pictures(observation)
+            rows = len(observation["prompt"])
+            parts, logged = [], {"loss": torch.zeros(()), "drift": torch.zeros(())}
+            for some in torch.arange(rows, device=observation["prompt"].device).split(
+                self.config.chunk
+            ):
+                part = {name: value[some] for name, value in observation.items()}
+                loss, seen, chains = self.pictures(part)
+                (loss * len(some) / rows).backward()
+                parts.append(chains)
+                logged = {k: v + seen[k].cpu() * len(some) / rows for k, v in logged.items()}
+            chains = joined(parts)
             run.advance(chains.steps)
             self.report(run, chains)
-            ended = Episodes(len(chains.prompt), float(chains.reward.sum()), float(chains.steps))
+            ended = Episodes(rows, float(chains.reward.sum()), float(chains.steps))
             self.player.add(ended)
-            loss.backward()
             self.descend(run, **logged)
         self.finish(run)
 

@@ -13,17 +13,24 @@ Both run on diffusion models as well, by DDIM with eta.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Any, ClassVar, Literal
 
 import torch
 from annotated_types import Ge, Gt, Le
 from torch import Tensor
 
+from genenvs.images.rewards.advantages import Convention, advantages
+
 from ..problem import Problem
-from .losses import group_advantage
 from .rollout import ChainPlayer, Chains
 from .trainer import PolicyGradient, PolicyGradientConfig
+
+SPREADS = {
+    "global": Convention("rewards", "global", False, 1e-4),
+    "group": Convention("rewards", "group", True, 1e-8),
+    "none": Convention("rewards", "none", False, 0.0),
+}
 
 
 @dataclass
@@ -81,14 +88,16 @@ class FlowGRPO(PolicyGradient):
     def advantage(self, chains: Chains) -> tuple[Tensor, dict[str, Tensor]]:
         """Within the group."""
         config = self.config
-        value, flat = group_advantage(
-            chains.reward, config.group_size, config.spread, config.advantage_bound
-        )
-        return value, {"flat_groups": flat}
+        group = torch.arange(len(chains.reward), device=chains.reward.device) // config.group_size
+        found = advantages({"reward": chains.reward}, group, convention=SPREADS[config.spread])
+        bound = config.advantage_bound
+        flat = torch.tensor(sum(found.zero_variance.values()) / found.groups)
+        return found.total.clamp(-bound, bound), {"flat_groups": flat}
 
-    def steps_of(self, rows: int, length: int, device: torch.device) -> Tensor:
+    def learned_steps(self) -> Tensor:
         """Without the last one where that is asked for."""
-        return super().steps_of(rows, length if self.config.last_step else length - 1, device)
+        steps = super().learned_steps()
+        return steps if self.config.last_step else steps[steps < self.task.horizon - 1]
 
 
 class DanceGRPO(FlowGRPO):
@@ -99,8 +108,8 @@ class DanceGRPO(FlowGRPO):
     def __init__(
         self, problem: Problem, config: Any, state: Mapping[str, Tensor] | None = None
     ) -> None:
-        """With its own rule on flows."""
+        """On flows by its own rule, where neither agent nor environment names one."""
+        given = config.rule is None and "rule" not in problem.arguments
+        if given and ChainPlayer(problem, 1).task.generator.kind == "flow":
+            config = replace(config, rule="dance")
         super().__init__(problem, config, state)
-        if config.rule is None and self.task.generator.kind == "flow":
-            self.policy.rule = "dance"
-            self.policy.level = 0.3 if config.level is None else config.level

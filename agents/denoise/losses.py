@@ -23,30 +23,6 @@ def dpok(ratio: Tensor, advantage: Tensor, clip: float) -> Tensor:
     return -ratio.clamp(1 - clip, 1 + clip) * advantage
 
 
-def group_advantage(reward: Tensor, size: int, spread: str, bound: float) -> tuple[Tensor, Tensor]:
-    """How much better than its group each picture is.
-
-    Args:
-        reward: [N * size], the members of a group one after the other.
-        size: of a group, at least 2.
-        spread: what the difference is divided by: "global", the standard deviation of all rewards
-            (Flow-GRPO), "group", that of the group (DanceGRPO), or "none" (Dr. GRPO).
-        bound: on the absolute value.
-
-    Returns:
-        Advantages [N * size], 0 in groups whose members are all alike; and the share of those.
-    """
-    grouped = reward.reshape(-1, size)
-    centred = grouped - grouped.mean(1, keepdim=True)
-    if spread == "global":
-        centred = centred / (reward.std(correction=0) + 1e-4)
-    elif spread == "group":
-        centred = centred / (grouped.std(1, keepdim=True) + 1e-8)
-    alike = grouped.amax(1) == grouped.amin(1)
-    advantage = centred.masked_fill(alike[:, None], 0.0).flatten()
-    return advantage.clamp(-bound, bound), alike.float().mean()
-
-
 class PromptStatistics:
     """Rewards of late, prompt by prompt (DDPO's per-prompt normalisation).
 

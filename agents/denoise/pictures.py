@@ -24,12 +24,14 @@ def before_and_after(agent: Any, run: Any) -> None:
         rows = spread_over(task.num_instances, ROWS)
         rows = np.resize(rows, ROWS)
         pairs = []
-        for network in (None, agent.policy.network):
+        policy = agent.policy
+        for network in (None, policy.network):
             observation, info = envs.reset(seed=0, options={"instances": rows})
             for t in range(task.horizon):
                 step = torch.full_like(observation["prompt"], t)
                 x, prompt = observation["latent"], observation["prompt"]
-                mean, _ = agent.policy.gaussian(x, step, prompt, network, 0.0)
+                with policy.averaged():
+                    mean, _ = policy.gaussian(x, step, prompt, network, 0.0)
                 observation, *_, info = envs.step(mean / 8.0)
             pairs.append(info["final_state"].image)
     finally:

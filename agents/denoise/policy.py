@@ -1,8 +1,8 @@
 """The denoiser as a Gaussian policy: one transition for rollout, log-probability, KL, gradient."""
 
-import copy
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -30,12 +30,21 @@ class DenoiserPolicy:
         *,
         rule: str | None,
         level: float | None,
-        guidance: float,
-        lora_rank: int,
-        checkpointing: bool,
-        autocast: torch.dtype | None,
+        guidance: float | None,
+        lora_rank: int = 0,
+        checkpointing: bool = False,
+        autocast: torch.dtype | None = None,
+        frozen: bool = False,
     ) -> None:
         """Copy the network.
+
+        Args:
+            task: see above.
+            rule, level, guidance: None for the environment's own.
+            lora_rank: of an adapter in place of all weights; 0 for none.
+            checkpointing: recompute activations in the backward pass.
+            autocast: precision of the network's arithmetic.
+            frozen: nothing is trained, and nothing copied.
 
         Raises:
             ValueError: a rule for another kind of model, a level out of range, or guidance where
@@ -48,16 +57,19 @@ class DenoiserPolicy:
         self.level = float(level if level is not None else task.level if same else known.level)
         if not 0 <= self.level <= known.highest:
             raise ValueError(f"level of {self.rule} is in 0..{known.highest:g}; got {self.level}")
-        self.guidance = float(guidance)
+        self.guidance = float(task.guidance if guidance is None else guidance)
         if self.guidance != 1:
             self.generator.unconditional()
         self.autocast = autocast
-        self.network: nn.Module = self.generator.copy_network()
+        self.average: list[Tensor] | None = None
+        if frozen:
+            self.network: nn.Module = self.generator.network
+            return
+        self.network = self.generator.copy_network()
         if lora_rank:
             self.network = adapters.add_lora(self.network, lora_rank)
         if checkpointing:
             self.network.enable_gradient_checkpointing()  # type: ignore[operator]
-        self.average = [each.detach().clone() for each in self.parameters()]
 
     def parameters(self) -> list[nn.Parameter]:
         """Those that are trained."""
@@ -112,37 +124,46 @@ class DenoiserPolicy:
 
     @torch.no_grad()
     def follow(self, decay: float) -> None:
-        """Move the average towards the network."""
-        torch._foreach_lerp_(self.average, [p.detach() for p in self.parameters()], 1 - decay)
+        """Move the average towards the network; the first call begins it there."""
+        own = [each.detach() for each in self.parameters()]
+        if self.average is None:
+            self.average = [each.clone() for each in own]
+        torch._foreach_lerp_(self.average, own, 1 - decay)
 
     @contextmanager
     def averaged(self) -> Iterator[None]:
-        """The network with its averaged weights."""
-        own = [each.detach().clone() for each in self.parameters()]
+        """The network with its averaged weights, where there are any; they change places."""
+        if self.average is None:
+            yield
+            return
+        parameters = self.parameters()
+        own = [each.data for each in parameters]
         try:
-            self._put(self.average)
+            for parameter, value in zip(parameters, self.average, strict=True):
+                parameter.data = value
             yield
         finally:
-            self._put(own)
-
-    @torch.no_grad()
-    def _put(self, values: list[Tensor]) -> None:
-        for parameter, value in zip(self.parameters(), values, strict=True):
-            parameter.copy_(value)
+            for parameter, value in zip(parameters, own, strict=True):
+                parameter.data = value
 
     def state(self) -> dict[str, Tensor]:
         """Weights and their average."""
         own = {f"network.{k}": each for k, each in enumerate(self.parameters())}
-        return own | {f"average.{k}": each for k, each in enumerate(self.average)}
+        return own | {f"average.{k}": each for k, each in enumerate(self.average or [])}
 
+    @torch.no_grad()
     def load(self, state: Mapping[str, Tensor]) -> None:
         """Take over what `state` gave."""
-        count = len(self.average)
-        self._put([state[f"network.{k}"] for k in range(count)])
-        self.average = [state[f"average.{k}"].to(p.device) for k, p in enumerate(self.parameters())]
+        parameters = self.parameters()
+        for k, parameter in enumerate(parameters):
+            parameter.copy_(state[f"network.{k}"])
+        if "average.0" in state:
+            self.average = [
+                state[f"average.{k}"].to(each.device, copy=True)
+                for k, each in enumerate(parameters)
+            ]
 
-    def finished(self) -> nn.Module:
-        """A copy with the averaged weights, adapters merged: what is saved."""
+    def save(self, folder: Path) -> None:
+        """Write the averaged weights, adapters merged, as a diffusers folder that anyone loads."""
         with self.averaged():
-            made = copy.deepcopy(self.network)
-        return adapters.merged(made) if hasattr(adapters, "merged") else made
+            self.generator.save(folder, self.network)

@@ -42,8 +42,19 @@ class Chains:
         return (len(self.latents) - 1) * len(self.prompt)
 
 
+def joined(parts: list[Chains]) -> Chains:
+    """Chains of several batches as one."""
+    return Chains(
+        torch.cat([each.latents for each in parts], 1),
+        torch.cat([each.prompt for each in parts]),
+        torch.cat([each.reward for each in parts]),
+        torch.cat([each.images for each in parts]),
+        {name: torch.cat([each.gold[name] for each in parts]) for name in parts[0].gold},
+    )
+
+
 class ChainPlayer:
-    """Plays chains in a batch of environments; prompts without repetition until all were played."""
+    """Plays chains in a batch of environments; a batch repeats no prompt before it had all."""
 
     def __init__(self, problem: Problem, rows: int, size: int = 1, noise: str = "fresh") -> None:
         """Make the environments.
@@ -96,7 +107,7 @@ class ChainPlayer:
         seed = self.problem.env_seed(self._start, self._batch)
         self._batch += 1
         drawn = np.random.default_rng(seed)
-        count = self.task.num_instances
+        count = self.envs.unwrapped.episodes.count
         groups = self.rows // self.size
         order = np.concatenate([drawn.permutation(count) for _ in range(-(-groups // count))])
         options = {"instances": order[:groups], "repeats": self.size, "noise": self.noise}

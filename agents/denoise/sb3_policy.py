@@ -44,7 +44,7 @@ class DenoiserActor(BasePolicy):
         critic: bool = True,
         rule: str | None = None,
         level: float | None = None,
-        guidance: float = 1.0,
+        guidance: float | None = None,
         lora_rank: int = 0,
         weight_decay: float = 1e-4,
         **ignored: Any,
@@ -56,7 +56,8 @@ class DenoiserActor(BasePolicy):
             action_space: of it.
             lr_schedule: SB3's.
             use_sde: not supported.
-            arguments: of the environment: `generator`, `prompts` and so on.
+            arguments: of the environment: `generator`, `prompts`, `device` and so on; the device
+                is that of the algorithm too.
             horizon: of the environment.
             critic: a value network; without, values are zero.
             rule, level, guidance, lora_rank: see `DenoiserPolicy`.
@@ -77,7 +78,6 @@ class DenoiserActor(BasePolicy):
             )
         self.actor = DenoiserPolicy(
             task, rule=rule, level=level, guidance=guidance, lora_rank=lora_rank,
-            checkpointing=False, autocast=None,
         )  # fmt: skip
         self.network = self.actor.network  # so that SB3 sees its parameters
         size = self.actor.dimensions + 1

@@ -14,6 +14,7 @@ import torch
 from annotated_types import Ge, Gt
 from torch import Tensor
 
+from genenvs.core.random import counter, mix, normal, word
 from genenvs.tasks.denoise.rewards import context
 
 from ..problem import Problem
@@ -27,8 +28,8 @@ from .trainer import SPACES
 class SearchConfig:
     """What all three ask."""
 
-    guidance: Annotated[float, Ge(0)] = 1.0
-    """Guidance scale of the sampler."""
+    guidance: float | None = None
+    """Guidance scale of the sampler; None: the environment's."""
     rule: str | None = None
     """How a step adds noise; None: the environment's."""
     level: float | None = None
@@ -48,8 +49,7 @@ class Search:
         self.problem, self.config = problem, config
         self.task = ChainPlayer(problem, 1).task
         self.policy = DenoiserPolicy(
-            self.task, rule=config.rule, level=config.level, guidance=config.guidance,
-            lora_rank=0, checkpointing=False, autocast=None,
+            self.task, rule=config.rule, level=config.level, guidance=config.guidance, frozen=True,
         )  # fmt: skip
         self.reset(0)
 
@@ -70,28 +70,44 @@ class Search:
         if self._plan is None or self._plan.shape[1] != len(x):
             self._plan = x.new_zeros(self.task.horizon, *x.shape)
         if bool((new := step == 0).any()):
-            self._plan[:, new] = self.plan(x[new], prompt[new])
+            # What is drawn belongs to the episode, whatever the batch it is played in.
+            key = mix(info["seed"][new], info["episode_index"][new], word("search"))
+            self._plan[:, new] = self.plan(x[new], prompt[new], key)
         last = self.task.horizon - 1
         rows = torch.arange(len(x), device=x.device)
         return (self._plan[step.clamp_max(last), rows] / LIMIT).clamp(-1, 1)
 
-    def plan(self, x: Tensor, prompt: Tensor) -> Tensor:
-        """Chains [T, B, C, h, w] from first latents [B, C, h, w]; left to each."""
+    def plan(self, x: Tensor, prompt: Tensor, key: Tensor) -> Tensor:
+        """Chains [T, B, C, h, w] from first latents [B, C, h, w]; left to each.
+
+        Args:
+            x: the episodes' own noise.
+            prompt: int64 [B].
+            key: int64 [B], random streams.
+        """
         raise NotImplementedError
 
     @torch.no_grad()
-    def sample(self, x: Tensor, prompt: Tensor, level: float | None = None) -> Tensor:
-        """Chains of the plain sampler, [T, B, C, h, w]."""
+    def sample(
+        self, x: Tensor, prompt: Tensor, key: Tensor, number: int = 0, level: float | None = None
+    ) -> Tensor:
+        """Chains of the plain sampler, [T, B, C, h, w]; `number` tells them apart."""
         made = []
         for t in range(self.task.horizon):
-            x = self.move(x, torch.full_like(prompt, t), prompt, level)
+            x = self.move(x, t, prompt, self.noise(x, key, t, number), level)
             made.append(x)
         return torch.stack(made)
 
-    def move(self, x: Tensor, step: Tensor, prompt: Tensor, level: float | None = None) -> Tensor:
+    def move(
+        self, x: Tensor, t: int, prompt: Tensor, noise: Tensor, level: float | None = None
+    ) -> Tensor:
         """One step of the sampler."""
-        mean, std = self.policy.gaussian(x, step, prompt, None, level)
-        return mean + std[:, None, None, None] * torch.randn_like(mean)
+        mean, std = self.policy.gaussian(x, torch.full_like(prompt, t), prompt, None, level)
+        return mean + std[:, None, None, None] * noise
+
+    def noise(self, x: Tensor, key: Tensor, t: int, number: int) -> Tensor:
+        """Standard normal numbers like `x`, of episode, step and candidate."""
+        return normal(key, counter(t, 1 + number), x[0].numel()).view_as(x)
 
     def value(self, latents: Tensor, prompt: Tensor) -> Tensor:
         """The reward of what latents decode to, [B]."""
@@ -118,11 +134,12 @@ class BestOfN(Search):
 
     Config = BestOfNConfig
 
-    def plan(self, x: Tensor, prompt: Tensor) -> Tensor:
+    def plan(self, x: Tensor, prompt: Tensor, key: Tensor) -> Tensor:
         """Sample N times, keep the best."""
-        best, value = self.sample(x, prompt), x.new_full((len(x),), -torch.inf)
+        best, value = self.sample(x, prompt, key), x.new_full((len(x),), -torch.inf)
         for n in range(self.config.candidates):
-            chain = best if n == 0 else self.sample(torch.randn_like(x), prompt)
+            start = self.noise(x, key, self.task.horizon, n)
+            chain = best if n == 0 else self.sample(start, prompt, key, n)
             found = self.value(chain[-1], prompt)
             better = found > value
             best = torch.where(better[:, None, None, None], chain, best)
@@ -146,18 +163,18 @@ class PathIntegral(Search):
     Config = PathIntegralConfig
 
     @torch.no_grad()
-    def plan(self, x: Tensor, prompt: Tensor) -> Tensor:
+    def plan(self, x: Tensor, prompt: Tensor, key: Tensor) -> Tensor:
         """The hard limit of the path integral: the best candidate goes on."""
         made, count = [], self.config.candidates
         for t in range(self.task.horizon):
-            step = torch.full_like(prompt, t)
             if t >= min(self.config.steps, self.task.horizon - 1):
-                x = self.move(x, step, prompt)
+                x = self.move(x, t, prompt, self.noise(x, key, t, 0))
             else:
-                mean, std = self.policy.gaussian(x, step, prompt, None)
+                mean, std = self.policy.gaussian(x, torch.full_like(prompt, t), prompt, None)
                 wide = [each.repeat_interleave(count, 0) for each in (mean, prompt)]
-                noise = std.repeat_interleave(count)[:, None, None, None]
-                drawn = wide[0] + noise * torch.randn_like(wide[0])
+                scale = std.repeat_interleave(count)[:, None, None, None]
+                fresh = torch.stack([self.noise(x, key, t, n) for n in range(count)], 1)
+                drawn = wide[0] + scale * fresh.flatten(0, 1)
                 time = self.task.times[t + 1].expand(len(drawn))
                 clean, _ = self.policy.predict(drawn, time, wide[1], None)
                 best = self.value(clean, wide[1]).view(-1, count).argmax(1)
@@ -199,7 +216,7 @@ class NoiseSearch(Search):
                 f"reward {self.task.reward.name!r} is not differentiable: noise cannot climb it"
             )
 
-    def plan(self, x: Tensor, prompt: Tensor) -> Tensor:
+    def plan(self, x: Tensor, prompt: Tensor, key: Tensor) -> Tensor:
         """Climb, then sample without noise from the best start found."""
         x, speed = x.clone(), torch.zeros_like(x)
         best, value = x.clone(), x.new_full((len(x),), -torch.inf)
@@ -219,7 +236,7 @@ class NoiseSearch(Search):
             climb = start.grad / length[:, None, None, None]
             speed = 0.9 * speed + climb
             x = start.detach() + self.config.rate * (climb + 0.9 * speed)
-        return self.sample(best.clamp(-LIMIT, LIMIT), prompt, 0.0)
+        return self.sample(best.clamp(-LIMIT, LIMIT), prompt, key, level=0.0)
 
     def short(self, x: Tensor, prompt: Tensor) -> Tensor:
         """Clean latents by a few deterministic steps, with gradients."""

@@ -1,5 +1,6 @@
 """What the agents share that learn by the log-probabilities of denoising steps."""
 
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -7,11 +8,18 @@ from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 import torch
-from annotated_types import Ge, Gt, Le
+from annotated_types import Ge, Gt, Le, Lt
 from gymnasium.vector import AutoresetMode
 from torch import Tensor, nn
 
-from genenvs.generators.transition import kl, log_prob, stochastic
+from genenvs.core.random import counter, mix, normal, word
+from genenvs.generators.transition import (
+    DETERMINISTIC_BELOW,
+    gaussian_step,
+    kl,
+    log_prob,
+    stochastic,
+)
 from genenvs.images.metrics import nearest_neighbour_distance
 
 from .. import checkpoint
@@ -22,7 +30,8 @@ from .policy import LIMIT, DenoiserPolicy
 from .rollout import ChainPlayer, Chains
 
 SPACES = "DenoiseLatent: the next latent"
-DTYPES = {"float32": None, "bfloat16": torch.bfloat16, "float16": torch.float16}
+DTYPES = {"float32": None, "bfloat16": torch.bfloat16}
+RATIO_ERROR = 0.1  # of the clip range: ratios that far from 1 before an update are a warning
 
 
 @dataclass
@@ -40,15 +49,15 @@ class DenoiserConfig:
     """How a step adds noise, a rule of `genenvs.generators.transition`; None: the environment's."""
     level: float | None = None
     """The noise level of the rule; None: the environment's, or the rule's own."""
-    guidance: Annotated[float, Ge(0)] = 1.0
-    """Guidance scale of the policy, in rollouts, gradients and evaluation."""
+    guidance: float | None = None
+    """Guidance scale of the policy, in rollouts, gradients and evaluation; None: the task's."""
     evaluate_level: Annotated[float, Ge(0)] = 0.0
     """Noise level when the agent acts for evaluation; 0 is the deterministic sampler."""
-    average: Annotated[float, Ge(0), Le(1)] = 0.9
+    average: Annotated[float, Ge(0), Lt(1)] = 0.9
     """Decay of the averaged weights, which evaluation uses, per gradient step; 0: none."""
     lora_rank: Annotated[int, Ge(0)] = 0
     """Train adapters of this rank in place of the whole network."""
-    autocast: Literal["float32", "bfloat16", "float16"] = "float32"
+    autocast: Literal["float32", "bfloat16"] = "float32"
     """Precision of the network's arithmetic; latents, steps and log-probabilities are float32."""
     checkpointing: bool = False
     """Recompute activations in the backward pass: less memory, more time."""
@@ -66,8 +75,9 @@ class PolicyGradientConfig(DenoiserConfig):
     """Gradient steps on each batch, each on its own part of the pictures."""
     epochs: Annotated[int, Ge(1)] = 1
     """Passes over a batch."""
-    clip: Annotated[float, Gt(0)] = 1e-3
-    """How far the ratio of probabilities counts, per dimension."""
+    clip: float | None = None
+    """How far the ratio of probabilities counts, per dimension; None: 1e-3 at 256 dimensions, and
+    falling with the root of their number (1.25e-4 at 16,384), which keeps the joint step alike."""
     advantage_bound: Annotated[float, Gt(0)] = 5.0
     kl_coef: Annotated[float, Ge(0)] = 0.0
     """Of the divergence from the frozen generator's step, per dimension."""
@@ -130,13 +140,22 @@ class DenoiserAgent:
                 x, step, prompt, self.policy.network, self.config.evaluate_level
             )
         if self.config.evaluate_level:
-            mean = mean + std[:, None, None, None] * torch.randn_like(mean)
+            # What is drawn belongs to the episode, whatever the batch it is played in.
+            key = mix(info["seed"], info["episode_index"], word("evaluation"))
+            drawn = normal(key, counter(step, 1), self.policy.dimensions).view_as(mean)
+            mean = mean + std[:, None, None, None] * drawn
         return mean / LIMIT
 
     def step_of(self, time: Tensor) -> Tensor:
         """The step of an observed time, int64 [B]; of ended rows the last one."""
         times = self.task.times / self.task.times[0]
-        return (times - time).abs().argmin(1).clamp_max(self.task.horizon - 1)
+        gap, step = (times - time).abs().min(1)
+        if bool((gap > 1e-3).any()):
+            raise ValueError(
+                f"this agent was made for {self.task.horizon} steps, the environment has others:"
+                " evaluate it with the horizon that it was trained with"
+            )
+        return step.clamp_max(self.task.horizon - 1)
 
     def report(self, run: Run, chains: Chains) -> None:
         """The panel of a batch: reward, gold metrics, diversity; pictures now and then."""
@@ -144,7 +163,7 @@ class DenoiserAgent:
         run.log(
             reward=chains.reward.mean(),
             reward_std=chains.reward.std(correction=0),
-            diversity=nearest_neighbour_distance(small).mean(),
+            **({"diversity": nearest_neighbour_distance(small).mean()} if len(small) > 1 else {}),
             **{f"gold_{name}": value.float().mean() for name, value in chains.gold.items()},
         )
         self.batches += 1
@@ -156,7 +175,7 @@ class DenoiserAgent:
         """Save what was made: pictures, and a diffusers folder that anyone loads."""
         if run.folder is not None:
             before_and_after(self, run)
-            self.task.generator.save(run.folder / "pipeline", self.policy.finished())
+            self.policy.save(run.folder / "pipeline")
 
     def state(self) -> dict[str, Tensor]:
         """Weights, their average, and the optimiser's moments."""
@@ -186,6 +205,26 @@ class PolicyGradient(DenoiserAgent):
                 f"level (eta) is 0: {self.policy.rule} is deterministic then, and a policy gradient"
                 " needs the log-probability of what was sampled; give a level above 0"
             )
+        self.learned = self.learned_steps()
+        if not len(self.learned):
+            raise ValueError(
+                f"no step of {self.task.horizon} has noise to learn from at level"
+                f" {self.policy.level:g}: its standard deviation is below {DETERMINISTIC_BELOW:g}"
+            )
+        size = self.policy.dimensions
+        self.clip = 1e-3 * (256 / size) ** 0.5 if config.clip is None else config.clip
+        if not self.clip > 0:
+            raise ValueError(f"clip must be above 0; got {config.clip}")
+
+    def learned_steps(self) -> Tensor:
+        """Steps that have noise, and so a log-probability: int64 [K]."""
+        times = self.task.times
+        zero = times.new_zeros(self.task.horizon, *self.task.generator.shape)
+        _, std = gaussian_step(
+            self.policy.rule, zero, zero, zero, times[:-1], times[1:], self.policy.level,
+            self.task.generator.schedule,
+        )  # fmt: skip
+        return torch.where(stochastic(std))[0]
 
     def advantage(self, chains: Chains) -> tuple[Tensor, dict[str, Tensor]]:
         """How good each chain was, [N], and what to log; left to each agent."""
@@ -195,7 +234,7 @@ class PolicyGradient(DenoiserAgent):
         """The loss of each step."""
         from .losses import clipped
 
-        return clipped(ratio, advantage, self.config.clip)
+        return clipped(ratio, advantage, self.clip)
 
     def step_advantage(self, advantage: Tensor, n: Tensor, t: Tensor) -> Tensor:
         """That of steps `t` of chains `n`, [B]: the chain's."""
@@ -228,17 +267,20 @@ class PolicyGradient(DenoiserAgent):
         advantage, logged = self.advantage(chains)
         if logged:
             run.log(**logged)
-        rows, length = len(chains.prompt), self.task.horizon
-        for _ in range(config.epochs):
-            for part in torch.randperm(rows, device=advantage.device).chunk(config.updates):
-                steps = self.steps_of(len(part), length, advantage.device)
+        rows = len(chains.prompt)
+        for epoch in range(config.epochs):
+            order = torch.randperm(rows, device=advantage.device)
+            for number, part in enumerate(order.chunk(config.updates)):
+                steps = self.steps_of(len(part), advantage.device)
                 row = part[:, None].expand_as(steps).flatten()
-                self.accumulate(run, chains, before, advantage, row, steps.flatten())
+                first = epoch == number == 0
+                self.accumulate(run, chains, before, advantage, row, steps.flatten(), first)
 
-    def steps_of(self, rows: int, length: int, device: torch.device) -> Tensor:
+    def steps_of(self, rows: int, device: torch.device) -> Tensor:
         """Which steps of each chain are learned from, int64 [rows, K]."""
-        count = max(1, round(self.config.timestep_fraction * length))
-        return torch.rand(rows, length, device=device).argsort(1)[:, :count]
+        known = self.learned.to(device)
+        count = max(1, round(self.config.timestep_fraction * len(known)))
+        return known[torch.rand(rows, len(known), device=device).argsort(1)[:, :count]]
 
     def accumulate(
         self,
@@ -248,33 +290,46 @@ class PolicyGradient(DenoiserAgent):
         advantage: Tensor,
         row: Tensor,
         step: Tensor,
+        first: bool = False,
     ) -> None:
-        """One gradient step over pairs of chain and step, in chunks that fit."""
+        """One gradient step over pairs of chain and step, in chunks that fit.
+
+        The first of a batch finds the network that played it: its ratios must be 1.
+        """
         config, size = self.config, self.policy.dimensions
         sums: dict[str, Tensor] = {}
+        worst = torch.zeros(())
         for chosen in torch.arange(len(row), device=row.device).split(config.chunk):
             n, t = row[chosen], step[chosen]
             x, x_next = chains.latents[t, n], chains.latents[t + 1, n]
             mean, std = self.policy.gaussian(x, t, chains.prompt[n], self.policy.network)
-            moves = stochastic(std).float()
             new = log_prob(x_next, mean, std)
             ratio = ((new - before[t, n]) / size).exp()
             gain = self.step_advantage(advantage, n, t)
             parts = {"policy_loss": self.surrogate(ratio, gain)}
-            if config.kl_coef:
+            if config.kl_coef or first:  # always seen, if only once a batch
                 with torch.no_grad():
                     frozen, _ = self.policy.gaussian(x, t, chains.prompt[n], None)
                 parts["kl"] = kl(mean, frozen, std) / size
-            loss = parts["policy_loss"] + config.kl_coef * parts.get("kl", torch.zeros(()))
-            # Steps without noise have no log-probability: they are left out, not floored.
-            ((loss * moves).sum() / len(row)).backward()
-            parts["ratio_error"] = (ratio - 1).abs()
-            parts["clipped"] = ((ratio - 1).abs() > config.clip).float()
+            loss = parts["policy_loss"] + config.kl_coef * parts.get("kl", 0.0)
+            (loss.sum() / len(row)).backward()
+            off = (ratio.detach() - 1).abs()
+            worst = torch.maximum(worst.to(off.device), off.max())
+            parts["clipped"] = (off > self.clip).float()
             for name, value in parts.items():
-                sums[name] = sums.get(name, torch.zeros(())) + (value.detach() * moves).sum()
-            sums["moves"] = sums.get("moves", torch.zeros(())) + moves.sum()
-        count = sums.pop("moves").clamp_min(1)
-        self.descend(run, **{name: value / count for name, value in sums.items()})
+                sums[name] = sums.get(name, torch.zeros(())) + value.detach().sum()
+        logged = {name: value / len(row) for name, value in sums.items()}
+        if first:
+            logged["ratio_error"] = worst
+            if float(worst) > RATIO_ERROR * self.clip:
+                warnings.warn(
+                    f"ratios are up to {float(worst):.1e} from 1 before the first update, the clip"
+                    f" range is {self.clip:.1e}: rollout and gradient do not evaluate the same"
+                    " policy (lower precision of autocast?)",
+                    RuntimeWarning,
+                    stacklevel=2,
+                )
+        self.descend(run, **logged)
 
 
 def evaluation_rows(problem: Problem, rows: int, split: str) -> Any:

@@ -428,6 +428,8 @@ class TaskVectorEnv(gym.vector.VectorEnv[Any, Any, Any]):
                 kept = ending.where(terminated[rows], state.rows(rows)) if may_cut else ending
                 state.put(rows, kept)
             held = _storages(state)
+        elif ending is not None and rows is not None and not same_step:
+            state.put(rows, ending)  # what an outcome left in there
         self._state = state
         self._ended_rows = None if same_step else rows
         self._ended = torch.zeros_like(ended) if same_step else ended.clone()  # `ended` is returned

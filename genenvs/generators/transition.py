@@ -176,8 +176,9 @@ RULES: dict[str, Rule] = {
     "ddim_eta": Rule(
         "diffusion", 1.0, 1.0, lambda x, c, n, t, u, a, schedule: ddim_eta(c, n, t, u, schedule, a)
     ),
+    # DDPM's posterior is DDIM's step with eta 1; below, it is DDIM by another name.
     "ddpm": Rule(
-        "diffusion", 1.0, 1.0, lambda x, c, n, t, u, a, schedule: ddpm(c, n, t, u, schedule)
+        "diffusion", 1.0, 1.0, lambda x, c, n, t, u, a, schedule: ddim_eta(c, n, t, u, schedule, a)
     ),
     "flow_grpo": Rule(
         "flow", 0.7, math.inf, lambda x, c, n, t, u, a, schedule: flow_grpo(x, c, n, t, u, a)
@@ -209,7 +210,7 @@ def gaussian_step(
         time: [B], a place of `schedule` (diffusion) or s in [0, 1] (flow).
         time_next: [B], at most `time`.
         level: eta or noise level, a number or float [B]; None takes the rule's own. At 0 every
-            rule but "ddpm", which has none, is the deterministic sampler of its process.
+            rule is the deterministic sampler of its process.
         schedule: needed by diffusion rules.
 
     Returns:
@@ -221,7 +222,7 @@ def gaussian_step(
     known = check_rule(rule)
     if known.kind == "diffusion" and schedule is None:
         raise ValueError(f"rule {rule!r} is for diffusion models and needs their schedule")
-    if level is None or rule == "ddpm":
+    if level is None:
         level = known.level
     elif not isinstance(level, Tensor) and not 0 <= level <= known.highest:
         raise ValueError(f"{rule}: level must be in 0..{known.highest:g}; got {level}")

@@ -16,14 +16,14 @@ class Convention:
     Attributes:
         combine: "rewards": the advantage of the weighted sum; "advantages": the weighted sum of
             each reward's advantage, whatever its scale.
-        std: what the centred rewards are divided by: that of their "group" or the "global" one,
-            of all rewards before they are centred.
+        std: what the centred rewards are divided by: that of their "group", the "global" one, of
+            all rewards before they are centred, or "none" (Dr. GRPO, Liu et al. 2025).
         unbiased: divide by n - 1 in variances.
         epsilon: added to the standard deviation.
     """
 
     combine: Literal["rewards", "advantages"]
-    std: Literal["group", "global"]
+    std: Literal["group", "global", "none"]
     unbiased: bool
     epsilon: float
 
@@ -110,6 +110,8 @@ def _advantage(
     extremes = [blank.scatter_reduce(0, member, reward, how, include_self=False)
                 for how in ("amin", "amax")]  # fmt: skip
     flat = extremes[0] == extremes[1]
+    if rule.std == "none":
+        return torch.where(flat[member], 0.0, centred), flat
     if rule.std == "global":
         std = reward.std(correction=int(rule.unbiased)).expand(len(size))
     else:

@@ -22,8 +22,8 @@ LEAST_AREA = 4  # pixels
 LIMIT = 8  # patches that are read, the largest first
 SLACK = 0.1  # of the boxes' sides, in relations (GenEval's)
 MIDDLE = (SMALL[1] + LARGE[0]) / 2  # between small and large
-# Shorter over longer side of a box, and the shorter one in pixels: a bar stretched to the outline of
-# a square is none.
+# Shorter over longer side of a box, and the shorter one in pixels: a bar that is stretched to the
+# outline of a square is none.
 SQUARE, LEAST_SIDE = 0.7, 4
 LIKENESS = 0.6  # of outlines, intersection over union; blots of noise are no things
 _CROP = 9  # points a side at which outlines are compared
