@@ -246,5 +246,34 @@ def test_strangeness_tells_what_the_parser_does_not_see() -> None:
     grey = (images.amax(1, keepdim=True) - images.amin(1, keepdim=True)) < 0.3
     flat = torch.where(grey, 0.5, flat)  # no background left
     noisy = images + 0.1 * torch.randn(images.shape, generator=torch.Generator().manual_seed(0))
-    assert float(features.strangeness(flat).mean()) > 1.5 * float(usual.mean())
+    assert float(features.strangeness(flat).mean()) > 1.3 * float(usual.mean())
     assert float(features.strangeness(noisy.clamp(0, 1)).mean()) > 2 * float(usual.mean())
+
+
+@pytest.mark.parametrize(
+    ("boxes", "text"),
+    [
+        ([(4, 15, 30, 17)], "a large red square"),
+        ([(4, 4, 12, 6), (4, 12, 12, 14), (4, 20, 12, 22)], "three red squares"),
+        ([(10, 10, 12, 12)], "a red square"),
+    ],
+)
+def test_bars_and_specks_are_no_things(boxes: list[tuple[int, ...]], text: str) -> None:
+    image = torch.full((1, 3, 32, 32), 0.5)
+    for left, top, right, bottom in boxes:
+        image[0, :, top:bottom, left:right] = torch.tensor([0.88, 0.14, 0.14])[:, None, None]
+    reading = parser.read(image, grammar.request([grammar.read(text)]))
+    assert not reading.correct and not reading.clean
+
+
+def test_what_lies_round_a_thing_is_not_of_its_outline() -> None:
+    grid = torch.arange(32) + 0.5 - 16
+    far = torch.hypot(grid[:, None], grid)
+    red = torch.tensor([0.88, 0.14, 0.14])[:, None, None]
+    image = torch.where((far < 5) | ((far > 8) & (far < 11)), red, torch.tensor(0.5))[None]
+    one, two = (grammar.request([grammar.read(t)]) for t in ("a red circle", "two red circles"))
+    assert bool(parser.read(image, one).correct)
+    assert not bool(parser.read(image, two).correct)
+    specks = image.clone()
+    specks[0, :, 2:4, 2:4] = red
+    assert not bool(parser.read(specks, one).clean)
