@@ -89,6 +89,11 @@ def _country(x: Tensor, depth: Tensor, time: Tensor, look: Tensor) -> Tensor:
     ridge = 0.07 + 0.05 * torch.sin(x * 3.1 + 6 * look[:, 5]) + 0.025 * torch.sin(x * 7.7)
     image = _mix(image, _tint(look[:, 3:], 0.2, 0.42, 0.35, 0.2),
                  _soft(-depth - ridge))  # fmt: skip
+    cell = torch.floor(x / 0.23)
+    bush = torch.hypot(x / 0.23 - cell - 0.5, (depth + 0.01) / 0.23) - 0.5 * _noise(
+        cell, look[:, 6]
+    )
+    image = _mix(image, _tint(look[:, 3:], 0.12, 0.3, 0.12, 0.15), _soft(bush, 9))
     across, away, clear = _ground(x, depth)
     rows = 0.8 + 0.2 * _stripes(across * 3 + away) * clear
     grass = _tint(look[:, 3:], 0.36, 0.62, 0.22, 0.25) * rows[:, None]
@@ -99,12 +104,15 @@ def _shore(x: Tensor, depth: Tensor, time: Tensor, look: Tensor) -> Tensor:
     sky = _tint(look, 0.96, 0.72, 0.55, 0.25) + 0.4 * (depth + 0.1).clamp(-0.4, 0)[:, None]
     sun = torch.hypot(x - (look[:, 4] - 0.5), depth + 0.2) - 0.07
     image = _mix(sky, torch.ones_like(sky), _soft(sun))
+    cell = torch.floor(x / 0.45)
+    land = 0.1 * _noise(cell, look[:, 5]) * _stripes(x / 0.45 * 2 * torch.pi - torch.pi / 2)
+    image = _mix(image, _tint(look[:, 3:], 0.3, 0.34, 0.42, 0.15), _soft(-depth - land))
     _, away, clear = _ground(x, depth)
     waves = _stripes(away * 6 + 2 * torch.sin(x * 4) + 1.5 * time) * (0.3 + 0.7 * clear)
     sea = _tint(look[:, 3:], 0.1, 0.36, 0.56, 0.2) + 0.22 * waves[:, None]
     image = _mix(image, sea, _soft(-depth))
     edge = 0.15 + 0.012 * torch.sin(x * 9 + time) + 0.008 * torch.sin(0.8 * time)
-    grain = 0.95 + 0.05 * torch.sin(x * 61) * torch.sin(away * 17)
+    grain = 0.92 + 0.08 * torch.sin(x * 23) * torch.sin(away * 5)
     sand = torch.tensor([0.88, 0.76, 0.52], device=x.device)[None, :, None, None] * grain[:, None]
     image = _mix(image, sand, _soft(edge - depth))
     return image + 0.3 * _soft((depth - edge).abs() - 0.012)[:, None]
@@ -139,7 +147,7 @@ def _shore_above(x: Tensor, y: Tensor, time: Tensor, look: Tensor) -> Tensor:
     edge = y + 0.35 * x - 0.12 + 0.03 * torch.sin(x * 7 + time) + 0.015 * torch.sin(time)
     waves = _stripes(edge * 38 + 1.5 * time)
     sea = _tint(look[:, 3:], 0.1, 0.42, 0.58, 0.2) + 0.15 * waves[:, None]
-    grain = 0.95 + 0.05 * torch.sin(x * 61) * torch.sin(y * 57)
+    grain = 0.92 + 0.08 * torch.sin(x * 23) * torch.sin(y * 21)
     sand = torch.tensor([0.88, 0.76, 0.52], device=x.device)[None, :, None, None] * grain[:, None]
     return _mix(sand, sea, _soft(edge)) + 0.35 * _soft(edge.abs() - 0.02)[:, None]
 
