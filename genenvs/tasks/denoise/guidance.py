@@ -69,7 +69,9 @@ class DenoiseGuidance(DenoiseTask):
     of the prompt's requirements that a parser finds met.
 
     ## Metrics
-    As of `DenoiseLatent`. The reference is the best constant setting that a search found.
+    `reward`, `clipped`, and as gold `correct`, `clean`, `strange`, `frechet` and `diversity`, as of
+    `DenoiseLatent`. Random draws settings uniformly; the reference is a constant one, guidance 3
+    without noise.
 
     ## Starting state
     Standard normal noise, of the episode's key; prompts as in `DenoiseLatent`.

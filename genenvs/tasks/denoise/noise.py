@@ -54,7 +54,8 @@ class DenoiseNoise(DenoiseTask):
     of the prompt's requirements that a parser finds met.
 
     ## Metrics
-    As of `DenoiseLatent`. Random means the base sampler. The reference leads the chain where a
+    `reward`, `clipped`, and as gold `correct`, `clean`, `strange`, `frechet` and `diversity`, as of
+    `DenoiseLatent`. Random means the base sampler. The reference leads the chain where a
     fine-tuned generator with guidance 3 would go, as far as the noise reaches.
 
     ## Starting state
