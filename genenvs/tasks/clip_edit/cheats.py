@@ -21,12 +21,12 @@ def stall(envs: Any) -> Any:
 
 def shortest_cuts(envs: Any) -> Any:
     """All cuts at minimum length, through the pool from its first clip."""
-    return _first_of(envs, length=1, keep=False)
+    return _in_order(envs, 1)
 
 
 def never_cut(envs: Any) -> Any:
-    """As long as can be of one clip, then of the next one: never leave what is not used up."""
-    return _first_of(envs, length=LENGTHS, keep=True)
+    """As long as can be of one clip, then of the next one."""
+    return _in_order(envs, LENGTHS)
 
 
 def greedy(envs: Any) -> Any:
@@ -45,15 +45,13 @@ def greedy(envs: Any) -> Any:
     return policy
 
 
-def _first_of(envs: Any, length: int, keep: bool) -> Any:
+def _in_order(envs: Any, length: int) -> Any:
     def policy(observation: Any, info: Any) -> Tensor:
         state = envs.state
-        rank = torch.arange(state.used.shape[1], 0, -1, device=state.used.device)
-        likeness = rank.double().expand(state.used.shape)
-        if not keep:  # what is in the film already comes last
-            likeness = likeness - 100.0 * (state.used != state.beyond)
+        likeness = torch.arange(FINISH, 0, -1, device=state.used.device).double()
         wish = torch.full_like(state.step, length)
-        return _chosen(envs, likeness, wish, torch.zeros_like(state.used))
+        nowhere = torch.zeros_like(state.lengths)
+        return _chosen(envs, likeness.expand(state.used.shape), wish, nowhere)
 
     return policy
 

@@ -68,7 +68,9 @@ METRICS = {
         better="lower",
     ),
     "repetition": Metric(
-        "Share of the shots whose clip was used before.", gold=True, better="lower"
+        "Share of the shots whose size, subject and location one before had.",
+        gold=True,
+        better="lower",
     ),
     "distinct_2": Metric(
         "Different pairs of successive (size, angle) over all such pairs.",
@@ -139,11 +141,13 @@ def habits(attributes: Tensor, exists: Tensor, kept: Tensor) -> Tensor:
     return torch.where(pairs > 0, (share - kept).abs().mean(1), 1.0)
 
 
-def repetition(clips: Tensor, exists: Tensor) -> Tensor:
-    """Share of shots whose clip came before: int64 [B, S], bool [B, S] -> float32 [B]."""
-    same = (clips[:, :, None] == clips[:, None]) & exists[:, None]
-    again = same.tril(-1).any(2) & exists
-    return again.sum(1) / exists.sum(1).clamp(min=1)
+def repetition(attributes: Tensor, exists: Tensor) -> Tensor:
+    """Share of shots whose size, subject and location came before, 0 of none.
+
+    int64 [B, S, 8], bool [B, S] -> float32 [B].
+    """
+    view = attributes[:, :, [SIZE, SUBJECT, LOCATION]]
+    return _again(view, exists).sum(1) / exists.sum(1).clamp(min=1)
 
 
 def distinct_2(attributes: Tensor, exists: Tensor) -> Tensor:
@@ -151,10 +155,15 @@ def distinct_2(attributes: Tensor, exists: Tensor) -> Tensor:
 
     0 of films of less than two shots.
     """
-    word = attributes[:, :, SIZE] * SIZES[ANGLE] + attributes[:, :, ANGLE]
-    pair = word[:, :-1] * (SIZES[SIZE] * SIZES[ANGLE]) + word[:, 1:]
-    new = 1.0 - repetition(pair, exists[:, 1:])
-    return torch.where(exists[:, 1:].any(1), new, 0.0)
+    word = attributes[:, :, [SIZE, ANGLE]]
+    pairs, there = torch.cat([word[:, :-1], word[:, 1:]], 2), exists[:, 1:]
+    return (there & ~_again(pairs, there)).sum(1) / there.sum(1).clamp(min=1)
+
+
+def _again(words: Tensor, exists: Tensor) -> Tensor:
+    """Which words came before: int64 [B, S, n], bool [B, S] -> bool [B, S]."""
+    same = (words[:, :, None] == words[:, None]).all(3) & exists[:, None]
+    return same.tril(-1).any(2) & exists
 
 
 assert max(SIZES) == NONE

@@ -60,8 +60,7 @@ class EditState(State):
         plan: int64 [B, 10, 4], each shot of it: clip, in-point, length, transition.
         low: float32 [B], mean log-probability of a shot by chance, nats.
         span: float32 [B], from there to the editor's.
-        beyond: int64 [B, 16], bits of the units that a clip does not have.
-        used: int64 [B, 16], of these and of those that are in the film.
+        used: bool [B, 16], clips that are in the film.
         phase: int64 [B], what is to be chosen: clip, range, transition.
         pending: int64 [B, 3], what was chosen of the next shot: clip, in-point, length.
         count: int64 [B], shots of the film.
@@ -86,7 +85,6 @@ class EditState(State):
     plan: Tensor
     low: Tensor
     span: Tensor
-    beyond: Tensor
     used: Tensor
     phase: Tensor
     pending: Tensor
@@ -117,9 +115,10 @@ class ClipEdit(Task):
     ## Action space
     `Discrete(85)`: 0 .. 15 a clip; 16 finish; 17 .. 80 in-point and length: 17 + 8 * in-point
     (0 .. 7 units) + length (1 .. 8 units) - 1; 81 .. 84 the transition: cut, dissolve, fade, wipe.
-    The mask is exact, and says which of the three is to be chosen. No moment of a clip is shown
-    twice, a shot fits into its clip and into the time that is left, a film opens by a cut or a
-    fade. An illegal action changes nothing, but takes its step.
+    The mask is exact, and says which of the three is to be chosen. A clip is used once: under a
+    grammar nothing is likelier than a shot that follows itself. A shot fits into its clip and into
+    the time that is left; a film opens by a cut or a fade. An illegal action changes nothing, but
+    takes its step.
 
     ## Observation space
     `Dict`, float32 within -1 .. 1 but for `pool`, int8 of 0 and 1:
@@ -128,7 +127,7 @@ class ClipEdit(Task):
     | `example` | [8, 41] | shots of the strip: attributes one-hot (36), length / 8, transition |
     | `film` | [4, 41] | the same of the film's last shots, the last one first; zeros without one |
     | `pool` | [16, 36] | attributes of the clips |
-    | `clips` | [16, 8] | length / 12; share that is used; when in the story; that less the last
+    | `clips` | [16, 8] | length / 12; whether it is used; when in the story; that less the last
     shot's; where what is marked begins / 12, its length / 8; whether it is chosen; how much of the
     last shot's attributes it has |
     | `numbers` | [12] | phase one-hot (3), chosen in-point / 8 and length / 8, time left / time
@@ -140,7 +139,7 @@ class ClipEdit(Task):
     `aesthetics`: the change of the metric of that name; `length`: that of `filled`. All are shares
     of the time asked for, so that many short shots earn nothing by themselves and an empty film
     earns nothing at all. `invalid`: a price of illegal actions. The terms pull in different
-    directions: an editor does make jump cuts. `genenvs.wrappers.TermRewards` pays them as a vector.
+    directions: an editor does make jump cuts. `genenvs.interop.mo` pays them as a vector.
 
     ## Metrics
     `agreement` scores an episode. For every shot the log-probability of its attributes under the
@@ -148,9 +147,9 @@ class ClipEdit(Task):
     have more than that in expectation; the mean over the time asked for. 1 is the editor, no upper
     bound: a film of nothing but the likeliest shots has more, and `habits` tells. `order`:
     Kendall's tau. `pacing`, `continuity`, `jump_cuts`, `transition_fit`, `aesthetics`, `filled`,
-    `shots`, `invalid`. Gold, never paid: `cadence`, the distance of the lengths of shots from the style's
+    `shots`, `invalid`. Gold, never paid: `cadence`, the distance of shot lengths from the style's
     distribution; `habits`, how far what shots keep of the last one is from what the style keeps;
-    `repetition` of clips; `distinct_2` of shot sizes and angles.
+    `repetition` of views; `distinct_2` of shot sizes and angles.
 
     ## Starting state
     An empty film. Style, editor's film, strip and pool are drawn from the instance; 1,024 styles in
@@ -160,7 +159,7 @@ class ClipEdit(Task):
     Terminates by finishing, when the time is filled, or at the horizon.
 
     ## Arguments
-    - `horizon` (72): most steps; 24 shots.
+    - `horizon` (48): most steps; 16 shots.
     - those of every environment: `split`, `instances`, `reward_weights`, `device`, `dtype`.
 
     ## Faithful / deviates
@@ -182,8 +181,8 @@ class ClipEdit(Task):
         """See the page for arguments."""
         super().__init__(**common)
         self.styles = load(self.split, self.device)
-        self.most = -(-self.horizon // STEPS)  # shots
-        self._ranges = actions.range_bits(self.device)
+        self.most = min(CLIPS, -(-self.horizon // STEPS))  # shots
+        self._ends = actions.ends(self.device)
         self.action_space = spaces.Discrete(ACTIONS)
         shapes = {
             "example": (EXAMPLE, SHOT),
@@ -201,7 +200,6 @@ class ClipEdit(Task):
         brief = briefs.draw(self.styles, instance)
         rows, device = len(instance), self.device
         none = torch.zeros_like(key)
-        beyond = ~actions.bits(torch.zeros_like(brief.lengths), brief.lengths)
         example = torch.cat(
             [
                 one_hot(brief.example.attributes),
@@ -227,8 +225,7 @@ class ClipEdit(Task):
             plan=brief.plan,
             low=brief.low,
             span=brief.span,
-            beyond=beyond,
-            used=beyond.clone(),
+            used=torch.zeros(rows, CLIPS, dtype=torch.bool, device=device),
             phase=none.clone(),
             pending=torch.zeros(rows, 3, dtype=torch.int64, device=device),
             count=none.clone(),
@@ -315,8 +312,7 @@ class ClipEdit(Task):
         place = state.count.clamp(max=self.most - 1)
         written = torch.stack([clip, start, length, join], 1)
         state.film[rows, place] = torch.where(do[:, None], written, state.film[rows, place])
-        taken = actions.bits(start, length) * do
-        state.used[rows, clip] |= taken
+        state.used[rows, clip] |= do
         seen = torch.cat(
             [
                 state.encoded[rows, clip].float(),
@@ -357,7 +353,7 @@ class ClipEdit(Task):
                 "shots": state.count.float(),
                 "cadence": rewards.cadence(lengths, exists, state.style, self.styles),
                 "habits": rewards.habits(attributes, exists, self.styles.kept[state.style]),
-                "repetition": rewards.repetition(clips, exists),
+                "repetition": rewards.repetition(attributes, exists),
                 "distinct_2": rewards.distinct_2(attributes, exists),
             }
         )
@@ -376,7 +372,7 @@ class ClipEdit(Task):
         clips = torch.stack(
             [
                 state.lengths / LONGEST,
-                self._shown(state) / state.lengths,
+                state.used.float(),
                 state.story,
                 ahead,
                 state.marked[..., 0] / LONGEST,
@@ -410,17 +406,11 @@ class ClipEdit(Task):
             "numbers": torch.cat([phase, numbers], 1),
         }
 
-    def _shown(self, state: EditState) -> Tensor:
-        """Units of each clip that are in the film: int64 [B, 16]."""
-        units = torch.arange(LONGEST, device=self.device)
-        return (((state.used ^ state.beyond)[..., None] >> units) & 1).sum(2)
-
     def action_mask(self, state: EditState) -> Tensor:  # type: ignore[override]
         """See `actions.mask`."""
         left = state.target - state.filled
-        return actions.mask(
-            state.phase, state.used, state.pending[:, 0], left, state.count == 0, self._ranges
-        )
+        length = state.lengths.gather(1, state.pending[:, :1])[:, 0]
+        return actions.mask(state.phase, state.used, length, left, state.count == 0, self._ends)
 
     def reference_action(self, state: EditState) -> Tensor:  # type: ignore[override]
         """The hidden editor's own cut; where that is no longer possible, the first legal action."""

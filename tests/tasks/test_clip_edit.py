@@ -1,0 +1,271 @@
+"""Claims about cutting films in the style of a hidden editor."""
+
+from __future__ import annotations
+
+import math
+from itertools import combinations
+
+import numpy as np
+import pytest
+import torch
+
+import genenvs
+from genenvs.core import random
+from genenvs.core.vector import TaskVectorEnv
+from genenvs.editing import briefs, styles
+from genenvs.tasks.clip_edit import cheats, rewards
+from genenvs.tasks.clip_edit.actions import FINISH, JOIN, RANGE
+from genenvs.tasks.clip_edit.task import ClipEdit
+from genenvs.video.attributes import ANGLE, COUNT, LOCATION, SIZE, SIZES, SOUND, SUBJECT
+
+TASK = "genenvs.tasks.clip_edit.task:ClipEdit"
+
+
+def make(num_envs=16, **arguments) -> TaskVectorEnv:
+    arguments = {"split": "validation", "horizon": 48, "autoreset_mode": "SAME_STEP"} | arguments
+    return TaskVectorEnv(TASK, num_envs=num_envs, keep_final=True, output="torch", **arguments)
+
+
+def drawn(rows: int, **arguments):
+    task = ClipEdit(**{"horizon": 48, "split": "validation"} | arguments)
+    instance = random.mix(torch.arange(rows), 5)
+    return task, task.initial_state(instance, instance)
+
+
+class Plain:
+    """One film, written plainly in numpy."""
+
+    def __init__(self, task: ClipEdit, state, row: int) -> None:
+        own = {name: value[row].clone().numpy() for name, value in state.tensors().items()}
+        self.attributes, self.lengths, self.story = (
+            own[name] for name in ("attributes", "lengths", "story")
+        )
+        self.marked, self.target = own["marked"], int(own["target"])
+        self.low, self.span = float(own["low"]), float(own["span"])
+        style = int(own["style"])
+        self.taste = task.styles.taste[style].numpy().astype(float)
+        self.habits = task.styles.habits[style].numpy().astype(float)
+        self.joins = task.styles.joins[style].numpy()
+        self.pace = float(task.styles.pace[style])
+        self.shots: list[tuple[int, int, int, int]] = []
+        self.chosen: list[int] = []
+
+    def probability(self, a: int, value: int, before: int | None, last: int | None) -> float:
+        taste, keep, again, on = self.habits[a]
+        total, weight = taste * self.taste[a, value], taste
+        if last is not None:
+            total += keep * (value == last) + on * (value == (last + 1) % SIZES[a])
+            weight += keep + on
+        if before is not None:
+            total, weight = total + again * (value == before), weight + again
+        return total / weight
+
+    def free(self, clip: int, start: int, length: int) -> bool:
+        unused = clip not in {shot[0] for shot in self.shots}
+        return unused and start + length <= self.lengths[clip]
+
+    @property
+    def left(self) -> int:
+        return self.target - sum(shot[2] for shot in self.shots)
+
+    def legal(self) -> set[int]:
+        if not self.chosen:
+            clips = {c for c in range(16) if self.free(c, 0, 1)}
+            return (clips if self.left > 0 else set()) | {FINISH}
+        if len(self.chosen) == 1:
+            return {
+                RANGE + 8 * s + n - 1
+                for s in range(8)
+                for n in range(1, min(8, self.left) + 1)
+                if self.free(self.chosen[0], s, n)
+            }
+        return {JOIN, JOIN + 2} | ({JOIN + 1, JOIN + 3} if self.shots else set())
+
+    def act(self, action: int) -> bool:
+        """Whether the film is over."""
+        if action not in self.legal():
+            return False
+        if action == FINISH:
+            return True
+        if action >= JOIN:
+            clip, cell = self.chosen
+            self.shots.append((clip, cell // 8, cell % 8 + 1, action - JOIN))
+            self.chosen = []
+            return self.left == 0
+        self.chosen.append(action if action < FINISH else action - RANGE)
+        return False
+
+    def measured(self) -> dict[str, float]:
+        found = dict.fromkeys(
+            ("agreement", "continuity", "jump_cuts", "transition_fit", "aesthetics"), 0.0
+        )
+        for k, (clip, start, length, join) in enumerate(self.shots):
+            new = self.attributes[clip]
+            last = self.attributes[self.shots[k - 1][0]] if k else [None] * COUNT
+            before = self.attributes[self.shots[k - 2][0]] if k > 1 else [None] * COUNT
+            likely = sum(
+                math.log(self.probability(a, new[a], before[a], last[a])) for a in range(COUNT)
+            )
+            found["agreement"] += length * (likely - self.low) / self.span
+            found["continuity"] += length * (
+                not k or new[LOCATION] != last[LOCATION] or new[SOUND] == last[SOUND]
+            )
+            seen = (SIZE, ANGLE, SUBJECT, LOCATION)
+            found["jump_cuts"] += length * (
+                k > 0 and join == 0 and all(new[a] == last[a] for a in seen)
+            )
+            case = 2 if not k else int(new[LOCATION] != last[LOCATION])
+            found["transition_fit"] += length * self.joins[case, join] / self.joins[case].max()
+            first, many = self.marked[clip]
+            found["aesthetics"] += len(
+                set(range(start, start + length)) & set(range(first, first + many))
+            )
+        found = {name: value / self.target for name, value in found.items()}
+        filled = (self.target - self.left) / self.target
+        pairs = list(combinations([self.story[shot[0]] for shot in self.shots], 2))
+        order = sum(np.sign(b - a) for a, b in pairs) / max(1, len(pairs))
+        pacing = 0.0
+        if self.shots:
+            mean = (self.target - self.left) / len(self.shots)
+            pacing = 1 - min(1, abs(math.log2(mean / self.pace)))
+        return found | {"filled": filled, "order": order * filled, "pacing": pacing * filled}
+
+
+@pytest.mark.parametrize("greedy", [False, True])
+def test_a_batch_equals_the_plain_reference(greedy):
+    rows = 6
+    task, state = drawn(rows)
+    plain = [Plain(task, state, row) for row in range(rows)]
+    rng, over, paid = np.random.default_rng(3), np.zeros(rows, bool), {}
+    for _ in range(60):
+        mask = task.action_mask(state).numpy()
+        for row in np.flatnonzero(~over):
+            assert set(np.flatnonzero(mask[row])) == plain[row].legal()
+        action = torch.from_numpy((rng.random(mask.shape) * mask).argmax(1))
+        action[0] = int(rng.integers(85))  # mostly illegal
+        action = torch.where(action == FINISH, torch.tensor(3), action) if greedy else action
+        moved = task.transition(state, action)
+        state = moved.state
+        for row in np.flatnonzero(~over):
+            assert plain[row].act(int(action[row])) == bool(moved.terminated[row])
+            for name, value in plain[row].measured().items():
+                assert float(moved.metrics[name][row]) == pytest.approx(value, abs=2e-4), name
+        for name, value in moved.terms.items():
+            paid[name] = paid.get(name, 0) + value.numpy() * ~over
+        over |= moved.terminated.numpy()
+    assert over[1:].all() or greedy
+    for row in np.flatnonzero(over):
+        assert paid["agreement"][row] == pytest.approx(plain[row].measured()["agreement"], abs=1e-3)
+
+
+def test_the_editor_s_own_film_agrees_as_expected_and_is_legal():
+    task, state = drawn(600)
+    over = torch.zeros(600, dtype=torch.bool)
+    for _ in range(3 * styles.SHOTS):
+        action = task.reference_action(state)
+        assert bool((task.action_mask(state).gather(1, action[:, None])[:, 0] | over).all())
+        moved = task.transition(state.clone(), action)
+        state = state.where(over, moved.state)
+        over |= moved.terminated
+    assert bool(over.all())
+    found = task.measured(state) | task.outcome(state).metrics
+    assert float(found["agreement"].mean()) == pytest.approx(1, abs=0.04)
+    assert torch.equal(found["filled"], torch.ones(600)) and bool((found["order"] == 1).all())
+    assert torch.equal(found["shots"], state.shots.float())
+
+
+def test_what_random_clips_agree_is_zero_on_average():
+    envs = make(128)
+    found = genenvs.evaluate(envs, "random", episodes=256)
+    assert abs(found.interval("agreement").mean) < 0.12
+
+
+def test_no_cheat_comes_near_the_editor():
+    envs = make(64)
+    scores = {}
+    for name in ("finish_at_once", "stall", "shortest_cuts", "never_cut", "greedy"):
+        found = genenvs.evaluate(envs, getattr(cheats, name)(envs), episodes=64)
+        scores[name] = found.interval("agreement").mean
+        scores[name, "return"] = found.interval("return").mean
+    assert scores["finish_at_once"] == scores["stall"] == 0
+    assert scores["finish_at_once", "return"] == 0 > scores["stall", "return"]
+    assert scores["shortest_cuts"] < 0.1 and scores["never_cut"] < 0.1
+    assert 0.2 < scores["greedy"] < 0.6
+    editor = genenvs.evaluate(envs, "reference", episodes=64).interval("return").mean
+    assert all(editor > 0.3 + scores[k, "return"] for k in ("shortest_cuts", "never_cut", "greedy"))
+
+
+def test_gold_metrics_by_hand():
+    exists = torch.tensor([[True, True, True, True, False]])
+    shots = torch.zeros(1, 5, COUNT, dtype=torch.int64)
+    shots[0, 1, SIZE] = 1
+    assert float(rewards.repetition(shots, exists)) == 0.5
+    # sizes 0 1 0 0: three pairs, all different; the fifth shot does not exist
+    assert float(rewards.distinct_2(shots, exists)) == 1
+    assert float(rewards.distinct_2(shots[:, 2:], exists[:, 1:4])) == 0.5
+    kept = torch.zeros(1, COUNT)
+    # seven attributes are kept always, one in one of three pairs
+    assert float(rewards.habits(shots, exists, kept)) == pytest.approx((7 + 1 / 3) / 8)
+    assert float(rewards.tau(torch.tensor([-6]), torch.tensor([4]))) == -1
+    near, far = torch.tensor([4.0]), torch.tensor([8.0])
+    assert float(rewards.pacing(near, near)) == 1 and float(rewards.pacing(far, near)) == 0
+
+
+def test_cadence_is_the_wasserstein_distance():
+    from scipy.stats import wasserstein_distance
+
+    bank = styles.load("test", torch.device("cpu"))
+    lengths = torch.tensor([[1, 3, 3, 8, 5]])
+    exists = torch.tensor([[True, True, True, True, False]])
+    found = rewards.cadence(lengths, exists, torch.tensor([7]), bank)
+    units = np.arange(1, 9)
+    expected = wasserstein_distance([1, 3, 3, 8], units, None, bank.lengths[7].numpy())
+    assert float(found) == pytest.approx(0.5 * expected, abs=1e-5)
+
+
+def test_a_pool_holds_the_editor_s_shots_and_splits_share_no_style():
+    for split, count in styles.STYLES.items():
+        bank = styles.load(split, torch.device("cpu"))
+        assert len(bank) == count
+        brief = briefs.draw(bank, random.mix(torch.arange(50), 2))
+        for row in range(50):
+            plan = brief.plan[row, : brief.shots[row]]
+            assert len(set(plan[:, 0].tolist())) == len(plan)
+            assert int(plan[:, 2].sum()) == brief.target[row]
+            assert bool((plan[:, 1] + plan[:, 2] <= brief.lengths[row, plan[:, 0]]).all())
+            assert bool((brief.story[row, plan[:, 0]].diff() > 0).all())
+    tastes = torch.cat(
+        [styles.load(s, torch.device("cpu")).taste.flatten(1) for s in styles.STYLES]
+    )
+    assert len(tastes.unique(dim=0)) == len(tastes)
+
+
+def test_a_film_s_log_probability_and_habits_are_those_computed():
+    bank, rows = styles.load("validation", torch.device("cpu")), 20_000
+    style = torch.arange(rows) % len(bank)
+    made = styles.films(bank, style, random.mix(torch.arange(rows), 9), styles.SHOTS).attributes
+    last = torch.full_like(made[:, 0], styles.NONE)
+    before, total = last, torch.zeros(rows)
+    for k in range(styles.SHOTS):
+        total += bank.of(style, before, last, made[:, k]) / styles.SHOTS
+        before, last = last, made[:, k]
+    away = total - bank.expected[style, styles.SHOTS]
+    assert float(away.mean()) == pytest.approx(0, abs=5 * float(away.std()) / rows**0.5)
+    kept = (made[:, 1:] == made[:, :-1]).float().mean((0, 1))
+    torch.testing.assert_close(kept, bank.kept[style].mean(0), atol=0.01, rtol=0)
+
+
+def test_what_a_film_is_kept_as_and_its_picture():
+    task, state = drawn(2)
+    empty = task.render(state, 0)
+    for _ in range(7):
+        state = task.transition(state, task.reference_action(state)).state
+    shown = task.render(state, 0)
+    assert shown.shape == empty.shape and shown.dtype == np.uint8 and (shown != empty).any()
+    kept = task.artefact(state, 0)
+    assert kept.shots.shape == (2, 4) and len(str(kept).splitlines()) == 2
+    assert kept.seconds == 0.5 * int(state.filled[0])
+    assert torch.equal(kept.footage.attributes, state.attributes[0])
+    assert bool(
+        (kept.shots[:, 1] + kept.shots[:, 2] <= kept.footage.length[kept.shots[:, 0]]).all()
+    )
