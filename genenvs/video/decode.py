@@ -22,30 +22,34 @@ SHORTEST = 0.25  # seconds
 _LARGEST = 8192 * 8192  # pixels of a picture
 
 
+class _Unusable(ValueError):
+    """What we say of a file, which names it."""
+
+
 @contextmanager
 def _opened(path: Path) -> Iterator[tuple[Any, Any]]:
     """A container and PyAV; what PyAV raises becomes a ValueError that names the file."""
     av = require("av", "video")
     try:
-        with av.open(str(path)) as container:
+        with av.open(str(path), metadata_errors="replace") as container:
             yield container, av
-    except (av.FFmpegError, OSError) as error:
+    except _Unusable:
+        raise
+    except Exception as error:  # spoilt files make PyAV raise errors of any kind
         reason = getattr(error, "strerror", None) or error
-        raise ValueError(f"{path} cannot be read as a film: {reason}") from error
+        raise _Unusable(f"{path} cannot be read as a film: {reason}") from error
 
 
 def _stream(path: Path, container: Any) -> Any:
     # A picture of a sound file's cover is no film.
     found = [s for s in container.streams.video if not _is_cover(s)]
     if not found:
-        raise ValueError(f"{path} holds no moving pictures")
+        raise _Unusable(f"{path} holds no moving pictures")
     stream = found[0]
     if stream.codec_context is None:
-        raise ValueError(f"{path} holds pictures of a kind that PyAV cannot read")
+        raise _Unusable(f"{path} holds pictures of a kind that PyAV cannot read")
     if stream.width * stream.height > _LARGEST:
-        raise ValueError(
-            f"{path} has pictures of {stream.width} x {stream.height}; make it smaller"
-        )
+        raise _Unusable(f"{path} has pictures of {stream.width} x {stream.height}; make it smaller")
     stream.thread_type = "AUTO"
     return stream
 
@@ -110,18 +114,17 @@ def frames(path: Path, width: int, height: int) -> tuple[np.ndarray, float]:
         first = time = 0.0
         shown: np.ndarray | None = None
         for time, frame in _decoded(container, stream, av):
-            if shown is None:
-                first = time
-            else:
-                kept.extend([shown] * (_index(time - first) - len(kept)))
+            first = time if shown is None else first
             if time - first > LONGEST:
-                raise ValueError(f"{path} lasts more than {LONGEST:.0f} s; cut it")
+                raise _Unusable(f"{path} lasts more than {LONGEST:.0f} s; cut it")
+            if shown is not None:
+                kept.extend([shown] * (_index(time - first) - len(kept)))
             shown = _upright(frame, width, height)
         if shown is None:
-            raise ValueError(f"{path} holds no picture")
+            raise _Unusable(f"{path} holds no picture")
         kept.extend([shown] * (_index(time - first + 1 / max(rate, 1.0)) - len(kept)))
     if len(kept) < SHORTEST * FPS:
-        raise ValueError(f"{path} lasts {len(kept) / FPS:.2g} s, shorter than {SHORTEST} s")
+        raise _Unusable(f"{path} lasts {len(kept) / FPS:.2g} s, shorter than {SHORTEST} s")
     return np.stack(kept), first
 
 
@@ -180,7 +183,7 @@ def _collect(
             return np.stack(kept)
         shown = frame
     if shown is None:
-        raise ValueError(f"{path} holds no picture")
+        raise _Unusable(f"{path} holds no picture")
     kept.extend([_fitted(shown, size)] * (count - len(kept)))
     return np.stack(kept)
 

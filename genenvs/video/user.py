@@ -197,8 +197,13 @@ class Own:
                     file.path, file.first, shot.start + low, high - low, self.size
                 )
                 result[rows] = some[at - low]
-            else:
-                result[rows] = _shot(file.path, file.first, shot.start, shot.length, self.size)[at]
+                continue
+            places = np.flatnonzero(rows)
+            for block in np.unique(at // _BLOCK).tolist():
+                mine, start = at // _BLOCK == block, block * _BLOCK
+                count = min(_BLOCK, shot.length - start)
+                some = _block(file.path, file.first, shot.start + start, count, self.size)
+                result[places[mine]] = some[at[mine] - start]
         return result
 
     def sound(self, clip: int) -> np.ndarray:
@@ -216,10 +221,11 @@ class Own:
 
 
 _FEW = 4  # neighbouring frames that are decoded alone, for a picture
+_BLOCK = 48  # frames that are decoded together, for a film
 
 
-@lru_cache(maxsize=2)  # a film shows one shot, and the one before while it gives way
-def _shot(path: Path, first: float, start: int, count: int, size: tuple[int, int]) -> np.ndarray:
+@lru_cache(maxsize=3)  # a film shows one shot, and the one before while it gives way
+def _block(path: Path, first: float, start: int, count: int, size: tuple[int, int]) -> np.ndarray:
     return decode.pictures(path, first, start, count, size)
 
 

@@ -56,7 +56,7 @@ def test_pictures_are_those_of_the_frames_that_are_asked_for(folder):
     write(folder / "a.mp4", pictures)
     own = user.load(folder, size=(64, 36))
     clip, frame = torch.tensor([1, 0, 1, 0]), torch.tensor([50, 3, 51, 59])
-    for rows in (torch.arange(4), torch.tensor([0]), torch.tensor([1, 2])):
+    for rows in (torch.arange(4), torch.tensor([0]), torch.tensor([1, 2]), torch.tensor([3, 1])):
         found = own.pictures(clip[rows], frame[rows]).astype(float)
         for got, k, n in zip(found, clip[rows].tolist(), frame[rows].tolist(), strict=True):
             differences = np.abs(pictures[60 * k : 60 * k + 60] - got).mean((1, 2, 3))
@@ -174,6 +174,25 @@ def test_a_film_that_breaks_off_is_read_as_far_as_it_goes(folder):
     path = write(folder / "a.mkv", shots_of([60]))
     path.write_bytes(path.read_bytes()[:-600])
     assert 20 < user.read_file(path).frames <= 60
+
+
+def test_spoilt_files_are_read_or_named(folder):
+    sources = [write(folder / "a.mp4", shots_of([24]), sound=np.zeros(24_000, np.float32)),
+               write(folder / "b.gif", shots_of([12]), 10, codec="gif")]  # fmt: skip
+    draws, read = np.random.default_rng(0), 0
+    for k in range(16):
+        source = sources[k % 2]
+        data = np.frombuffer(source.read_bytes(), np.uint8).copy()
+        data[draws.integers(0, len(data), 12)] = draws.integers(0, 256, 12)
+        path = folder / f"spoilt {k}{source.suffix}"
+        path.write_bytes(data[: len(data) if k % 3 else draws.integers(1, len(data))].tobytes())
+        try:
+            own = user.Own((user.read_file(path),))
+            assert own.pictures(torch.tensor([0]), torch.tensor([1])).shape == (1, 72, 128, 3)
+            read += 1
+        except ValueError as error:
+            assert path.name in str(error)
+    assert 0 < read < 16
 
 
 def test_splits_share_the_files_out_by_content(folder):
