@@ -15,12 +15,12 @@ from torch import Tensor
 
 from genenvs.core import random
 from genenvs.video.attributes import COUNT, LOCATION, SIZES
+from genenvs.video.film import CUT, DISSOLVE, TRANSITIONS, WIPE
 
 STYLES = {"train": 1_024, "validation": 128, "test": 256}
 VALUES = max(SIZES)  # of an attribute, at most
 NONE = VALUES  # the value of a shot that does not exist, before the first
-JOINS = ("cut", "dissolve", "fade", "wipe")
-CUT, DISSOLVE, FADE, WIPE = range(len(JOINS))
+JOINS = TRANSITIONS
 WITHIN, ACROSS, OPENING = range(3)  # joins: in one location, into another one, into the first shot
 LENGTHS = 8  # a shot lasts 1 .. 8 units
 UNIT = 0.5  # seconds

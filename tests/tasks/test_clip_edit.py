@@ -17,13 +17,14 @@ from genenvs.tasks.clip_edit import cheats, rewards
 from genenvs.tasks.clip_edit.actions import FINISH, JOIN, RANGE
 from genenvs.tasks.clip_edit.task import ClipEdit
 from genenvs.video.attributes import ANGLE, COUNT, LOCATION, SIZE, SIZES, SOUND, SUBJECT
+from tests.needs import needs
 
 TASK = "genenvs.tasks.clip_edit.task:ClipEdit"
 
 
 def make(num_envs=16, **arguments) -> TaskVectorEnv:
     arguments = {"split": "validation", "horizon": 48, "autoreset_mode": "SAME_STEP"} | arguments
-    return TaskVectorEnv(TASK, num_envs=num_envs, keep_final=True, output="torch", **arguments)
+    return TaskVectorEnv(TASK, num_envs=num_envs, output="torch", **arguments)
 
 
 def drawn(rows: int, **arguments):
@@ -255,17 +256,51 @@ def test_a_film_s_log_probability_and_habits_are_those_computed():
     torch.testing.assert_close(kept, bank.kept[style].mean(0), atol=0.01, rtol=0)
 
 
-def test_what_a_film_is_kept_as_and_its_picture():
+def begun(steps: int):
     task, state = drawn(2)
-    empty = task.render(state, 0)
-    for _ in range(7):
+    for _ in range(steps):
         state = task.transition(state, task.reference_action(state)).state
-    shown = task.render(state, 0)
-    assert shown.shape == empty.shape and shown.dtype == np.uint8 and (shown != empty).any()
+    return task, state
+
+
+def test_pictures_have_one_size():
+    pictures = [task.render(state, 0) for task, state in (begun(0), begun(7))]
+    assert pictures[0].shape == pictures[1].shape and pictures[0].dtype == np.uint8
+    assert (pictures[0] != pictures[1]).any()
+
+
+def test_what_a_film_is_kept_as(tmp_path):
+    task, state = begun(7)
     kept = task.artefact(state, 0)
-    assert kept.shots.shape == (2, 4) and len(str(kept).splitlines()) == 2
-    assert kept.seconds == 0.5 * int(state.filled[0])
+    assert len(kept.edit) == 2 and kept.edit.frames == 12 * int(state.filled[0])
     assert torch.equal(kept.footage.attributes, state.attributes[0])
-    assert bool(
-        (kept.shots[:, 1] + kept.shots[:, 2] <= kept.footage.length[kept.shots[:, 0]]).all()
-    )
+    for suffix in ("edl", "otio", "txt"):
+        kept.save(tmp_path / f"film.{suffix}")
+    assert len((tmp_path / "film.txt").read_text().splitlines()) == 2
+    assert "C00" in (tmp_path / "film.edl").read_text()
+    with pytest.raises(ValueError, match=r"must end in \.mp4, \.edl"):
+        kept.save(tmp_path / "film.avi")
+    empty = task.artefact(begun(0)[1], 0)
+    assert len(empty.edit) == 0 and str(empty) == ""
+    with pytest.raises(ValueError, match="at least one event"):
+        empty.save(tmp_path / "film.edl")
+    judged = task.judge(state)["smooth"]
+    assert bool(((judged > 0) & (judged <= 1)).all())
+    assert task.judge(begun(0)[1])["smooth"].tolist() == [0, 0]
+
+
+@needs("av", extra="video")
+def test_a_film_has_every_frame_and_cuts_where_the_edit_put_them(tmp_path):
+    import av
+
+    task, state = begun(13)
+    kept = task.artefact(state, 0)
+    kept.save(tmp_path / "film.mp4")
+    with av.open(str(tmp_path / "film.mp4")) as film:
+        found = [f.to_ndarray(format="rgb24").astype(float) for f in film.decode(video=0)]
+    assert len(found) == kept.edit.frames
+    for k in range(1, len(kept.edit)):
+        if int(kept.edit.transition[k]) == 0:
+            at = int(kept.edit.begins[k])
+            change = [np.abs(found[j] - found[j - 1]).mean() for j in (at - 1, at, at + 1)]
+            assert change[1] > 2 * max(change[0], change[2])

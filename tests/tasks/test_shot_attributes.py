@@ -18,7 +18,7 @@ TASK = "genenvs.tasks.shot_attributes.task:ShotAttributes"
 
 def make(num_envs=64, **arguments) -> TaskVectorEnv:
     arguments = {"split": "validation", "horizon": 12, "autoreset_mode": "SAME_STEP"} | arguments
-    return TaskVectorEnv(TASK, num_envs=num_envs, keep_final=True, output="torch", **arguments)
+    return TaskVectorEnv(TASK, num_envs=num_envs, output="torch", **arguments)
 
 
 @pytest.mark.parametrize("teacher_forced", [False, True])

@@ -4,7 +4,8 @@ import torch
 from torch import Tensor
 
 from genenvs.editing.briefs import CLIPS, INS
-from genenvs.editing.styles import DISSOLVE, JOINS, LENGTHS, WIPE
+from genenvs.editing.styles import JOINS, LENGTHS
+from genenvs.video.film import DISSOLVE, WIPE
 
 FINISH = CLIPS  # 0 .. 15 are clips
 RANGE = FINISH + 1  # the first of 64: in-point * 8 + length - 1

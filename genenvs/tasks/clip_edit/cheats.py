@@ -5,8 +5,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from genenvs.editing.styles import CUT, JOINS, LENGTHS
+from genenvs.editing.styles import JOINS, LENGTHS
 from genenvs.tasks.clip_edit.actions import ACTIONS, CHOOSE_CLIP, FINISH, JOIN, RANGE
+from genenvs.video.film import CUT
 
 
 def finish_at_once(envs: Any) -> Any:

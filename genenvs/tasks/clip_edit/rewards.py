@@ -77,6 +77,13 @@ METRICS = {
         gold=True,
         better="higher",
     ),
+    "smooth": Metric(
+        "A critic of pixels: 1 - the mean of how much cuts look like jumps and break the camera's"
+        " motion, 0 .. 1; 0 of an empty film.",
+        "judge",
+        gold=True,
+        better="higher",
+    ),
     "invalid": Metric("1 where the action was illegal.", "step", better="lower"),
 }
 

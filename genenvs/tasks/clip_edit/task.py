@@ -12,7 +12,6 @@ from genenvs.core.task import Observation, Outcome, State, Task, Transition
 from genenvs.editing import briefs
 from genenvs.editing.briefs import CLIPS, EXAMPLE, LONGEST, MARKED
 from genenvs.editing.styles import (
-    CUT,
     JOINS,
     LENGTHS,
     NONE,
@@ -33,6 +32,7 @@ from genenvs.tasks.clip_edit.actions import (
     RANGE,
 )
 from genenvs.video.attributes import COUNT, LOCATION, WIDTH, one_hot
+from genenvs.video.film import CUT
 
 SEEN = 4  # shots of the film that are observed
 SHOT = WIDTH + 1 + len(JOINS)  # numbers of a shot
@@ -110,7 +110,8 @@ class ClipEdit(Task):
     editor's taste, or keeps that of the last shot, takes up the one before (shot, reverse shot), or
     walks one on; how often is the style's, and so are the lengths of shots and the transitions.
     The pool holds the clips from which the editor cut a film of six to ten shots, and clips in
-    another style. Times are multiples of half a second.
+    another style. Times are multiples of half a second. `env.unwrapped.artefact().save(path)` keeps
+    a film as .mp4 with its sound, .edl, .otio or .txt.
 
     ## Action space
     `Discrete(85)`: 0 .. 15 a clip; 16 finish; 17 .. 80 in-point and length: 17 + 8 * in-point
@@ -149,7 +150,8 @@ class ClipEdit(Task):
     Kendall's tau. `pacing`, `continuity`, `jump_cuts`, `transition_fit`, `aesthetics`, `filled`,
     `shots`, `invalid`. Gold, never paid: `cadence`, the distance of shot lengths from the style's
     distribution; `habits`, how far what shots keep of the last one is from what the style keeps;
-    `repetition` of views; `distinct_2` of shot sizes and angles.
+    `repetition` of views; `distinct_2` of shot sizes and angles; `smooth`, how cuts look in the
+    pixels of the film.
 
     ## Starting state
     An empty film. Style, editor's film, strip and pool are drawn from the instance; 1,024 styles in
@@ -423,13 +425,18 @@ class ClipEdit(Task):
         legal = self.action_mask(state)
         return torch.where(legal.gather(1, action)[:, 0], action[:, 0], legal.int().argmax(1))
 
+    def judge(self, final: EditState) -> dict[str, Tensor]:  # type: ignore[override]
+        """How the film looks: each is drawn at its changes of shot."""
+        found = [viewer.smooth(final, row) for row in range(len(final.step))]
+        return {"smooth": torch.tensor(found, device=self.device)}
+
     def render(self, state: EditState, index: int) -> np.ndarray:  # type: ignore[override]
         """The film and the editor's own, shot by shot."""
         return viewer.picture(self, state, index)
 
-    def artefact(self, state: EditState, index: int) -> viewer.Edit:  # type: ignore[override]
+    def artefact(self, state: EditState, index: int) -> viewer.Cut:  # type: ignore[override]
         """The film of a row: a list of shots, and the clips that they are cut from."""
-        return viewer.edit(state, index)
+        return viewer.cut(state, index)
 
     def caption(self, state: EditState, index: int) -> str:
         """A line on how the film of a row goes."""

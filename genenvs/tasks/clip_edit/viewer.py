@@ -1,58 +1,91 @@
 """Pictures of films, and edits as they are kept."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from genenvs.core.files import replacing
 from genenvs.editing import pictures
 from genenvs.editing.pictures import COLUMNS, FRAMES, Shot
 from genenvs.editing.styles import JOINS, UNIT
 from genenvs.tasks.clip_edit.actions import CHOOSE_CLIP
 from genenvs.video.attributes import ATTRIBUTES, SIZE, describe
-from genenvs.video.clips import Clips
+from genenvs.video.clips import FPS, Clips
+from genenvs.video.critic import critic
+from genenvs.video.film import TRANSITIONS, Edit, write_mp4
+from genenvs.video.footage import Drawn
+from genenvs.video.lists import write_edl, write_otio
 
 if TYPE_CHECKING:
     from genenvs.tasks.clip_edit.task import ClipEdit, EditState
 
 
 @dataclass(frozen=True)
-class Edit:
-    """A film as a list of shots, with its footage.
+class Cut:
+    """A film as a list of events, with its footage.
 
     Attributes:
+        edit: what is shown when, in frames.
         footage: the sixteen clips of the pool.
-        shots: int64 [N, 4], of each shot its clip, its in-point and its length in frames, and the
-            transition into it, an index of `genenvs.editing.styles.JOINS`.
     """
 
-    footage: Clips
-    shots: Tensor
+    edit: Edit
+    footage: Drawn
 
-    @property
-    def seconds(self) -> float:
-        """How long it is."""
-        return float(self.shots[:, 2].sum()) / FRAMES * UNIT
+    def save(self, path: str | Path) -> None:
+        """Write it whole or not at all; the folder is made where it is missing.
+
+        Args:
+            path: .mp4: the film with its sound; .edl, .otio: what editing software opens; .txt:
+                the list in words.
+
+        Raises:
+            ImportError: mp4 without PyAV; names the extra.
+            ValueError: another suffix, or an empty film.
+        """
+        suffix = Path(path).suffix.lower()
+        if suffix == ".mp4":
+            write_mp4(path, self.edit, self.footage)
+        elif suffix == ".edl":
+            write_edl(path, self.edit, self.footage)
+        elif suffix == ".otio":
+            write_otio(path, self.edit, self.footage)
+        elif suffix == ".txt":
+            with replacing(Path(path)) as temporary:
+                temporary.write_text(f"{self}\n", encoding="utf-8")
+        else:
+            raise ValueError(f"{path} must end in .mp4, .edl, .otio or .txt")
 
     def __str__(self) -> str:
-        """The list, a shot a line."""
-        lines, at = [], 0
-        for clip, start, length, join in self.shots.tolist():
-            time = f"{at / FRAMES * UNIT:5.1f} s  {length / FRAMES * UNIT:.1f} s"
+        """The list, an event a line."""
+        lines = []
+        for k in range(len(self.edit)):
+            clip, start = int(self.edit.clip[k]), int(self.edit.start[k])
+            begins, length = int(self.edit.begins[k]) / FPS, int(self.edit.length[k]) / FPS
             said = describe(self.footage.attributes[clip])
-            lines.append(f"{time}  {JOINS[join]:8}  clip {clip:2} from frame {start}: {said}")
-            at += length
+            how = TRANSITIONS[int(self.edit.transition[k])]
+            lines.append(
+                f"{begins:5.1f} s  {length:.1f} s  {how:8} clip {clip:2} from frame {start}: {said}"
+            )
         return "\n".join(lines)
 
 
-def edit(state: "EditState", index: int) -> Edit:
+def cut(state: "EditState", index: int) -> Cut:
     """The film of a row."""
     film = state.film[index, : int(state.count[index])].clone()
     film[:, 1:3] *= FRAMES
     taken = pictures.footage(state.instance[index], state.attributes[index], state.lengths[index])
-    return Edit(taken, film)
+    return Cut(Edit(*(column.cpu() for column in film.unbind(1))), Drawn(taken.to("cpu")))
+
+
+def smooth(state: "EditState", index: int) -> float:
+    """How smooth the film of a row looks, see `genenvs.video.critic`; 0 of an empty one."""
+    made = cut(state, index)
+    return critic(made.edit, made.footage)["smooth"] if len(made.edit) else 0.0
 
 
 def picture(task: "ClipEdit", state: "EditState", index: int) -> np.ndarray:
