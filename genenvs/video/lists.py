@@ -25,7 +25,8 @@ def edl(edit: Edit, footage: Footage, title: str = "genenvs") -> str:
     """An edit as the text of a CMX 3600 list, at 24 frames a second.
 
     A transition is two lines of one number: the end of what gives way, without length, and what
-    comes, with the length of the transition. A fade is two dissolves, to black and out of it.
+    comes, with the length of the transition. A fade is two dissolves, to black and out of it. A
+    film that begins with another transition has a black frame before its first.
     Reels are `C0000`, `C0001` ...; comments name clips and files.
 
     Raises:
@@ -45,17 +46,19 @@ def edl(edit: Edit, footage: Footage, title: str = "genenvs") -> str:
         file, offset = footage.source(clip)
         begin, reel = int(edit.begins[k]), f"C{clip:04}"
         start, end = offset + int(edit.start[k]), begin + length
-        skip = 0
+        skip = lasts // 2 if kind == FADE else 0
         number += 1
-        if kind == FADE:
-            skip = lasts // 2
-            if skip:
-                event(old, "C", (old_out, old_out), (begin, begin))
-                event("BL", f"D    {skip:03}", (0, skip), (begin, begin + skip))
-                number += 1
-            event("BL", "C", (0, 0), (begin + skip, begin + skip))
-        elif kind != CUT:
+        if k == 0 and kind != CUT:  # readers want something before a transition
+            event("BL", "C", (0, skip or 1), (0, skip) if skip else (-1, 0))
+            number += 1
+        elif skip:
             event(old, "C", (old_out, old_out), (begin, begin))
+            event("BL", f"D    {skip:03}", (0, skip), (begin, begin + skip))
+            number += 1
+        if kind == FADE:
+            old, old_out = "BL", skip
+        if kind != CUT:
+            event(old, "C", (old_out, old_out), (begin + skip, begin + skip))
         how = "C" if kind == CUT else f"{'W001' if kind == WIPE else 'D   '} {lasts - skip:03}"
         event(reel, how, (start + skip, start + length), (begin + skip, end))
         lines.append(f"* {'FROM' if kind == CUT else 'TO'} CLIP NAME: {_line(footage.name(clip))}")

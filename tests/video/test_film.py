@@ -166,6 +166,9 @@ def test_the_events_of_a_cutting_list_cover_the_film(cut):
         number, reel, channels, kind = line.split()[:4]
         source_in, source_out, record_in, record_out = map(frames_of, line.split()[-4:])
         assert channels == "B" and source_out - source_in == record_out - record_in
+        if not numbers and record_in == 86400 - 1:  # a black frame before a transition
+            assert (reel, kind, record_out) == ("BL", "C", 86400) and cut.transition[0] != CUT
+            record_in, at = record_out, 0
         assert record_in == 86400 + at and kind in ("C", "D", "W001")
         if kind != "C":
             assert 1 <= int(line.split()[4]) <= min(LASTS, record_out - record_in)
@@ -208,6 +211,8 @@ def test_a_timeline_opens_in_opentimelineio(tmp_path):
         assert [t.name for t in between] == ["dissolve", "wipe", "fade"]
         assert all(t.out_offset.to_frames() == LASTS for t in between)
     assert json.loads(path.read_text())["OTIO_SCHEMA"] == "Timeline.1"
+    lists.write_otio(path, edit((1, 0, 20, DISSOLVE), (0, 0, 9, CUT)), Flat())  # out of black
+    assert otio.adapters.read_from_file(str(path)).duration().to_frames() == 29
 
 
 def test_a_storyboard_shows_every_shot():
