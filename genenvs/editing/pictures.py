@@ -17,7 +17,7 @@ from genenvs.video.attributes import LOCATION
 from genenvs.video.clips import FPS, Clips
 
 FRAMES = round(UNIT * FPS)  # of a unit
-WIDE, HIGH, GAP = 112, 63, 6  # pixels of a frame
+WIDE, HIGH, GAP = 72, 40, 6  # pixels of a frame
 COLUMNS = 10
 FAINT, EMPTY = (120, 120, 128), (228, 228, 224)
 SIGNS = ("|", "x", "o", ">")  # of `JOINS`
@@ -60,7 +60,7 @@ def board(rows: Sequence[tuple[str, Sequence[Shot]]], taken: Clips, caption: str
     """Titled rows of at most `COLUMNS` shots each: uint8 [H, W, 3], of the same size always."""
     from genenvs.video.render import render
 
-    line = HIGH + 40
+    line = HIGH + 36
     wide = COLUMNS * (WIDE + GAP) + GAP
     page = Image.new("RGB", (wide, len(rows) * line + 22), PAPER)
     draw, font = ImageDraw.Draw(page), ImageFont.load_default(11)

@@ -6,14 +6,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from genenvs.core.files import replacing
 from genenvs.editing import pictures
-from genenvs.editing.pictures import COLUMNS, FRAMES, Shot
-from genenvs.editing.styles import JOINS, UNIT
+from genenvs.editing.pictures import COLUMNS, FRAMES, SIGNS, Shot, legend
+from genenvs.editing.styles import UNIT
 from genenvs.tasks.clip_edit.actions import CHOOSE_CLIP
-from genenvs.video.attributes import ATTRIBUTES, SIZE, describe
+from genenvs.video.attributes import describe
 from genenvs.video.clips import FPS, Clips
 from genenvs.video.critic import critic
 from genenvs.video.film import TRANSITIONS, Edit, write_mp4
@@ -98,9 +97,12 @@ def picture(task: "ClipEdit", state: "EditState", index: int) -> np.ndarray:
     order = row.story[0].argsort().tolist()
     pool = [_pooled(row, clip, clip == chosen) for clip in order]
     rows = [
-        ("the pool, in the order of the story: clip and size", pool[:COLUMNS]),
+        ("the pool, in the order of the story", pool[:COLUMNS]),
         ("", pool[COLUMNS:]),
-        ("the film, its last shots", [_shown(taken, *shot) for shot in film[-COLUMNS:]]),
+        (
+            f"the film, its last shots; {legend()}",
+            [_shown(taken, *shot) for shot in film[-COLUMNS:]],
+        ),
         ("the hidden editor's own film", [_shown(taken, *shot) for shot in plan]),
     ]
     board = pictures.board(rows, taken, task.caption(state, index))
@@ -117,15 +119,9 @@ def picture(task: "ClipEdit", state: "EditState", index: int) -> np.ndarray:
 
 def _pooled(row: "EditState", clip: int, chosen: bool) -> Shot:
     first, length = row.marked[0, clip].tolist()
-    kind = row.attributes[0, clip]
-    said = f"{clip} {_word(kind, SIZE)}"
-    return Shot(clip, (2 * first + length) * FRAMES // 2, said, chosen)
+    return Shot(clip, (2 * first + length) * FRAMES // 2, str(clip), chosen)
 
 
 def _shown(taken: Clips, clip: int, start: int, length: int, join: int) -> Shot:
     middle = (2 * start + length) * FRAMES // 2
-    return Shot(clip, middle, f"{JOINS[join]} to {clip}, {UNIT * length:g} s")
-
-
-def _word(attributes: Tensor, which: int) -> str:
-    return ATTRIBUTES[which].categories[int(attributes[which])]
+    return Shot(clip, middle, f"{SIGNS[join]}{clip}  {UNIT * length:g} s")

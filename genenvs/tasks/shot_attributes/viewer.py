@@ -26,13 +26,13 @@ def picture(task: "ShotAttributes", state: "ShotsState", index: int) -> np.ndarr
     every = torch.cat([strip, guesses, edit])
     middle = LONGEST * FRAMES // 2
     shots = [Shot(k, middle, "") for k in range(len(every))]
-    said = [f"shot {first + k + 1}: {n} of {COUNT} right" for k, n in enumerate(right)]
+    said = [f"{first + k + 1}: {n} right" for k, n in enumerate(right)]
     guessed = [
         Shot(s.clip, s.frame, text) for s, text in zip(shots[len(strip) :], said, strict=False)
     ]
     rows = [
         ("the editor's style: a strip of eight shots of another film", shots[: len(strip)]),
-        ("predicted", guessed),
+        (f"predicted: number of the shot, how many of its {COUNT} attributes are right", guessed),
         ("the hidden edit", shots[len(strip) + len(guesses) :]),
     ]
     lengths = torch.full((len(every),), LONGEST, device=every.device)
