@@ -42,9 +42,9 @@ class DenoiseLatent(DenoiseTask):
 
     ## Metrics
     `reward`, the image reward whatever its weight, and `clipped`, the share of action values at the
-    bound. Gold, never paid: `correct` (all requirements met), `clean` (and nothing else in the picture),
-    `strange` (frequencies, colours and contrast against those of real scenes), `frechet` and
-    `diversity` of the set. Random here means the generator's own sampler, the reference is a
+    bound. Gold, never paid: `correct` (all requirements met), `clean` (and nothing else in the
+    picture), `strange` (frequencies, colours and contrast against those of real scenes), `frechet`
+    and `diversity` of the set. Random here means the generator's own sampler, the reference is a
     fine-tuned generator with guidance 3.
 
     ## Starting state
