@@ -87,11 +87,7 @@ class GRPO(TorchAgent):
         Raises:
             ValueError: the groups have one member, whose advantage would always be 0.
         """
-        if config.group_size < 2:
-            raise ValueError(
-                "group_size must be at least 2, for an advantage is relative to the group;"
-                f" got {config.group_size}"
-            )
+        check_group(config.group_size)
         super().__init__(problem, config, state)
         self.reference = copy.deepcopy(self.model).requires_grad_(False)
         self.batches = torch.zeros((), dtype=torch.int64)
@@ -148,6 +144,18 @@ class GRPO(TorchAgent):
         """Weights of policy and reference, and the optimiser's moments."""
         reference = checkpoint.under("reference", self.reference.state_dict())
         return super().state() | reference | {"batches": self.batches}
+
+
+def check_group(size: int) -> None:
+    """Refuse groups of one, whose advantage would always be 0.
+
+    Raises:
+        ValueError: `size` is below 2.
+    """
+    if size < 2:
+        raise ValueError(
+            f"group_size must be at least 2, for an advantage is relative to the group; got {size}"
+        )
 
 
 def group_advantage(returns: Tensor, size: int, divide_by_std: bool) -> tuple[Tensor, Tensor]:

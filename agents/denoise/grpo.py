@@ -22,6 +22,7 @@ from torch import Tensor
 
 from genenvs.images.rewards.advantages import Convention, advantages
 
+from ..grpo import check_group
 from ..problem import Problem
 from .rollout import ChainPlayer, Chains
 from .trainer import PolicyGradient, PolicyGradientConfig
@@ -72,11 +73,7 @@ class FlowGRPO(PolicyGradient):
         Raises:
             ValueError: the groups have one member, whose advantage would always be 0.
         """
-        if config.group_size < 2:
-            raise ValueError(
-                "group_size must be at least 2, for an advantage is relative to the group;"
-                f" got {config.group_size}"
-            )
+        check_group(config.group_size)
         super().__init__(problem, config, state)
 
     def make_player(self) -> ChainPlayer:

@@ -8,6 +8,8 @@ from PIL import Image
 
 from genenvs.core.files import making
 
+from .policy import LIMIT
+
 ROWS = 16  # pictures of each
 SIDE = 64  # pixels at which they are shown
 _GAP = 2
@@ -32,7 +34,7 @@ def before_and_after(agent: Any, run: Any) -> None:
                 x, prompt = observation["latent"], observation["prompt"]
                 with policy.averaged():
                     mean, _ = policy.gaussian(x, step, prompt, network, 0.0)
-                observation, *_, info = envs.step(mean / 8.0)
+                observation, *_, info = envs.step(mean / LIMIT)
             pairs.append(info["final_state"].image)
     finally:
         envs.close()

@@ -1,7 +1,7 @@
 """A Stable-Baselines3 policy whose actor is the denoiser: PPO on `DenoiseLatent`.
 
     from agents.denoise.sb3_policy import DenoiserActor
-    from genenvs.interop.sb3 import ...                      # any SB3 environment of DenoiseLatent
+    env = SB3VecEnv(envs)         # genenvs.interop.sb3, of a native batch of DenoiseLatent
     PPO(DenoiserActor, env, policy_kwargs={"arguments": {"generator": "sprites"}}, ...)
 
 It is PPO with the denoiser as actor. It is DDPO where gamma = gae_lambda = 1, values are zero,

@@ -1,11 +1,32 @@
 """Classifier-free guidance (Ho and Salimans, 2022): both branches in one evaluation."""
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from genenvs.generators.families import Conditions
+
+HIGHEST = 100.0  # far beyond what anybody samples with
+
+
+def fixed(model: Any, guidance: float | None) -> float:
+    """Return a scale that a whole task keeps, 1 for None.
+
+    Args:
+        model: a `TextToImage`.
+        guidance: in 0..100.
+
+    Raises:
+        ValueError: out of range, or not 1 on a model that has no branch without a prompt.
+    """
+    scale = 1.0 if guidance is None else float(guidance)
+    if not 0 <= scale <= HIGHEST:
+        raise ValueError(f"guidance must be in 0..{HIGHEST:g}; got {guidance!r}")
+    if scale != 1:
+        model.unconditional()
+    return scale
 
 
 def scale_of(

@@ -14,11 +14,10 @@ from genenvs.generators import denoiser, text_to_image
 from genenvs.generators.denoiser import Denoiser
 from genenvs.generators.families import FAMILIES
 from genenvs.generators.folder import SHIPPED, TEXT_TO_IMAGE, find, read_json
+from genenvs.generators.guidance import fixed
 from genenvs.generators.prompts import Prompts, of_user, scenes
 from genenvs.generators.text_to_image import Conditions, TextToImage, take
 from genenvs.images.scenes.grammar import Request
-
-HIGHEST = 100.0  # guidance; what is used lies below 20
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,10 +53,7 @@ class Prompted(Denoiser):
 
     def places(self, split: str) -> Tensor:
         """Return the prompts of a split."""
-        own = self.prompts.places(split)
-        if not own:
-            raise ValueError(f"prompts: none falls into the split {split!r}; give more")
-        return torch.tensor(own)
+        return torch.tensor(self.prompts.places(split))
 
     def asks(self, condition: int) -> str:
         """Return the prompt."""
@@ -119,11 +115,7 @@ def ask(
     guidance: float | None = None,
 ) -> Prompted:
     """Return a diffusion model as a denoiser of prompts; arguments and errors as of `load`."""
-    scale = 1.0 if guidance is None else float(guidance)
-    if not 0 <= scale <= HIGHEST:
-        raise ValueError(f"guidance must be in 0..{HIGHEST:g}; got {guidance!r}")
-    if scale != 1:
-        model.unconditional()  # tells a model that has no such branch
+    scale = fixed(model, guidance)
     if model.schedule is None:
         raise ValueError(f"{model.name} is a flow: it has no variance-preserving noise schedule")
     asked = scenes() if prompts is None else of_user(prompts)

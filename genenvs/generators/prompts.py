@@ -30,8 +30,15 @@ class Prompts:
     request: Request | None
 
     def places(self, split: str) -> list[int]:
-        """The indices that belong to a split."""
-        return [k for k, own in enumerate(self.split) if own in ("", split)]
+        """The indices that belong to a split.
+
+        Raises:
+            ValueError: none does.
+        """
+        found = [k for k, own in enumerate(self.split) if own in ("", split)]
+        if not found:
+            raise ValueError(f"prompts: none falls into the split {split!r}; give more")
+        return found
 
 
 @cache

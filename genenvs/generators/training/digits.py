@@ -21,6 +21,7 @@ from tqdm import tqdm
 from genenvs.core.files import making
 from genenvs.generators.store import WEIGHTS, seal, write_json
 from genenvs.generators.training.digits_data import jitter, load_split
+from genenvs.generators.training.draws import stratified
 
 
 @dataclass(frozen=True)
@@ -90,16 +91,6 @@ def velocity_loss(
     alpha, sigma = squared.sqrt(), (1 - squared).sqrt()
     predicted = unet(alpha * clean + sigma * noise, time_index, label, return_dict=False)[0]
     return (predicted - (alpha * noise - sigma * clean)).square().mean()
-
-
-def stratified(rows: int, generator: torch.Generator) -> Tensor:
-    """Return [rows] numbers in [0, 1), one from each of `rows` equal intervals, in random order.
-
-    The loss differs by orders of magnitude along the schedule; spreading a batch evenly over it
-    takes out most of that variance.
-    """
-    within = torch.rand(rows, generator=generator)
-    return (torch.randperm(rows, generator=generator) + within) / rows
 
 
 def rate(step: int, training: Training) -> float:

@@ -16,6 +16,7 @@ from genenvs.core.random import counter, normal
 from genenvs.core.task import Outcome, State, Task
 from genenvs.generators import prompts as asked
 from genenvs.generators import text_to_image, transition
+from genenvs.generators.guidance import fixed
 from genenvs.images import rewards as image_rewards
 from genenvs.images.metrics import nearest_neighbour_distance
 from genenvs.images.scenes import features
@@ -82,11 +83,7 @@ class DenoiseTask(Task):
         self.level = known.level if level is None else float(level)
         if not 0 <= self.level <= known.highest:
             raise ValueError(f"level of {self.rule} must be in 0..{known.highest:g}; got {level}")
-        if not 0 <= float(guidance) <= 100:
-            raise ValueError(f"guidance must be in 0..100; got {guidance!r}")
-        self.guidance = float(guidance)
-        if self.guidance != 1:
-            self.generator.unconditional()  # tells a model that has no such branch
+        self.guidance = fixed(self.generator, guidance)
         self.reward = image_rewards.load(reward)
         if self.reward.of_set:
             raise ValueError(
@@ -94,11 +91,8 @@ class DenoiseTask(Task):
                 "its neighbours in the batch. Agents add it to a group's returns"
             )
         found = asked.scenes() if prompts is None else asked.of_user(prompts)
-        own = found.places(self.split)
-        if not own:
-            raise ValueError(f"prompts: none falls into the split {self.split!r}; give more")
         self.texts = found.texts
-        self.own = torch.tensor(own, device=self.device)
+        self.own = torch.tensor(found.places(self.split), device=self.device)
         self.request = None if found.request is None else found.request.to(self.device)
         self.conditions = self.generator.encode(self.texts)
         self.times = self.generator.times(self.horizon).to(self.device)

@@ -8,8 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from genenvs.generators.training.draws import stratified
 from genenvs.generators.training.sprites import latents as scenes
-from genenvs.generators.training.sprites.loop import Plan, fit, stratified
+from genenvs.generators.training.sprites.loop import Plan, fit
 
 DROPPED = 0.1  # share of empty captions, which guidance needs
 
