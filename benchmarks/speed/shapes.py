@@ -16,6 +16,7 @@ NAMES = (
     "motion_nav",
     "rooms",
     "dance",
+    "clip_edit",
 )
 
 

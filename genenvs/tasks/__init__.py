@@ -163,3 +163,32 @@ declare(
         },
     )
 )
+_RLAVE = "RLAVE (Hu et al., MM 2023)"
+declare(
+    Declaration(
+        id="genenvs/ClipEdit-v0",
+        task="genenvs.tasks.clip_edit.task:ClipEdit",
+        arguments={"horizon": 48},
+        score="agreement",
+        text="Cut a film from raw footage in the style of a hidden editor",
+        source=_RLAVE,
+        cheats={
+            name.replace("_", " "): f"genenvs.tasks.clip_edit.cheats:{name}"
+            for name in ("finish_at_once", "stall", "shortest_cuts", "never_cut", "greedy")
+        },
+    )
+)
+declare(
+    Declaration(
+        id="genenvs/ShotAttributes-v0",
+        task="genenvs.tasks.shot_attributes.task:ShotAttributes",
+        arguments={"teacher_forced": False, "horizon": 12},
+        score="accuracy",
+        text="Predict the attributes of the shots that a hidden editor shows next",
+        source=_RLAVE,
+        cheats={
+            name.replace("_", " "): f"genenvs.tasks.shot_attributes.cheats:{name}"
+            for name in ("constant", "repeat", "most_frequent")
+        },
+    )
+)
