@@ -12,9 +12,8 @@ from tqdm import tqdm
 from genenvs.core import random
 from genenvs.core.files import replacing
 from genenvs.core.task import SPLITS
-from genenvs.rooms import instances
+from genenvs.rooms import furnish, instances
 from genenvs.rooms.catalogue import TYPES
-from genenvs.rooms.furnish import furnish
 from genenvs.rooms.instances import Rooms
 from genenvs.rooms.requests import ITEMS
 
@@ -45,8 +44,7 @@ def solvable(rooms: Rooms) -> Tensor:
 
 def succeeds(rooms: Rooms, key: Tensor | None = None, order: Tensor | None = None) -> Tensor:
     """Whether all that is asked for stands and keeps its rules: bool [N]; see `furnish`."""
-    furnished, _ = furnish(rooms.plans, rooms.requests, key, order)
-    return furnished.right.sum(1) == rooms.requests.counts.sum(1)
+    return furnish.succeeds(rooms.plans, rooms.requests, key, order)
 
 
 def ordered(rooms: Rooms, orders: int) -> Tensor:
@@ -114,12 +112,16 @@ def choose(which: str, each: dict[str, int]) -> dict[str, list[int]]:
 def main() -> None:
     """Choose a set anew, or both."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("sets", nargs="*", default=list(EACH))
-    path = Path(__file__).with_name("accepted.json")
-    known = json.loads(path.read_text()) if path.exists() else {}
-    for which in parser.parse_args().sets:
+    parser.add_argument("sets", nargs="*", default=list(EACH), help=" or ".join(EACH))
+    shipped = Path(__file__).with_name("accepted.json")
+    parser.add_argument("--output", type=Path, default=shipped)
+    given = parser.parse_args()
+    if unknown := set(given.sets) - EACH.keys():
+        parser.error(f"sets are {' and '.join(EACH)}; got {', '.join(sorted(unknown))}")
+    known = json.loads(shipped.read_text()) if shipped.exists() else {}
+    for which in given.sets:
         known[which] = choose(which, EACH[which])
-    with replacing(path) as temporary:
+    with replacing(given.output) as temporary:
         temporary.write_text(json.dumps(known, separators=(",", ":")) + "\n")
 
 

@@ -14,6 +14,7 @@ from genenvs.rooms import task as room_task
 from genenvs.rooms.catalogue import CATALOGUE, TYPES, index
 from genenvs.rooms.choose import harder, played, solvable
 from genenvs.rooms.placing import PLACES
+from genenvs.rooms.requests import ITEMS
 from genenvs.rooms.rewards import RAW
 from genenvs.simulators.engine import installed
 from genenvs.tasks.room_layout import cheats as layout_cheats
@@ -264,6 +265,16 @@ def test_random_masked_play_succeeds_in_less_than_40_percent_of_the_time_in_sele
 def test_rooms_of_select_can_be_solved():
     """In rooms in which no random play succeeds, some order of types does."""
     assert bool(harder(instances.load("test", which="select").rows(torch.arange(0, 256, 64))).all())
+
+
+def test_a_play_that_is_left_at_its_first_fault_counts_as_one_that_goes_on():
+    rooms = instances.load("train", which="select").rows(torch.arange(64).repeat_interleave(4))
+    drawn = torch.rand(256, ITEMS, TYPES, generator=torch.Generator().manual_seed(0))
+    for key, order in ((None, None), (rooms.key, drawn[:, 0]), (None, drawn)):
+        stands, _ = furnish.furnish(rooms.plans, rooms.requests, key, order)
+        whole = stands.right.sum(1) == rooms.requests.counts.sum(1)
+        assert 0 < int(whole.sum()) < 256
+        assert furnish.succeeds(rooms.plans, rooms.requests, key, order).equal(whole)
 
 
 def test_rooms_of_layout_were_solved():
