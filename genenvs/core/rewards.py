@@ -34,12 +34,15 @@ class Metric:
             per row, in `evaluate` alone) or `set` (of a set of episodes, in `evaluate` alone).
         gold: whether it betrays a hacked reward.
         better: which direction is good, where one is.
+        range: the least and the greatest value that there can be, where it is known: a published
+            result beyond it is refused.
     """
 
     text: str
     when: Literal["step", "end", "judge", "set"] = "end"
     gold: bool = False
     better: Literal["higher", "lower"] | None = None
+    range: tuple[float, float] | None = None
 
 
 def merge_weights(

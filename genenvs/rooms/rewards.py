@@ -38,7 +38,7 @@ METRICS = {
     "clearance": Metric("Share that stand in another's access or lack their own.", "step",
                         better="lower"),
     "quality": Metric("Share of the requested things that stand and keep all their rules.",
-                      "step", better="higher"),
+                      "step", better="higher", range=(0.0, 1.0)),
     "invalid": Metric("1 where the action was illegal.", "step", better="lower"),
     "success": Metric("1 where quality is 1.", "end", better="higher"),
     "set_aside": Metric("Share of the requested things that found no place.", "end",

@@ -20,7 +20,10 @@ TERMS = {
 
 METRICS = {
     "iou": Metric(
-        "Intersection over union of build and target, 0 .. 1.", when="step", better="higher"
+        "Intersection over union of build and target, 0 .. 1.",
+        when="step",
+        better="higher",
+        range=(0.0, 1.0),
     ),
     "invalid": Metric("Illegal actions so far; nothing happened then.", "step", better="lower"),
     "precision": Metric(

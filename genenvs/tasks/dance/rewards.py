@@ -33,6 +33,7 @@ METRICS = {
         "Harmonic mean of both directions of beat alignment, 0 .. 1; a distance of d frames counts"
         " exp(-d^2 / 18).",
         better="higher",
+        range=(0.0, 1.0),
     ),
     "music_beats_met": Metric(
         "Mean over beats of music of how near a beat of the dance is: Bailando's direction.",

@@ -1,5 +1,7 @@
 """What a finished sample is worth."""
 
+import math
+
 from torch import Tensor
 
 from genenvs.core.rewards import Metric, Term
@@ -23,6 +25,7 @@ METRICS = {
     "objective": Metric(
         f"Score of the episode: minus the error, minus {SCORE_PRICE} for every evaluation.",
         better="higher",
+        range=(-math.inf, 0.0),
     ),
     "error": Metric(
         "Fidelity error: root mean square distance, in data units ([-1, 1]) or those of latents,"

@@ -13,6 +13,7 @@ METRICS = {
         "Intersection over union of the solid and the target at 64^3, 0 .. 1.",
         "step",
         better="higher",
+        range=(0.0, 1.0),
     ),
     "gain": Metric("Final `iou` less that of the cuboids at the start.", better="higher"),
     **gold.METRICS,

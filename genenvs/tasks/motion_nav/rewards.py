@@ -43,7 +43,11 @@ METRICS = {
     "success": Metric(
         "1 where the goal was reached, within 5 cm, else 0.", "step", better="higher"
     ),
-    "quality": Metric("Success times contact score times walkable share, 0 .. 1.", better="higher"),
+    "quality": Metric(
+        "Success times contact score times walkable share, 0 .. 1.",
+        better="higher",
+        range=(0.0, 1.0),
+    ),
     "contact": Metric(
         "DIMOS's contact score, 0 .. 1: one foot on the floor and at rest is enough.",
         better="higher",

@@ -23,6 +23,7 @@ METRICS = {
         "Intersection over union of the cuboids' union and the target, 0 .. 1.",
         "step",
         better="higher",
+        range=(0.0, 1.0),
     ),
     "local_iou": Metric(
         "Mean IoU of each cuboid that is left, alone, with the target; 0 when none is.", "step"

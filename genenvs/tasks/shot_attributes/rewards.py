@@ -15,6 +15,7 @@ METRICS = {
         " come count as wrong.",
         "step",
         better="higher",
+        range=(0.0, 1.0),
     ),
     "bound": Metric(
         "The accuracy in expectation of who knows the editor's grammar and has seen what the agent"

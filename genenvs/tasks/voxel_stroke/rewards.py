@@ -21,6 +21,7 @@ METRICS = {
     "clean_coverage": Metric(
         "Coverage before the first fault, 0 .. 1: what one faultless stroke drew.",
         better="higher",
+        range=(0.0, 1.0),
     ),
     "self_intersections": Metric("Faults of the first kind, a count.", better="lower"),
     "exits": Metric("Faults of the second kind, outside the target, a count.", better="lower"),
