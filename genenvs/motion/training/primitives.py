@@ -231,10 +231,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     clips = files.read_usable(given.clips, FPS) if given.clips else walking_clips()
     started, worked = time.perf_counter(), time.process_time()
     corpus = walks.corpus(clips, setting.walks, setting.frames, setting.seed)
-    models = {
-        "pca": fitting.linear(corpus, setting.seed),
-        "cvae": train(corpus, setting, not given.quiet),
-    }
+    models = {"pca": fitting.linear(corpus, setting.seed)}
+    prepared = time.process_time()
+    models["cvae"] = train(corpus, setting, not given.quiet)
+    rate = (time.process_time() - prepared) / setting.steps * 1000
     paths = []
     for kind, model in models.items():
         paths.append(given.output / f"primitives-{kind}.safetensors")
@@ -243,8 +243,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "training": asdict(setting),
         "mixing": asdict(walks.Mixing()),
         "clips": {clip.name: round(clip.duration, 2) for clip in clips},
+        "threads": torch.get_num_threads(),
         "minutes": round((time.perf_counter() - started) / 60, 1),  # also of other work there
         "CPU minutes": round((time.process_time() - worked) / 60, 1),
+        "CPU seconds per 1,000 steps": round(rate, 1),
         "walks made of the clips": measure(corpus),
         "random latents": {kind: report(model) for kind, model in models.items()},
     }
