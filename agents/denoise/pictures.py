@@ -8,8 +8,6 @@ from PIL import Image
 
 from genenvs.core.files import making
 
-from .policy import LIMIT
-
 ROWS = 16  # pictures of each
 SIDE = 64  # pixels at which they are shown
 _GAP = 2
@@ -34,7 +32,7 @@ def before_and_after(agent: Any, run: Any) -> None:
                 x, prompt = observation["latent"], observation["prompt"]
                 with policy.averaged():
                     mean, _ = policy.gaussian(x, step, prompt, network, 0.0)
-                observation, *_, info = envs.step(mean / LIMIT)
+                observation, *_, info = envs.step(task.steer(observation, mean))
             pairs.append(info["final_state"].image)
     finally:
         envs.close()

@@ -9,8 +9,6 @@ import torch
 from gymnasium.vector import AutoresetMode
 from torch import Tensor
 
-from genenvs.tasks.denoise.task import LIMIT
-
 from ..play import Episodes
 from ..problem import Problem
 
@@ -60,7 +58,7 @@ class ChainPlayer:
         """Make the environments.
 
         Args:
-            problem: on `DenoiseLatent`, or what has its spaces and its task's attributes.
+            problem: on `DenoiseLatent` or `DenoiseNoise`, or what has their task's attributes.
             rows: chains at once.
             size: of a group of one prompt.
             noise: whether a group's members begin with noise of their own ("fresh") or alike.
@@ -70,11 +68,10 @@ class ChainPlayer:
         """
         self.envs: Any = problem.make(rows, AutoresetMode.DISABLED, keep_final=True)
         self.task: Any = getattr(self.envs.unwrapped, "task", None)
-        latent = getattr(getattr(self.task, "generator", None), "shape", None)
-        if latent is None or problem.spaces[1].shape != latent:
+        if not hasattr(self.task, "steer"):
             raise TypeError(
-                f"{problem.env} is no environment for a denoiser: its action must be the next"
-                " latent, as in genenvs/DenoiseLatent-v0"
+                f"{problem.env} is no environment for a denoiser: its actions must lead to any"
+                " latents, as those of genenvs/DenoiseLatent-v0 and genenvs/DenoiseNoise-v0 do"
             )
         self.problem, self.rows, self.size, self.noise = problem, rows, size, noise
         self._episodes = Episodes()
@@ -120,8 +117,8 @@ class ChainPlayer:
         prompt = observation["prompt"].clone()
         latents = [observation["latent"].clone()]
         for t in range(self.task.horizon):
-            chosen = step(latents[-1], t, prompt)
-            observation, reward, *_, info = self.envs.step(chosen / LIMIT)
+            action = self.task.steer(observation, step(latents[-1], t, prompt))
+            observation, reward, *_, info = self.envs.step(action)
             latents.append(observation["latent"].clone())
         final = info["final_state"]
         gold = self.task.judge(final)

@@ -76,6 +76,11 @@ class DenoiserActor(BasePolicy):
                 f"the environment's action space is {action_space}, the generator's latents are"
                 f" {list(task.action_space.shape or ())}: give the environment's own `arguments`"
             )
+        if set(getattr(observation_space, "spaces", ())) != set(task.shared_spaces):
+            raise ValueError(
+                "this actor's actions are the next latents, as DenoiseLatent takes them; the"
+                f" environment observes {observation_space}"
+            )
         self.actor = DenoiserPolicy(
             task, rule=rule, level=level, guidance=guidance, lora_rank=lora_rank,
         )  # fmt: skip
@@ -115,9 +120,7 @@ class DenoiserActor(BasePolicy):
 
     def _gaussian(self, obs: PyTorchObs) -> tuple[Tensor, Tensor]:
         latent, time, prompt = self._read(obs)
-        task = self.actor.task
-        known = (task.times / task.times[0]).to(latent.device)
-        step = (known - time).abs().argmin(1).clamp_max(task.horizon - 1)
+        step = self.actor.task.step_of(time)
         return self.actor.gaussian(latent, step, prompt, self.network)
 
     def _read(self, obs: Any) -> tuple[Tensor, Tensor, Tensor]:

@@ -65,17 +65,15 @@ class Search:
     def act(self, observation: Any, info: dict[str, Any]) -> Tensor:
         """The next latents of the plan of each row; rows that begin are planned first."""
         x, prompt = observation["latent"], observation["prompt"]
-        times = self.task.times / self.task.times[0]
-        step = (times - observation["time"]).abs().argmin(1)
+        step = self.task.step_of(observation["time"])
         if self._plan is None or self._plan.shape[1] != len(x):
             self._plan = x.new_zeros(self.task.horizon, *x.shape)
         if bool((new := step == 0).any()):
             # What is drawn belongs to the episode, whatever the batch it is played in.
             key = mix(info["seed"][new], info["episode_index"][new], word("search"))
             self._plan[:, new] = self.plan(x[new], prompt[new], key)
-        last = self.task.horizon - 1
         rows = torch.arange(len(x), device=x.device)
-        return (self._plan[step.clamp_max(last), rows] / LIMIT).clamp(-1, 1)
+        return self.task.steer(observation, self._plan[step, rows]).clamp(-1, 1)
 
     def plan(self, x: Tensor, prompt: Tensor, key: Tensor) -> Tensor:
         """Chains [T, B, C, h, w] from first latents [B, C, h, w]; left to each.

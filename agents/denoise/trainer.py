@@ -29,7 +29,7 @@ from .pictures import before_and_after
 from .policy import LIMIT, DenoiserPolicy
 from .rollout import ChainPlayer, Chains
 
-SPACES = "DenoiseLatent: the next latent"
+SPACES = "DenoiseLatent, DenoiseNoise"
 DTYPES = {"float32": None, "bfloat16": torch.bfloat16}
 RATIO_ERROR = 0.1  # of the clip range: ratios that far from 1 before an update are a warning
 
@@ -134,7 +134,7 @@ class DenoiserAgent:
     def act(self, observation: Any, info: dict[str, Any]) -> Tensor:
         """The next latents of the averaged network, by the deterministic sampler by default."""
         x, prompt = observation["latent"], observation["prompt"]
-        step = self.step_of(observation["time"])
+        step = self.task.step_of(observation["time"])
         with self.policy.averaged():
             mean, std = self.policy.gaussian(
                 x, step, prompt, self.policy.network, self.config.evaluate_level
@@ -144,18 +144,7 @@ class DenoiserAgent:
             key = mix(info["seed"], info["episode_index"], word("evaluation"))
             drawn = normal(key, counter(step, 1), self.policy.dimensions).view_as(mean)
             mean = mean + std[:, None, None, None] * drawn
-        return mean / LIMIT
-
-    def step_of(self, time: Tensor) -> Tensor:
-        """The step of an observed time, int64 [B]; of ended rows the last one."""
-        times = self.task.times / self.task.times[0]
-        gap, step = (times - time).abs().min(1)
-        if bool((gap > 1e-3).any()):
-            raise ValueError(
-                f"this agent was made for {self.task.horizon} steps, the environment has others:"
-                " evaluate it with the horizon that it was trained with"
-            )
-        return step.clamp_max(self.task.horizon - 1)
+        return self.task.steer(observation, mean)
 
     def report(self, run: Run, chains: Chains) -> None:
         """The panel of a batch: reward, gold metrics, diversity; pictures now and then."""

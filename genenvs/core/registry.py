@@ -67,11 +67,12 @@ def ids() -> list[str]:
 
 
 def declaration(env_id: str) -> Declaration:
-    """The declaration of an id.
+    """The declaration of an id, `module:id` included, which is how Gymnasium imports first.
 
     Raises:
         KeyError: no such id; names the nearest ones.
     """
+    env_id = env_id.rpartition(":")[2]
     if env_id not in _declared:
         import difflib
 

@@ -242,6 +242,27 @@ def check_rule(rule: str, kind: str | None = None) -> Rule:
     return RULES[rule]
 
 
+def implied_noise(
+    x: Tensor, clean: Tensor, time: Tensor, schedule: NoiseSchedule | None = None
+) -> Tensor:
+    """Return the noise that turns clean latents into x: (x - alpha clean) / sigma.
+
+    Args:
+        x: float32 [B, ...], latents at `time`.
+        clean: float32 [B, ...].
+        time: [B], above 0: a place of `schedule`, or s in (0, 1] of a flow.
+        schedule: None for a flow, whose alpha and sigma are 1 - s and s.
+
+    Returns:
+        float32 [B, ...].
+    """
+    place = time.long()
+    alpha, sigma = (
+        (1 - time, time) if schedule is None else (schedule.alpha[place], schedule.sigma[place])
+    )
+    return (x - _column(alpha, x) * clean) / _column(sigma, x)
+
+
 def stochastic(std: Tensor) -> Tensor:
     """Return which steps have a log-probability: std at least 1e-3, bool [B]."""
     return std >= DETERMINISTIC_BELOW

@@ -431,3 +431,30 @@ def test_what_cannot_learn_is_told(
 def test_another_environment_is_refused() -> None:
     with pytest.raises(TypeError, match="no environment for a denoiser"):
         ChainPlayer(Problem("genenvs/DenoiseSchedule-v0"), 2)
+
+
+def test_a_denoiser_makes_the_same_pictures_by_choosing_the_noise(tiny: Tiny) -> None:
+    class Noise(Tiny):
+        def make(
+            self,
+            num_envs: int,
+            autoreset_mode: AutoresetMode = AutoresetMode.SAME_STEP,
+            **more: Any,
+        ) -> Any:
+            arguments: Mapping[str, Any] = dict(self.arguments) | more
+            return TaskVectorEnv(
+                TASK.replace("latent", "noise").replace("Latent", "Noise"), num_envs=num_envs,
+                output="torch", autoreset_mode=autoreset_mode, **arguments,
+            )  # fmt: skip
+
+    pictures = []
+    for problem in (tiny, Noise("noise", tiny.arguments)):
+        torch.manual_seed(0)
+        agent = agent_of("ddpo", problem)
+        with torch.no_grad():  # not the frozen network any more
+            for each in agent.policy.parameters():
+                each.add_(0.02 * torch.randn_like(each))
+        chains, _ = played(agent)
+        pictures.append(chains.latents)
+    late, noise = pictures
+    torch.testing.assert_close(late[:-1], noise[:-1], atol=2e-3, rtol=1e-3)

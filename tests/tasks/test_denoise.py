@@ -236,3 +236,22 @@ def test_a_reward_that_is_no_number_is_told(folder: str) -> None:
     envs = make(folder, "latent", reward=broken)
     with pytest.raises(ValueError, match=r"NaN|finite"):
         play(envs, chance)
+
+
+def test_steering_leads_where_the_noise_reaches(folder: str) -> None:
+    envs = make(folder, "noise", rows=3)
+    task = envs.unwrapped.task
+    observation, _ = envs.reset(seed=0)
+    drawn = torch.Generator().manual_seed(1)
+    for _ in range(STEPS - 1):
+        near = 0.1 * torch.randn(observation["latent"].shape, generator=drawn)
+        mean, std = task.gaussian(envs.state, envs.state.clean, envs.state.noise)
+        wanted = mean + std[:, None, None, None] * near
+        action = task.steer(observation, wanted)
+        torch.testing.assert_close(action, near / LIMIT, atol=2e-4, rtol=1e-3)
+        observation, *_ = envs.step(action)
+        torch.testing.assert_close(observation["latent"], wanted, atol=1e-4, rtol=1e-4)
+    other = make(folder, "latent", rows=3)
+    assert torch.equal(other.unwrapped.task.steer({}, wanted), wanted / LIMIT)
+    with pytest.raises(ValueError, match="another horizon"):
+        task.steer(dict(observation) | {"time": torch.full((3, 1), 0.123)}, wanted)

@@ -105,6 +105,10 @@ class DenoiseLatent(DenoiseTask):
         """See the page."""
         return self.seen(state)
 
+    def steer(self, observation: dict[str, Tensor], wanted: Tensor) -> Tensor:
+        """The action that leads to latents, float32 [B, C, h, w]: themselves."""
+        return wanted / LIMIT
+
     def random_action(self, state: DenoiseState) -> Tensor:  # type: ignore[override]
         """What the generator's own sampler would take."""
         return self.sampled(state) / LIMIT

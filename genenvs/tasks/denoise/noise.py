@@ -9,7 +9,7 @@ from gymnasium import spaces
 from torch import Tensor
 
 from genenvs.core.task import Observation, Transition
-from genenvs.generators.transition import stochastic
+from genenvs.generators.transition import gaussian_step, implied_noise, stochastic
 from genenvs.tasks.denoise.latent import reference
 from genenvs.tasks.denoise.task import LIMIT, DenoiseState, DenoiseTask
 
@@ -113,13 +113,25 @@ class DenoiseNoise(DenoiseTask):
         """Standard normal noise."""
         return self.fresh(state) / LIMIT
 
-    def reference_action(self, state: NoiseState) -> Tensor:  # type: ignore[override]
-        """The noise that leads nearest to where a fine-tuned generator would go."""
-        mean, std = self.gaussian(state, state.clean, state.noise)
-        wanted = self.sampled(state, *reference(self, self._reference)) - mean
+    def steer(self, observation: dict[str, Tensor], wanted: Tensor) -> Tensor:
+        """The action that leads nearest to latents, float32 [B, C, h, w]; 0 where none counts.
+
+        Only what an agent sees is asked: any denoiser can act here, in the terms of this one.
+        """
+        x, clean = observation["latent"], observation["clean"]
+        step = self.step_of(observation["time"])
+        here, there = self.times[step], self.times[step + 1]
+        schedule = self.generator.schedule
+        noise = implied_noise(x, clean, here, schedule)
+        mean, std = gaussian_step(self.rule, x, clean, noise, here, there, self.level, schedule)
         moves = stochastic(std)[:, None, None, None]
         scale = torch.where(moves, std[:, None, None, None], 1.0)
-        return torch.where(moves, wanted / scale / LIMIT, 0.0).clamp(-1, 1)
+        return torch.where(moves, (wanted - mean) / scale / LIMIT, 0.0).clamp(-1, 1)
+
+    def reference_action(self, state: NoiseState) -> Tensor:  # type: ignore[override]
+        """The noise that leads nearest to where a fine-tuned generator would go."""
+        wanted = self.sampled(state, *reference(self, self._reference))
+        return self.steer(self.observe(state), wanted)  # type: ignore[arg-type]
 
     def panels(self, state: NoiseState, index: int) -> list[tuple[str, Tensor]]:
         """What the predicted clean latents decode to."""

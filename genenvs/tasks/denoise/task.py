@@ -136,6 +136,20 @@ class DenoiseTask(Task):
         time = self.times[state.step.clamp_max(self.horizon)] / self.times[0]
         return {"latent": state.x, "time": time[:, None], "prompt": self.prompt(state)}
 
+    def step_of(self, time: Tensor) -> Tensor:
+        """The step of observed times, float32 [B, 1] to int64 [B]; of ended rows the last one.
+
+        Raises:
+            ValueError: a time that is none of this horizon's.
+        """
+        gap, step = (self.times / self.times[0] - time).abs().min(1)
+        if bool((gap > 1e-3).any()):
+            raise ValueError(
+                f"these times are of another horizon than {self.horizon}: a denoiser acts in"
+                " environments with the horizon that it was made for"
+            )
+        return step.clamp_max(self.horizon - 1)
+
     def here_and_there(self, state: State) -> tuple[Tensor, Tensor]:
         """Present and next time, float32 [B] each; rows that have ended stay."""
         here = state.step.clamp_max(self.horizon)

@@ -25,8 +25,8 @@ from genenvs.generators.training.sprites.loop import Plan
 PLANS = {
     "vae": Plan(steps=4_000, batch=48, learning_rate=2e-3, threads=1),
     "base": Plan(steps=16_000, batch=96, learning_rate=1.5e-3, threads=1),
-    "tuned": Plan(steps=8_000, batch=96, learning_rate=8e-4, threads=1, seed=1),
-    "flow": Plan(steps=24_000, batch=96, learning_rate=1.5e-3, threads=1),
+    "tuned": Plan(steps=6_000, batch=96, learning_rate=8e-4, threads=1, seed=1),
+    "flow": Plan(steps=16_000, batch=96, learning_rate=1.5e-3, threads=1),
 }
 ROWS = {"vae": 40_000, "base": 65_536, "tuned": 65_536, "flow": 65_536}  # scenes
 # Of the captions of `base` and `flow`, from which reinforcement learning starts.
