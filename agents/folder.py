@@ -126,12 +126,21 @@ def read_record(folder: Path) -> dict[str, Any]:
     record = read_json(folder / RECORD)
     if not isinstance(record, dict):
         raise ValueError(f"{folder / RECORD} must hold a table; got {type(record).__name__}")
+    check_record(record, folder / RECORD)
+    return record
+
+
+def check_record(record: Mapping[str, Any], source: Path) -> None:
+    """Whether what says how to make an agent has the entries that this takes.
+
+    Raises:
+        ValueError: one is missing or of another kind.
+    """
     for key, kind in KINDS.items():
         if not isinstance(record.get(key), kind):
             raise ValueError(
-                f"{folder / RECORD} must have {key!r} as {kind.__name__}; got {record.get(key)!r}"
+                f"{source} must have {key!r} as {kind.__name__}; got {record.get(key)!r}"
             )
-    return record
 
 
 def foreign_code(record: Mapping[str, Any]) -> list[str]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from . import checkpoint, configs, imitation
 from . import folder as folders
@@ -186,10 +187,7 @@ def load(folder: str | Path, trust_code: bool = False, env: str | None = None) -
     with folders.code_of(folder) if named else nullcontext():
         kind = find(record["agent"])
         config = configs.make(kind.Config, record["config"], str(folder / RECORD))
-        hidden = getattr(config, "hidden", ())
-        needed = sum(a * b for a, b in pairwise(hidden))
-        if needed > sum(value.numel() for value in tensors.values()):  # before memory is taken
-            raise ValueError(f"the checkpoint does not hold the layers {list(hidden)}")
+        check_size(config, tensors)
         try:
             made = kind(problem, config, checkpoint.part(tensors, "agent"))
         except (KeyError, RuntimeError) as error:
@@ -198,6 +196,18 @@ def load(folder: str | Path, trust_code: bool = False, env: str | None = None) -
     return Trained(
         made, problem, record["agent"], facts["curve"], facts["steps"], facts["seconds"], folder
     )
+
+
+def check_size(config: Any, tensors: Mapping[str, Tensor]) -> None:
+    """Refuse a configuration of larger layers than a file holds, before memory is taken.
+
+    Raises:
+        ValueError: it asks for more numbers than there are.
+    """
+    hidden = getattr(config, "hidden", ())
+    needed = sum(a * b for a, b in pairwise(hidden))
+    if needed > sum(value.numel() for value in tensors.values()):
+        raise ValueError(f"the checkpoint does not hold the layers {list(hidden)}")
 
 
 def _draw(run: Run, agent: str, env: str) -> None:
