@@ -12,12 +12,12 @@ from torch import Tensor
 
 from genenvs.core import random
 from genenvs.core.actions import action_sizes
+from genenvs.core.bootstrap import LEVELS, bootstrap
 from genenvs.core.registry import arguments_hash, declaration
 from genenvs.core.task import State, Task
 from genenvs.core.vector import TaskVectorEnv
 
 Policy = Callable[[Any, dict[str, Any]], Any]
-BOOTSTRAP = 2_000  # resamples for the interval of a mean
 SUBSAMPLES = 50  # for the interval of a set metric, which costs milliseconds each
 
 
@@ -89,13 +89,8 @@ def mean_interval(values: np.ndarray, seed: int = 0) -> Interval:
     values = values[~np.isnan(values)]
     if not len(values):
         return Interval(np.nan, np.nan, np.nan, 0)
-    generator = np.random.default_rng(seed)
-    # One resample at a time: E x BOOTSTRAP indices at once would be large for many episodes.
-    means = [
-        values[generator.integers(0, len(values), len(values))].mean() for _ in range(BOOTSTRAP)
-    ]
-    low, high = np.percentile(means, [2.5, 97.5])
-    return Interval(float(values.mean()), float(low), float(high), len(values))
+    mean, low, high = bootstrap(lambda strata: strata[0].mean(-1), [values], seed=seed)
+    return Interval(float(mean), float(low), float(high), len(values))
 
 
 def evaluate(
@@ -339,7 +334,7 @@ def set_intervals(
     found = {}
     for name, value in whole.items():
         values = np.array([part[name] for part in parts])
-        low, high = np.percentile(values - values.mean(), [2.5, 97.5]) * scale
+        low, high = np.percentile(values - values.mean(), LEVELS) * scale
         found[name] = Interval(
             value, float(value + min(low, 0.0)), float(value + max(high, 0.0)), count
         )
