@@ -1,18 +1,22 @@
-"""Many training runs: a process each, resumable one by one, two at a time where there is room.
+"""Many runs of agents: a process each, resumable one by one, two at a time where there is room.
 
 A *cell* is one agent on one environment with one run seed. What it came to is a JSON file under
 runs/cells, named by all settings that decide it, so that a benchmark which is stopped, or gets
-another row, plays only what is missing. A change of the code is not seen: delete the folder then.
+another row, plays only what is missing. A cell that fails leaves a file too, which says why, and is
+played again by the next command. A change of the code is not seen: delete the folder then.
 """
 
+import dataclasses
 import hashlib
 import json
 import os
-import subprocess
+import shutil
 import sys
+import tempfile
 import time
-from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import closing
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,12 +26,17 @@ from scipy import stats
 from tqdm import tqdm
 
 import genenvs
+from benchmarks import apart
 from benchmarks.speed.peak import peak_memory
-from genenvs.core.evaluate import Interval
-from genenvs.core.files import replacing
+from genenvs.core.evaluate import Evaluation, Interval
+from genenvs.core.files import making, replacing, sha256
 
-ROOT = Path(__file__).resolve().parents[1]
 FOLDER = Path("runs/cells")
+SCRIPTED = ("random", "reference")
+LIST_SEED = 0  # of the evaluation's episodes, the same for every agent and run
+# What came later enters a cell's name only where it is not as it always was.
+LATER = {"instances": None, "judged": False, "train_episodes": 0, "keep": False}
+NOT_METRICS = ("return", "seed", "episode_index")
 
 
 @dataclass(frozen=True)
@@ -35,105 +44,280 @@ class Cell:
     """One run: what to train, and how to score it."""
 
     agent: str
+    """A name of `python -m agents list`, or `random` and `reference`, which are only scored."""
     env: str
     seed: int
     steps: int
-    episodes: int  # of the evaluation, on the test split
+    episodes: int | None  # of the evaluation, on the test split; None: all of it, or 1,000
     config: Mapping[str, Any] = field(default_factory=dict)
+    instances: int | None = None
+    """Train on the first so many of the training split."""
+    judged: bool = False
+    """Measure what is slow to measure too."""
+    train_episodes: int = 0
+    """Score so many episodes of the training instances as well."""
+    keep: bool = False
+    """Keep what acts beside the result."""
 
     @property
-    def path(self) -> Path:
-        """Where its result is kept, by its settings, defaults of the agent included."""
+    def name(self) -> str:
+        """Of its files, by its settings, defaults of the agent included."""
+        settings = asdict(self) | {"config": self.whole_config()}
+        for name, usual in LATER.items():
+            if settings[name] == usual:
+                del settings[name]
+        text = json.dumps([genenvs.__version__, settings], sort_keys=True)
+        digest = hashlib.sha256(text.encode()).hexdigest()[:12]
+        return f"{self.agent.replace(':', '.')}-{self.env.rpartition('/')[2]}-{self.seed}-{digest}"
+
+    def whole_config(self) -> dict[str, Any]:
+        """Every field of the agent's configuration."""
+        if self.agent in SCRIPTED:
+            return {}
         from agents import configs
         from agents.registry import find
 
-        config = asdict(configs.make(find(self.agent).Config, self.config))
-        settings = asdict(self) | {"config": config}
-        text = json.dumps([genenvs.__version__, settings], sort_keys=True)
-        digest = hashlib.sha256(text.encode()).hexdigest()[:12]
-        name = f"{self.agent}-{self.env.rpartition('/')[2]}-{self.seed}-{digest}.json"
-        return FOLDER / name
+        return asdict(configs.make(find(self.agent).Config, self.config))
+
+    @property
+    def path(self) -> Path:
+        """Where its result is kept."""
+        return FOLDER / f"{self.name}.json"
+
+    @property
+    def policy(self) -> Path:
+        """Where what acts is kept, if it is."""
+        return FOLDER / f"{self.name}.safetensors"
+
+    @property
+    def failure(self) -> Path:
+        """Where it stands why it failed."""
+        return FOLDER / f"{self.name}.failed"
 
 
-def play(cell: Cell) -> dict[str, Any]:
-    """Train and score a cell in this process."""
-    import agents
-    from agents.evaluation import score
+@dataclass(frozen=True)
+class Limits:
+    """What a cell may take.
 
+    Attributes:
+        seconds: of time.
+        memory_gb: of memory, its workers included; None: all that there is.
+    """
+
+    seconds: float
+    memory_gb: float | None = None
+
+
+# --- in the process of a cell ---
+
+
+def play(cell: Cell, policy: Path | None = None) -> dict[str, Any]:
+    """Train and score a cell in this process.
+
+    Args:
+        cell: the run.
+        policy: a file to write what acts to.
+    """
     started = time.perf_counter()
-    trained = agents.train(
-        cell.agent, cell.env, steps=cell.steps, seed=cell.seed, config=cell.config
-    )
-    found = score(trained, episodes=cell.episodes, judged=False)
+    found, more = _follow(cell) if cell.agent in SCRIPTED else _learn(cell, policy)
     used = os.times()
+    interval = found.interval()
+    from agents.evaluation import normalised
+
     return {
         **asdict(cell),
-        "score": found.evaluation.score,
-        "mean": found.score.mean,
-        "normalised": found.normalised,
-        "steps_per_second": trained.steps / trained.seconds,
+        "score": found.score,
+        "mean": interval.mean,
+        "normalised": normalised(cell.env, found),
+        "arguments_hash": found.arguments,
+        "paid": sample(found, "return"),
+        "sample": sample(found, found.score),
+        "metrics": {
+            name: sample(found, name)
+            for name in [*found.episodes, *found.sets]
+            if name not in NOT_METRICS and found.interval(name).count
+        },
         "seconds": time.perf_counter() - started,
         # Of this process and of workers that it started.
         "cpu_seconds": used.user + used.system + used.children_user + used.children_system,
         "peak_gb": peak_memory(),
+        **more,
+    }
+
+
+def _follow(cell: Cell) -> tuple[Evaluation, dict[str, Any]]:
+    policy: Any = cell.agent
+    found = genenvs.evaluate(cell.env, policy, episodes=cell.episodes, seed=LIST_SEED)
+    return found, {"steps_per_second": None, "curve": [], "train": None, "weights": None}
+
+
+def _learn(cell: Cell, policy: Path | None) -> tuple[Evaluation, dict[str, Any]]:
+    import agents
+    from agents.evaluation import score
+    from agents.policy import save
+
+    arguments = {} if cell.instances is None else {"instances": cell.instances}
+    trained = agents.train(
+        cell.agent, cell.env, steps=cell.steps, seed=cell.seed, config=cell.config,
+        arguments=arguments,
+    )  # fmt: skip
+    train = None
+    if cell.train_episodes:
+        seen = score(trained, episodes=cell.train_episodes, split="train", judged=False)
+        train = sample(seen.evaluation, seen.evaluation.score)
+    # The policy is the same on whatever it plays: it is scored on all of the split.
+    trained = dataclasses.replace(
+        trained, problem=dataclasses.replace(trained.problem, arguments={})
+    )
+    found = score(trained, episodes=cell.episodes, judged=cell.judged, seeds=(LIST_SEED,))
+    weights = None
+    if policy is not None:
+        save(trained, policy)
+        weights = {"sha256": sha256(policy), "bytes": policy.stat().st_size}
+    return found.evaluation, {
+        "steps_per_second": trained.steps / trained.seconds,
         "curve": [
             [row["steps"], round(row["return"], 5), row["episodes"]]
             for row in trained.curve
             if "return" in row
         ],
+        "train": train,
+        "weights": weights,
     }
 
 
-def run(cells: Sequence[Cell], jobs: int, limit: float) -> list[dict[str, Any]]:
+def sample(found: Evaluation, name: str) -> dict[str, Any]:
+    """Mean, standard deviation and number of an evaluation's values; none of a set metric's."""
+    if name in found.sets:
+        return {"mean": found.sets[name].mean, "std": None, "n": found.sets[name].count}
+    values = np.asarray(found.episodes[name], dtype=np.float64)
+    values = values[~np.isnan(values)]
+    spread = float(values.std(ddof=1)) if len(values) > 1 else 0.0
+    return {"mean": float(values.mean()), "std": spread, "n": len(values)}
+
+
+# --- in the process of a benchmark ---
+
+Outcomes = Generator[tuple[Cell, "Path | str"], None, None]
+Player = Callable[[Sequence[Cell], Limits], Outcomes]
+"""Plays cells in any order: each with the folder of what it left, or why it failed."""
+
+
+def play_apart(cell: Cell, limits: Limits, folder: Path) -> None:
+    """Play a cell in a process of its own, which leaves its files in a folder.
+
+    Raises:
+        benchmarks.apart.Failed: it broke, or took too much.
+    """
+    command = ["benchmarks.cells", json.dumps(asdict(cell)), str(folder)]
+    apart.run(command, limits.seconds, limits.memory_gb)
+
+
+def locally(jobs: int) -> Player:
+    """Play on this machine, so many at a time; a cell of several workers counts as one."""
+
+    def player(cells: Sequence[Cell], limits: Limits) -> Outcomes:
+        def one(cell: Cell, folder: Path) -> Path | str:
+            try:
+                play_apart(cell, limits, folder)
+            except apart.Failed as error:
+                return str(error)
+            return folder
+
+        apart.stopped.clear()
+        with tempfile.TemporaryDirectory(prefix="cells-") as name, ThreadPoolExecutor(jobs) as pool:
+            played = {}
+            for number, cell in enumerate(cells):
+                folder = Path(name) / str(number)
+                folder.mkdir()
+                played[pool.submit(one, cell, folder)] = cell
+            try:
+                for future in as_completed(played):
+                    yield played[future], future.result()
+            except BaseException:  # Ctrl-C reaches this thread alone
+                apart.stopped.set()
+                pool.shutdown(wait=True, cancel_futures=True)
+                raise
+
+    return player
+
+
+def run(
+    cells: Sequence[Cell],
+    jobs: int,
+    limits: Limits | float,
+    player: Player | None = None,
+    quiet: bool = False,
+) -> list[dict[str, Any]]:
     """Results of all cells, in order; those that are known are not played again.
 
     Args:
         cells: what to play.
         jobs: processes at a time; a cell of several workers counts as one.
-        limit: seconds after which a cell has failed.
+        limits: of each cell; a number: seconds alone.
+        player: who plays them, in place of this machine.
+        quiet: no progress bar; what fails is said all the same.
 
     Returns:
         What `play` gave, or `{..., "failed": why}`.
+
+    Raises:
+        OSError: a result cannot be written; what was written before is there.
     """
     FOLDER.mkdir(parents=True, exist_ok=True)
-    missing = [cell for cell in cells if not cell.path.exists()]
-    failed: dict[Path, str] = {}
-    with ThreadPoolExecutor(jobs) as pool, tqdm(total=len(missing), unit="run") as bar:
-
-        def one(cell: Cell) -> None:
-            why = _play_apart(cell, limit)
-            if why is not None:
-                failed[cell.path] = why
-                tqdm.write(f"{cell.agent} on {cell.env}, seed {cell.seed}: {why}")
+    limits = limits if isinstance(limits, Limits) else Limits(limits)
+    missing = _missing(cells)
+    failed = 0
+    played = (player or locally(jobs))(missing, limits)
+    with tqdm(total=len(missing), unit="run", disable=quiet) as bar, closing(played):
+        for cell, found in played:
+            if isinstance(found, str):
+                failed += 1
+                bar.set_postfix(failed=failed)
+                tqdm.write(f"{cell.agent} on {cell.env}, seed {cell.seed}: {found}", sys.stderr)
+            keep(cell, found)
             bar.update()
-
-        list(pool.map(one, missing))
-    return [
-        json.loads(cell.path.read_text())
-        if cell.path.exists()
-        else asdict(cell) | {"failed": failed.get(cell.path, "not played")}
-        for cell in cells
-    ]
+    return [result(cell) for cell in cells]
 
 
-def _play_apart(cell: Cell, limit: float) -> str | None:
-    """Play a cell in a process of its own; says why it failed."""
-    command = [sys.executable, "-m", "benchmarks.cells", json.dumps(asdict(cell))]
-    one_thread = {"OMP_NUM_THREADS": "1"}  # cores are for other cells
-    try:
-        done = subprocess.run(
-            command, cwd=ROOT, env=os.environ | one_thread, timeout=limit, capture_output=True,
-            text=True,
-        )  # fmt: skip
-    except subprocess.TimeoutExpired:
-        return f"took longer than {limit:g} s"
-    if done.returncode != 0:
-        lines = done.stderr.strip().splitlines()
-        return lines[-1] if lines else f"ended with code {done.returncode}"
-    result = json.loads(done.stdout.splitlines()[-1])
+def _missing(cells: Iterable[Cell]) -> list[Cell]:
+    return list({cell.name: cell for cell in cells if known(cell) is None}.values())
+
+
+def keep(cell: Cell, found: Path | str) -> None:
+    """Keep what a cell left, or why it failed; the result last, for by it a cell is known."""
+    if isinstance(found, str):
+        with making(cell.failure) as temporary:
+            temporary.write_text(found + "\n", encoding="utf-8")
+        return
+    if cell.keep and cell.agent not in SCRIPTED:
+        with replacing(cell.policy) as temporary:
+            shutil.copyfile(found / POLICY, temporary)
     with replacing(cell.path) as temporary:
-        temporary.write_text(json.dumps(result) + "\n")
-    return None
+        shutil.copyfile(found / RESULT, temporary)
+    cell.failure.unlink(missing_ok=True)
+    shutil.rmtree(found, ignore_errors=True)
+
+
+def known(cell: Cell) -> dict[str, Any] | None:
+    """What `play` gave, if all of it is there; half of it, of a folder that was copied, is none."""
+    try:
+        found = json.loads(cell.path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    lacks_policy = bool(found.get("weights")) and not cell.policy.exists()
+    return None if lacks_policy else found
+
+
+def result(cell: Cell) -> dict[str, Any]:
+    """What is known of a cell: what `play` gave, or `{..., "failed": why}`."""
+    found = known(cell)
+    if found is not None:
+        return found
+    why = "not played"
+    if cell.failure.exists():
+        why = cell.failure.read_text(encoding="utf-8").strip()
+    return asdict(cell) | {"failed": why}
 
 
 def across_seeds(values: Sequence[float]) -> Interval:
@@ -146,5 +330,17 @@ def across_seeds(values: Sequence[float]) -> Interval:
     return Interval(mean, mean - half, mean + half, count)
 
 
+RESULT, POLICY = "result.json", "policy.safetensors"
+
+
+def main(settings: str, folder: str) -> None:
+    """Play a cell and leave its files in a folder."""
+    apart.end_with_parent()
+    cell = Cell(**json.loads(settings))
+    scripted = cell.agent in SCRIPTED
+    found = play(cell, Path(folder) / POLICY if cell.keep and not scripted else None)
+    (Path(folder) / RESULT).write_text(json.dumps(found) + "\n", encoding="utf-8")
+
+
 if __name__ == "__main__":
-    print(json.dumps(play(Cell(**json.loads(sys.argv[1])))))
+    main(*sys.argv[1:])

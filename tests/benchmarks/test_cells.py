@@ -24,10 +24,14 @@ def test_a_cell_is_played_once_and_failures_are_told(folder):
     before = TINY.path.stat().st_mtime_ns
     assert cells.run([TINY], 1, 120) == first[:1]
     assert TINY.path.stat().st_mtime_ns == before
-    assert [path.suffix for path in folder.iterdir()] == [".json"]
+    assert sorted(path.suffix for path in folder.iterdir()) == [".failed", ".json"]
+    TINY.path.write_text(TINY.path.read_text()[:-20])
+    assert cells.result(TINY)["failed"] == "not played", "half a result is none"
 
 
-def test_a_cell_that_takes_too_long_has_failed():
+def test_a_cell_that_takes_too_much_has_failed():
+    (found,) = cells.run([TINY], 1, cells.Limits(120, 0.01))
+    assert found["failed"].startswith("took more than 0.01 GB of memory")
     (found,) = cells.run([TINY], 1, 0.1)
     assert found["failed"] == "took longer than 0.1 s" and not TINY.path.exists()
 
