@@ -1,6 +1,7 @@
 """RoomLayout and RoomSelect: the same as plain cells; endings, cheats, users' rooms, files."""
 
 import json
+from xml.etree import ElementTree
 
 import gymnasium as gym
 import numpy as np
@@ -436,3 +437,19 @@ def test_a_finished_room_is_a_glb_that_opens_again(tmp_path):
     assert (high - low).max() < 7 and low[2] > -0.01
     area = scene.geometry["floor"].area
     assert area == pytest.approx(float(task.furnished(state).inside.sum()) / 100, rel=1e-3)
+
+
+def test_a_finished_room_is_a_world_of_all_its_things(tmp_path):
+    """Written as the page says; that pybullet loads it is a claim of `tests/simulators`."""
+    env = gym.make(LAYOUT, split="test").unwrapped
+    env.reset(seed=3)
+    for _ in range(12):
+        env.step(env.reference_action())
+    env.task.write_sdf(tmp_path / "room.sdf", env.batch.state, 0)
+    models = ElementTree.parse(tmp_path / "room.sdf").findall("world/model")
+    names = [model.get("name") for model in models if not model.get("name").startswith("wall_")]
+    things = env.task.furnished(env.batch.state).now.items[0, :, 0]
+    kinds = [CATALOGUE[int(kind)].name.replace(" ", "_") for kind in things if kind >= 0]
+    assert [name.rpartition("_")[0] for name in names] == kinds and len(kinds) > 3
+    poses = [[float(x) for x in model.findtext("pose").split()] for model in models]
+    assert all(0 < x < 6.4 and 0 < y < 6.4 for x, y, *_ in poses[: len(names)])

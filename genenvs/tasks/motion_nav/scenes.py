@@ -16,8 +16,8 @@ from genenvs.rooms import bits, instances
 from genenvs.rooms.catalogue import CELL, SIDE
 from genenvs.rooms.furnish import furnish
 
-NEAREST = 1.5  # metres from start to goal, straight
-FARTHEST = 50  # steps of a way round what stands there, every other of which may be diagonal
+NEAREST, FARTHEST = 1.5, 5.0  # metres from start to goal, straight
+STEPS = 50  # of a way round what stands there, every other of which may be diagonal
 BODY = 3  # cells: nothing blocked as near to start, goal and the way
 MOST_ROOMS = 1_024
 EACH = {"train": 2, "validation": 4, "test": 2}  # walks in every furnished room
@@ -110,7 +110,8 @@ def ends(key: Tensor, walkable: Tensor) -> tuple[Tensor, Tensor]:
 
     Args:
         key: int64 [N], what chances derive from.
-        walkable: int64 [N, 64]; where nothing is far enough from the start the goal is the start.
+        walkable: int64 [N, 64]; where nothing is as far from the start as a goal should be the
+            goal is the start.
 
     Returns:
         `start` and `goal` of a `Scene`.
@@ -119,11 +120,12 @@ def ends(key: Tensor, walkable: Tensor) -> tuple[Tensor, Tensor]:
     u = random.uniform(key, random.counter(0, _ENDS), 2)
     x, y = _any_of(free, u[:, 0])
     reached = bits.rectangle(x, y, torch.ones_like(x), torch.ones_like(x))
-    for step in range(FARTHEST):
+    for step in range(STEPS):
         reached = _spread(reached, diagonal=step % 2 == 1) & free
     cell = torch.arange(SIDE, device=x.device)
     far = (cell - x[:, None]).square()[..., None] + (cell - y[:, None]).square()[:, None]
-    goals = reached & pack(far >= (NEAREST / CELL) ** 2)
+    within = (far >= (NEAREST / CELL) ** 2) & (far <= (FARTHEST / CELL) ** 2)
+    goals = reached & pack(within)
     v = random.uniform(key, random.counter(1, _ENDS), _CHOICES)
     there = torch.stack([torch.stack(_any_of(goals, chance), 1) for chance in v.unbind(1)], 1)
     here = torch.stack([x, y], 1)
@@ -148,7 +150,7 @@ def in_the_way(walkable: Tensor, here: Tensor, there: Tensor) -> Tensor:
     Returns:
         int64 [N, K]: 0 nothing, 1 there is no room for a body, 2 something stands there.
     """
-    share = torch.linspace(0, 1, FARTHEST, device=here.device)[:, None]
+    share = torch.linspace(0, 1, STEPS, device=here.device)[:, None]
     start, end = ((cell.double() + 0.5) * CELL for cell in (here[:, None, None], there[:, :, None]))
     places = (start + share * (end - start)).flatten(1, 2)  # [N, K * 50, 2]
     shape = (*there.shape[:2], -1)

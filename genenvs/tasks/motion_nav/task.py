@@ -108,10 +108,9 @@ class MotionNav(Task):
     A furnished room of the split, of `RoomLayout`'s, and in it a start with 0.3 m of room and a
     goal to which a body so wide can walk in fifty steps of a cell, every other of which may be
     diagonal, but not straight: on a third of the straight ways something stands, on the others it
-    leaves too little room. Straight it is 1.5 to 5 m away, in one of 160 walks up to 5.4 m. The
-    heading is within 60 degrees of the goal; the first pose is one of 64 of walks. 1,354 walks in
-    844 rooms train, 371 in 122 validate, 675 in 422 test; outlines of rooms of two splits never
-    agree.
+    leaves too little room. Straight it is 1.5 to 5 m away. The heading is within 60 degrees of the
+    goal; the first pose is one of 64 of walks. 1,360 walks in 848 rooms train, 372 in 122 validate,
+    678 in 426 test; outlines of rooms of two splits never agree.
 
     ## Episode end
     Terminates where the root passes within 5 cm of the goal, whatever else; truncates at the

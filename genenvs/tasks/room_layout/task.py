@@ -50,8 +50,10 @@ class RoomLayout(RoomTask):
     of placing.
 
     `env.unwrapped.artefact()` is the room as a `trimesh.Scene`, in metres with z up, for
-    `.export("room.glb")` (viewers of glb take y for up); the task's `write_sdf(path, state, index)`
-    writes a world that pybullet and Gazebo load.
+    `.export("room.glb")` (viewers of glb take y for up).
+    `env.unwrapped.task.write_sdf("room.sdf", env.unwrapped.batch.state, 0)` writes it as a world in
+    SDF, which pybullet loads; of many environments, the state is `envs.unwrapped.state` and the
+    last argument which of them.
 
     ## Action space
     `Discrete(4113)`:
@@ -98,9 +100,9 @@ class RoomLayout(RoomTask):
     0.4 m; `door_swing`, doors that hit furniture. And physics: the room is built in an engine and
     settles for 240 steps; `drift_mujoco`, `tipped_mujoco`, `penetration_mujoco`, or the same with
     `pybullet`, say how far things moved, how many tipped over and how deep anything overlapped.
-    Things of the catalogue are boxes there, and legal places do not overlap: only what stands on
-    others, or meshes of yours, can move these far off zero. Where no engine is installed they are
-    left out.
+    Things of the catalogue are boxes there, what hangs on a wall is fixed to it and does not fall,
+    and legal places do not overlap: only what stands on others, or meshes of yours, can move these
+    far off zero. Where no engine is installed they are left out.
 
     ## Starting state
     An empty room of the split. Outlines and lists of no two splits agree, and a solver met every
