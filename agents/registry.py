@@ -20,6 +20,7 @@ BUILT_IN = {
     "a3c": ("a3c", "A3C", "asynchronous advantage actor-critic, in processes"),
     "grpo": ("grpo", "GRPO", "group-relative policy optimisation"),
     "ddpo": ("denoise.ddpo", "DDPO", "denoising diffusion policy optimisation"),
+    "denoiser_ppo": ("denoise.ppo", "DenoiserPPO", "PPO with the denoiser as actor (SB3)"),
     "dpok": ("denoise.dpok", "DPOK", "policy gradient of denoisers with a value network and KL"),
     "flow_grpo": ("denoise.grpo", "FlowGRPO", "group-relative optimisation of flows, with KL"),
     "dance_grpo": ("denoise.grpo", "DanceGRPO", "the same with shared noise, a constant level"),

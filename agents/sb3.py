@@ -6,7 +6,7 @@ finite, the state that is saved for debugging is the one after it.
 """
 
 from collections.abc import Mapping
-from copy import copy
+from copy import copy, deepcopy
 from dataclasses import fields
 from typing import Any, ClassVar
 
@@ -20,7 +20,7 @@ from genenvs.core.optional import require
 
 from . import sb3_configs, sb3_state
 from .agent import EVERYTHING, Teach
-from .networks import NetworkConfig, make_encoder
+from .networks import NetworkConfig, direct_heads, logits_of, make_encoder
 from .problem import Problem
 from .run import Diverged, Run
 from .sb3_envs import Rows, Spaces, check_spaces, make_envs
@@ -28,8 +28,16 @@ from .sb3_envs import Rows, Spaces, check_spaces, make_envs
 require("sb3_contrib", "agents")
 import sb3_contrib  # noqa: E402
 import stable_baselines3 as sb3  # noqa: E402
+from sb3_contrib.common.maskable.policies import (  # noqa: E402
+    MaskableActorCriticPolicy,
+    MaskableMultiInputActorCriticPolicy,
+)
 from stable_baselines3.common.callbacks import BaseCallback  # noqa: E402
 from stable_baselines3.common.logger import Logger  # noqa: E402
+from stable_baselines3.common.policies import (  # noqa: E402
+    ActorCriticPolicy,
+    MultiInputActorCriticPolicy,
+)
 from stable_baselines3.common.torch_layers import BaseFeaturesExtractor  # noqa: E402
 from stable_baselines3.common.vec_env import DummyVecEnv  # noqa: E402
 
@@ -44,7 +52,7 @@ class SB3Agent:
     Config: ClassVar[type]
     spaces: ClassVar[str] = EVERYTHING
     algorithm: ClassVar[Any]
-    policies: ClassVar[tuple[str, str]] = "MlpPolicy", "MultiInputPolicy"
+    policies: ClassVar[tuple[Any, Any]] = "MlpPolicy", "MultiInputPolicy"
     policy_arguments: ClassVar[tuple[str, ...]] = ()
     """Fields of the configuration that the policy takes, not the algorithm."""
 
@@ -59,11 +67,7 @@ class SB3Agent:
         self.problem, self.config = problem, config
         check_spaces(problem, type(self).__name__, self.spaces)
         chosen = {f.name: getattr(config, f.name) for f in fields(config)}
-        policy = {name: chosen[name] for name in self.policy_arguments} | {
-            "net_arch": list(config.hidden),
-            "features_extractor_class": Features,
-            "features_extractor_kwargs": {"config": config},
-        }
+        policy = {name: chosen[name] for name in self.policy_arguments} | self.policy_settings()
         several = isinstance(problem.spaces[0], spaces.Dict)
         rate = config.learning_rate
         self.model = self.algorithm(
@@ -80,6 +84,14 @@ class SB3Agent:
         self.model.set_logger(Logger(None, []))
         if state is not None:
             sb3_state.load_into(self.model, state)
+
+    def policy_settings(self) -> dict[str, Any]:
+        """What the policy is told beside `policy_arguments`: its network."""
+        return {
+            "net_arch": list(self.config.hidden),
+            "features_extractor_class": Features,
+            "features_extractor_kwargs": {"config": self.config},
+        }
 
     def settings(self, chosen: dict[str, Any]) -> dict[str, Any]:
         """The algorithm's arguments for these fields of the configuration."""
@@ -199,11 +211,47 @@ class OnPolicy(SB3Agent):
         return log_prob, value[:, 0]
 
 
+class Direct:
+    """A policy of theirs that takes logits as they are, where the network has `logits`."""
+
+    def _build(self, lr_schedule: Any) -> None:
+        policy: Any = self
+        encoder: Any = getattr(policy.features_extractor, "encoder", None)
+        if not logits_of(encoder):
+            return super()._build(lr_schedule)  # type: ignore[misc]
+        hidden, policy.net_arch = policy.net_arch, []
+        begun = deepcopy(encoder.state_dict())
+        super()._build(lr_schedule)  # type: ignore[misc]
+        encoder.load_state_dict(begun)  # theirs begins all layers alike, logits' too
+        outputs = policy.action_net.out_features
+        policy.action_net, policy.value_net = direct_heads(encoder, hidden, outputs)
+        policy.optimizer = policy.optimizer_class(
+            policy.parameters(), lr=lr_schedule(1), **policy.optimizer_kwargs
+        )
+
+
+class Flat(Direct, ActorCriticPolicy):
+    """Theirs, of one observation."""
+
+
+class Several(Direct, MultiInputActorCriticPolicy):
+    """Theirs, of a `Dict`."""
+
+
+class MaskedFlat(Direct, MaskableActorCriticPolicy):
+    """sb3-contrib's, of one observation."""
+
+
+class MaskedSeveral(Direct, MaskableMultiInputActorCriticPolicy):
+    """sb3-contrib's, of a `Dict`."""
+
+
 class PPO(OnPolicy):
     """Proximal policy optimisation (Schulman et al. 2017)."""
 
     Config = sb3_configs.PPOConfig
     algorithm = sb3.PPO
+    policies = Flat, Several
 
 
 class A2C(OnPolicy):
@@ -211,6 +259,7 @@ class A2C(OnPolicy):
 
     Config = sb3_configs.A2CConfig
     algorithm = sb3.A2C
+    policies = Flat, Several
 
 
 class DQN(SB3Agent):
@@ -261,6 +310,7 @@ class MaskablePPO(OnPolicy):
     Config = sb3_configs.PPOConfig
     spaces = "Discrete, MultiDiscrete, MultiBinary"
     algorithm = sb3_contrib.MaskablePPO
+    policies = MaskedFlat, MaskedSeveral
 
     def _judge(
         self, observation: Any, mask: Tensor | None, action: Tensor, **more: Any

@@ -14,7 +14,7 @@ from typing import Annotated
 
 import torch
 from annotated_types import Ge, Gt
-from torch import Tensor, nn
+from torch import Tensor
 
 from .. import checkpoint
 from ..problem import Problem
@@ -22,6 +22,7 @@ from ..run import Run
 from .losses import dpok
 from .rollout import Chains
 from .trainer import PolicyGradient, PolicyGradientConfig
+from .value import Value
 
 
 @dataclass
@@ -36,22 +37,6 @@ class DPOKConfig(PolicyGradientConfig):
     value_epochs: Annotated[int, Ge(1)] = 4
 
 
-class Value(nn.Module):
-    """The expected reward of a half-denoised latent."""
-
-    def __init__(self, latent: int, condition: int) -> None:
-        """Two hidden layers of 128."""
-        super().__init__()
-        self.layers = nn.Sequential(
-            nn.Linear(latent + condition + 1, 128), nn.SiLU(),
-            nn.Linear(128, 128), nn.SiLU(), nn.Linear(128, 1),
-        )  # fmt: skip
-
-    def forward(self, x: Tensor, time: Tensor, condition: Tensor) -> Tensor:
-        """Latents [B, C, h, w], time [B] in 0 .. 1, embedding [B, E] to values [B]."""
-        return self.layers(torch.cat([x.flatten(1), time[:, None], condition], 1))[:, 0]
-
-
 class DPOK(PolicyGradient):
     """Diffusion policy optimisation with KL regularisation (Fan et al. 2023)."""
 
@@ -62,10 +47,7 @@ class DPOK(PolicyGradient):
     ) -> None:
         """With a value network."""
         super().__init__(problem, config, state)
-        # The prompt as the mean of its tokens' embeddings.
-        first = next(iter(self.task.conditions.values())).float()
-        self.embedding = first.mean(1) if first.ndim == 3 else first.flatten(1)
-        self.value = Value(self.policy.dimensions, self.embedding.shape[1]).to(problem.device)
+        self.value = Value(self.task).to(problem.device)
         self.value_optimizer = torch.optim.Adam(self.value.parameters(), config.value_rate)
         self._values: Tensor | None = None
         if state is not None:
@@ -94,7 +76,7 @@ class DPOK(PolicyGradient):
     def judge(self, chains: Chains, t: int) -> Tensor:
         """Values of the latents at step `t`, [N]."""
         time = (self.task.times[t] / self.task.times[0]).expand(len(chains.prompt))
-        return self.value(chains.latents[t], time, self.embedding[chains.prompt])
+        return self.value(chains.latents[t], time, chains.prompt)
 
     def step_advantage(self, advantage: Tensor, n: Tensor, t: Tensor) -> Tensor:
         """Above what was expected there."""

@@ -66,8 +66,10 @@ class ChainPlayer:
         Raises:
             TypeError: another environment.
         """
-        self.envs: Any = problem.make(rows, AutoresetMode.DISABLED, keep_final=True)
-        self.task: Any = getattr(self.envs.unwrapped, "task", None)
+        self.envs: Any = None
+        if problem.native:
+            self.envs = problem.make(rows, AutoresetMode.DISABLED, keep_final=True)
+        self.task: Any = None if self.envs is None else self.envs.unwrapped.task
         if not hasattr(self.task, "steer"):
             raise TypeError(
                 f"{problem.env} is no environment for a denoiser: its actions must lead to any"

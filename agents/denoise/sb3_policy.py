@@ -4,6 +4,8 @@
     env = SB3VecEnv(envs)         # genenvs.interop.sb3, of a native batch of DenoiseLatent
     PPO(DenoiserActor, env, policy_kwargs={"arguments": {"generator": "sprites"}}, ...)
 
+`python -m agents train --agent denoiser_ppo` does the same with checkpoints and curves.
+
 It is PPO with the denoiser as actor. It is DDPO where gamma = gae_lambda = 1, values are zero,
 advantages are not normalised by minibatch, there is no entropy bonus, and the reward is terminal
 and normalised by prompt: then one minibatch has the gradient of `ddpo` (a test shows it).
@@ -17,12 +19,13 @@ import torch
 from gymnasium import spaces
 from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.type_aliases import PyTorchObs, Schedule
-from torch import Tensor, nn
+from torch import Tensor
 
 from genenvs.generators.transition import log_prob
 from genenvs.tasks.denoise.latent import DenoiseLatent
 
 from .policy import LIMIT, DenoiserPolicy
+from .value import Value
 
 
 class DenoiserActor(BasePolicy):
@@ -30,7 +33,7 @@ class DenoiserActor(BasePolicy):
 
     Attributes:
         actor: the `DenoiserPolicy`.
-        critic: values of (latent, time); None where they are zero.
+        critic: values of latent, time and prompt; None where they are zero.
     """
 
     def __init__(
@@ -41,6 +44,7 @@ class DenoiserActor(BasePolicy):
         use_sde: bool = False,
         arguments: Mapping[str, Any] | None = None,
         horizon: int = 10,
+        task: Any = None,
         critic: bool = True,
         rule: str | None = None,
         level: float | None = None,
@@ -59,6 +63,7 @@ class DenoiserActor(BasePolicy):
             arguments: of the environment: `generator`, `prompts`, `device` and so on; the device
                 is that of the algorithm too.
             horizon: of the environment.
+            task: in place of the two, where there is one already.
             critic: a value network; without, values are zero.
             rule, level, guidance, lora_rank: see `DenoiserPolicy`.
             weight_decay: of AdamW.
@@ -70,7 +75,7 @@ class DenoiserActor(BasePolicy):
         super().__init__(observation_space, action_space)
         if use_sde:
             raise ValueError("use_sde explores by noise of its own; a denoiser has its sampler's")
-        task = DenoiseLatent(horizon=horizon, **(arguments or {}))
+        task = task or DenoiseLatent(horizon=horizon, **(arguments or {}))
         if action_space.shape != task.action_space.shape:
             raise ValueError(
                 f"the environment's action space is {action_space}, the generator's latents are"
@@ -85,10 +90,7 @@ class DenoiserActor(BasePolicy):
             task, rule=rule, level=level, guidance=guidance, lora_rank=lora_rank,
         )  # fmt: skip
         self.network = self.actor.network  # so that SB3 sees its parameters
-        size = self.actor.dimensions + 1
-        self.critic = (
-            nn.Sequential(nn.Linear(size, 128), nn.SiLU(), nn.Linear(128, 1)) if critic else None
-        )
+        self.critic = Value(task) if critic else None
         trained = [each for each in self.parameters() if each.requires_grad]
         self.optimizer = torch.optim.AdamW(trained, lr_schedule(1), weight_decay=weight_decay)
 
@@ -107,10 +109,10 @@ class DenoiserActor(BasePolicy):
 
     def predict_values(self, obs: PyTorchObs) -> Tensor:
         """Values [B, 1]."""
-        latent, time, _ = self._read(obs)
+        latent, time, prompt = self._read(obs)
         if self.critic is None:
             return latent.new_zeros(len(latent), 1)
-        return self.critic(torch.cat([latent.flatten(1), time], 1))
+        return self.critic(latent, time[:, 0], prompt)[:, None]
 
     def _predict(self, observation: PyTorchObs, deterministic: bool = False) -> Tensor:
         return self.forward(observation, deterministic)[0]

@@ -45,6 +45,10 @@ class Tiny(Problem):
         envs = self.make(1)
         return envs.single_observation_space, envs.single_action_space
 
+    def spacing(self, num_envs: int) -> int:
+        """It is one of ours."""
+        return 0
+
     def make(
         self, num_envs: int, autoreset_mode: AutoresetMode = AutoresetMode.SAME_STEP, **more: Any
     ) -> Any:
@@ -216,6 +220,26 @@ def test_sb3_learns_with_the_denoiser_as_actor(tiny: Tiny) -> None:
     after = list(model.policy.actor.parameters())
     assert any(not torch.equal(a, b) for a, b in zip(before, after, strict=True))
     assert all(bool(torch.isfinite(p).all()) for p in after)
+
+
+def test_sb3_ppo_is_an_agent_like_the_others(tiny: Tiny, tmp_path: Path) -> None:
+    def made(state: Any = None) -> Any:
+        found = find("denoiser_ppo")
+        config = found.Config(num_envs=6, n_steps=4, batch_size=12, learning_rate=3e-3)
+        return found(tiny, config, state)
+
+    torch.manual_seed(0)
+    agent = made()
+    before = rewards_of(agent, tiny)
+    run = Run(0, 96, tmp_path)
+    run.start(agent)
+    agent.learn(run)
+    assert run.steps == 96 and run.curve
+    learned = rewards_of(agent, tiny)
+    assert not torch.allclose(learned, before, atol=1e-4)
+    torch.testing.assert_close(rewards_of(made(agent.state()), tiny), learned)
+    with pytest.raises(TypeError, match="no environment for a denoiser"):
+        ChainPlayer(Problem("Pendulum-v1"), 1)
 
 
 def test_a_step_without_noise_is_left_out(tiny: Tiny) -> None:
