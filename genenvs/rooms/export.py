@@ -19,9 +19,11 @@ from genenvs.rooms.furniture import Model, Models
 from genenvs.rooms.physics import bodies
 from genenvs.rooms.scenes import items
 from genenvs.rooms.viewer import grids, solid, walls
+from genenvs.simulators.engine import Body
 
 _FLOOR = (222, 206, 180)
 _LOW = 0.15  # metres, walls of a scene: to be looked over
+_THICK = 0.1  # metres, the floor of a world
 
 
 def scene(room: Furnished, models: Mapping[int, Model]) -> Any:
@@ -60,10 +62,11 @@ def _tiles(inside: np.ndarray) -> np.ndarray:
 
 
 def write_sdf(path: str | os.PathLike[str], room: Furnished, models: Models) -> None:
-    """Write a room (N = 1) as an SDF world, as `pybullet.loadSDF` and Gazebo read it.
+    """Write a room (N = 1) as an SDF world, as `pybullet.loadSDF` reads it.
 
-    Every thing is a model of its own with its mass; walls, floor and what hangs are static. Boxes
-    are the collision shapes; the user's own furniture stands beside the file as obj.
+    Every thing is a model of its own with its mass; then come the walls and the floor, static as
+    what hangs is. Boxes are the collision shapes; the user's own furniture stands beside the file
+    as obj.
 
     Raises:
         ImportError: own furniture needs the extra `shapes`.
@@ -72,7 +75,7 @@ def write_sdf(path: str | os.PathLike[str], room: Furnished, models: Models) -> 
     root = Element("sdf", version="1.6")
     world = SubElement(root, "world", name="room")
     found = items(room)
-    for k, body in enumerate(bodies(room, models)):
+    for k, body in enumerate([*bodies(room, models), _ground(room)]):
         item = found[k] if k < len(found) else None
         model = SubElement(world, "model", name=body.name.replace(" ", "_"))
         SubElement(model, "static").text = str(int(body.mass == 0))
@@ -95,6 +98,16 @@ def write_sdf(path: str | os.PathLike[str], room: Furnished, models: Models) -> 
     ElementTree.indent(root)
     with making(path) as temporary:
         temporary.write_bytes(ElementTree.tostring(root, xml_declaration=True, encoding="utf-8"))
+
+
+def _ground(room: Furnished) -> Body:
+    """What the room stands on: a slab under its bounding box, which z = 0 is the top of."""
+    at = np.argwhere(grids(room)[0]) * CELL
+    low, high = at.min(0), at.max(0) + CELL
+    (x, y), (a, b) = (low + high) / 2, (high - low) / 2
+    return Body(
+        "floor", (float(x), float(y), -_THICK / 2), (float(a), float(b), _THICK / 2), mass=0.0
+    )
 
 
 def _inertia(link: Element, mass: float, half: tuple[float, float, float]) -> None:

@@ -447,7 +447,9 @@ def test_a_finished_room_is_a_world_of_all_its_things(tmp_path):
         env.step(env.reference_action())
     env.task.write_sdf(tmp_path / "room.sdf", env.batch.state, 0)
     models = ElementTree.parse(tmp_path / "room.sdf").findall("world/model")
-    names = [model.get("name") for model in models if not model.get("name").startswith("wall_")]
+    names = [model.get("name") for model in models]
+    assert names.count("floor") == 1 and sum(name.startswith("wall_") for name in names) >= 4
+    names = [name for name in names if name != "floor" and not name.startswith("wall_")]
     things = env.task.furnished(env.batch.state).now.items[0, :, 0]
     kinds = [CATALOGUE[int(kind)].name.replace(" ", "_") for kind in things if kind >= 0]
     assert [name.rpartition("_")[0] for name in names] == kinds and len(kinds) > 3
