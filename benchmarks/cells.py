@@ -7,6 +7,7 @@ played again by the next command. A change of the code is not seen: delete the f
 """
 
 import dataclasses
+import datetime
 import hashlib
 import json
 import os
@@ -26,7 +27,7 @@ from scipy import stats
 from tqdm import tqdm
 
 import genenvs
-from benchmarks import apart
+from benchmarks import apart, machine
 from benchmarks.speed.peak import peak_memory
 from genenvs.core.evaluate import Evaluation, Interval
 from genenvs.core.files import making, replacing, sha256
@@ -141,8 +142,19 @@ def play(cell: Cell, policy: Path | None = None) -> dict[str, Any]:
         # Of this process and of workers that it started.
         "cpu_seconds": used.user + used.system + used.children_user + used.children_system,
         "peak_gb": peak_memory(),
+        "circumstances": machine.describe(),
+        "date": datetime.date.today().isoformat(),
         **more,
+        **({"values": _values(found)} if cell.keep else {}),
     }
+
+
+def _values(found: Evaluation) -> list[float] | None:
+    """The score of every episode, where each has one."""
+    values = found.episodes.get(found.score)
+    if values is None or np.isnan(values).any():
+        return None
+    return [float(f"{value:.7g}") for value in values]
 
 
 def _follow(cell: Cell) -> tuple[Evaluation, dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""The learning matrix: every agent below on every id, three run seeds, a small budget each.
+"""The learning matrix: every agent below on every id, three run seeds, the suite `core`'s budgets.
 
     python -m benchmarks.learning [ID ...] [--agents ppo ...] [--jobs 2]
 
@@ -20,55 +20,30 @@ import genenvs
 from agents.training import smoothed
 from benchmarks import cells, pictures
 from benchmarks.cells import Cell
+from benchmarks.leaderboard import suites
 from genenvs.core.files import replacing
 from genenvs.core.registry import scores
 
 AGENTS = ("ppo", "actor_critic", "a3c")
-# SB3's PPO knows no mask. Where almost every action is illegal it learns to do nothing, and
-# sb3-contrib's, which is the same but for the mask, takes its place.
-MASKED = ("genenvs/BrickBuild-v0", "genenvs/RoomLayout-v0", "genenvs/RoomSelect-v0")
 SEEDS = (0, 1, 2)
-EPISODES = 1_024  # of the test split
-# Episodes of 300 steps would cost more to judge than to learn from.
-FEWER_EPISODES = {"PrimitiveModel": 256}
-# By the beginning of the name; a step of DenoiseBudget is a whole episode.
-# A picture of 128 x 128 pixels costs ten times what the numbers of the other id do.
-STEPS = {
-    "DenoiseBudget": 8_192,
-    "Dance": 131_072,
-    "MotionNav": 131_072,
-    "PrimitiveModelDepth": 16_384,
-    "Room": 16_384,
-}
-USUAL_STEPS = 65_536
 CPU_LIMIT = 300.0  # seconds of CPU time that a cell may take
 RESULT = Path("benchmarks/results/learning.json")
 CURVES, PICTURES = Path("benchmarks/results/curves"), Path("docs/environments")
 
 
-def steps_of(env: str) -> int:
-    """The budget of an id."""
-    name = env.rpartition("/")[2]
-    return next((steps for head, steps in STEPS.items() if name.startswith(head)), USUAL_STEPS)
-
-
-def episodes_of(env: str) -> int:
-    """How many episodes score a run on an id."""
-    name = env.rpartition("/")[2]
-    return next((n for head, n in FEWER_EPISODES.items() if name.startswith(head)), EPISODES)
-
-
 def players(env: str, names: Sequence[str]) -> list[str]:
     """The agents that stand for `names` on an id."""
-    return ["maskable_ppo" if n == "ppo" and env in MASKED else n for n in names]
+    masked = env in suites.load("core").settings.masked
+    return [suites.STAND_IN.get(name, name) if masked else name for name in names]
 
 
 def grid(ids: list[str], names: list[str]) -> list[Cell]:
     """Every run, with the tuned configuration of its agent."""
     from agents import configs
 
+    core = suites.load("core")
     return [
-        Cell(agent, env, seed, steps_of(env), episodes_of(env), configs.tuned(agent, env))
+        Cell(agent, env, seed, core.steps_of(env), core.episodes_of(env), configs.tuned(agent, env))
         for env in ids
         for agent in players(env, names)
         for seed in SEEDS
@@ -96,7 +71,8 @@ def summarise(results: list[dict[str, Any]]) -> dict[str, Any]:
                 "above_random": bool(played) and found.low > random_high,
                 "cpu_seconds": round(max((r["cpu_seconds"] for r in played), default=0.0), 1),
             }
-        table[env] = {"steps": steps_of(env), "random_high": random_high, "agents": rows}
+        steps = suites.load("core").steps_of(env)
+        table[env] = {"steps": steps, "random_high": random_high, "agents": rows}
     return table
 
 

@@ -67,7 +67,8 @@ Number = Annotated[float, Field(ge=-1e12, le=1e12)]
 Positive = Annotated[float, Field(ge=0, le=1e12)]
 Count = Annotated[int, Field(ge=0, le=10**12)]
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
-Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,99}$")]
+NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,99}$")
+Name = Annotated[str, StringConstraints(pattern=NAME.pattern)]
 EnvId = Annotated[
     str, StringConstraints(pattern=r"^[A-Za-z0-9_]{1,60}/[A-Za-z0-9_]{1,80}-v\d{1,6}$")
 ]
@@ -185,9 +186,9 @@ class Training(Strict):
 class Tuning(Strict):
     """How the configuration was found."""
 
-    trials: Count
-    """Configurations that were tried; 0: the defaults were taken as they are."""
-    steps: Count
+    trials: Count | None
+    """Configurations that were tried; 0: the defaults were taken as they are; None: not counted."""
+    steps: Count | None
     """Environment steps of all trials."""
     text: Text = ""
 

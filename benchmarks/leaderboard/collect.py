@@ -1,0 +1,200 @@
+"""From the results of cells to submissions."""
+
+import datetime
+import json
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from agents.registry import BUILT_IN
+from benchmarks import cells, machine
+from benchmarks.cells import SCRIPTED, Cell
+from genenvs.core.files import making
+from genenvs.core.registry import arguments_hash, declaration, normalise, scores
+
+from . import submission
+from .submission import POLICIES, Submission
+from .suites import Suite
+
+RESULTS = Path("benchmarks/results/leaderboard")
+ROWS = 40  # of a published curve
+LARGEST_POLICY = 500_000  # bytes that a repository keeps; larger ones are known by their hash
+AUTHOR = "the genenvs authors"
+SCRIPTED_TEXT = {"random": "uniform over legal actions", "reference": "the scripted baseline"}
+
+
+def place(folder: Path, agent: str, env: str) -> Path:
+    """Where the submission of an agent on an id lies."""
+    return folder / agent.replace(":", ".") / f"{env.rpartition('/')[2]}.json"
+
+
+def collect(
+    suite: Suite, planned: Sequence[Cell], folder: Path, author: str = AUTHOR, policies: int = 1
+) -> tuple[list[Path], list[str]]:
+    """Write a submission for every agent and id all of whose cells were played or failed.
+
+    Args:
+        suite: that was played.
+        planned: its cells.
+        folder: for its submissions.
+        author: who answers for them.
+        policies: of how many seeds, the first ones, the policy and every episode's score are kept
+            beside the submission; of all others there is a hash.
+
+    Returns:
+        The files, and a line for what is not there yet.
+
+    Raises:
+        OSError: one cannot be written; those before it are there.
+    """
+    written, lines = [], []
+    groups: dict[tuple[str, str], list[Cell]] = {}
+    for cell in planned:
+        groups.setdefault((cell.env, cell.agent), []).append(cell)
+    for (env, agent), group in groups.items():
+        waiting = [c for c in group if cells.known(c) is None and not c.failure.exists()]
+        if waiting:
+            done = len(group) - len(waiting)
+            lines.append(f"{agent} on {env}: {done} of {len(group)} seeds are played")
+            continue
+        path = place(folder, agent, env)
+        submission.write(_make(suite, group, path, author, policies), path)
+        written.append(path)
+    return written, lines
+
+
+def _make(suite: Suite, group: Sequence[Cell], path: Path, author: str, kept: int) -> Submission:
+    """The submission of cells that differ in their seeds alone; their policies are copied first."""
+    cell = group[0]
+    learner = cell.agent not in SCRIPTED
+    results = [(each, cells.result(each)) for each in group]
+    played = [(each, found) for each, found in results if "failed" not in found]
+    first: dict[str, Any] = played[0][1] if played else {}
+    runs = [_run(each, found, path, k < kept) for k, (each, found) in enumerate(played)]
+    more = "" if cell.agent in SCRIPTED else f" --seeds {len(group)}"
+    table = {
+        "format": submission.FORMAT,
+        "name": f"{suite.name}-{cell.agent.replace(':', '.')}-{cell.env.rpartition('/')[2]}",
+        "suite": suite.name,
+        "author": author,
+        "date": first.get("date", datetime.date.today().isoformat()),
+        "command": f"python -m benchmarks.leaderboard run --suite {suite.given}"
+        f" --agents {cell.agent} --environments {cell.env}{more}",
+        "agent": {
+            "name": cell.agent,
+            "kind": "learner" if learner else "scripted",
+            "text": SCRIPTED_TEXT.get(cell.agent) or BUILT_IN.get(cell.agent, ("", "", ""))[2],
+        },
+        "config": json.loads(json.dumps(cell.whole_config())),
+        "tuning": _tuning(cell),
+        "environment": {
+            "id": cell.env,
+            "arguments_hash": first.get("arguments_hash", arguments_hash(cell.env)),
+            "arguments": {},
+            "score": declaration(cell.env).score,
+        },
+        "training": None,
+        "protocol": {
+            "split": "test",
+            "episodes": first["paid"]["n"] if first else cell.episodes or 1,
+            "env_seeds": [cells.LIST_SEED],
+            "actions": "greedy" if learner else "scripted",
+            "checkpoint": "last" if learner else "none",
+        },
+        **first.get("circumstances", machine.describe() if not first else {}),
+        "runs": runs,
+        "failed": [
+            {"seed": each.seed, "why": _text(found["failed"])}
+            for each, found in results
+            if "failed" in found
+        ],
+        "summary": summary(runs),
+    }
+    if learner:
+        given = {"steps": cell.steps, "split": "train", "instances": cell.instances}
+        table["training"] = given
+    return Submission.model_validate(table)
+
+
+def _run(cell: Cell, found: Mapping[str, Any], path: Path, kept: bool) -> dict[str, Any]:
+    """A run as a submission has it."""
+    weights = None
+    if found["weights"] is not None:
+        weights = dict(found["weights"]) | {"file": None}
+        if kept and weights["bytes"] <= LARGEST_POLICY:
+            target = policy_place(path, cell.seed)
+            with making(target) as temporary:
+                shutil.copyfile(cell.policy, temporary)
+            weights["file"] = target.name
+    return {
+        "seed": cell.seed,
+        "score": found["sample"],
+        "normalised": normalised(cell.env, found["sample"]["mean"]),
+        "paid": found["paid"],
+        "metrics": {k: v for k, v in found["metrics"].items() if k != found["score"]},
+        "train_score": found["train"],
+        "episodes": found["values"] if kept else None,
+        "curve": thinned(found["curve"]),
+        "seconds": round(found["seconds"], 1),
+        "cpu_seconds": round(found["cpu_seconds"], 1),
+        "weights": weights,
+    }
+
+
+def policy_place(path: Path, seed: int) -> Path:
+    """Where the policy of a seed lies beside its submission."""
+    return path.parent / POLICIES / f"{path.stem}-{seed}.safetensors"
+
+
+def normalised(env: str, score: float) -> float | None:
+    """On the registry's scale, where 0 is random and 1 the reference."""
+    return None if scores(env) is None else normalise(env, score)
+
+
+def thinned(curve: Sequence[Sequence[float]], rows: int = ROWS) -> list[dict[str, Any]]:
+    """At most so many points: neighbours are one, each of their episodes counting the same.
+
+    Args:
+        curve: (steps, mean return, episodes) of every row.
+        rows: that are left at most.
+    """
+    found = []
+    for part in np.array_split(np.asarray(curve, dtype=np.float64), min(rows, len(curve)) or 1):
+        if len(part):
+            episodes = part[:, 2].sum()
+            mean = float((part[:, 1] * part[:, 2]).sum() / episodes)
+            found.append(
+                {
+                    "steps": int(part[-1, 0]),
+                    "mean_return": round(mean, 5),
+                    "episodes": int(episodes),
+                }
+            )
+    return found
+
+
+def summary(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
+    """Means over runs; None of none."""
+    if not runs:
+        return None
+    levels = [run["normalised"] for run in runs]
+    return {
+        "score": float(np.mean([run["score"]["mean"] for run in runs])),
+        "normalised": None if None in levels else float(np.mean(levels)),
+        "seeds": len(runs),
+    }
+
+
+def _tuning(cell: Cell) -> dict[str, Any]:
+    """Where a configuration of ours comes from; how many were tried was not counted."""
+    if not cell.config:
+        return {"trials": 0, "steps": 0, "text": "nothing was tuned"}
+    return {"trials": None, "steps": None, "text": f"agents/defaults/{cell.agent}.yaml, by hand"}
+
+
+def _text(said: str) -> str:
+    """The end of what a program said, as a submission may hold it."""
+    return "".join(sign if sign.isprintable() or sign in "\n\t" else " " for sign in said)[-2_000:]

@@ -1,0 +1,250 @@
+"""What a submission claims, held against the registry and against itself."""
+
+import datetime
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+
+import genenvs
+from genenvs.core.files import sha256
+from genenvs.core.loading import load_task
+from genenvs.core.registry import arguments_hash, declaration, scores
+from genenvs.core.rewards import Metric
+
+from .submission import POLICIES, Run, Sample, Submission
+
+# Of sums in another order, and of figures that were written with seven digits.
+CLOSE = {"rel_tol": 1e-5, "abs_tol": 1e-6}
+
+
+@dataclass
+class Findings:
+    """What was found.
+
+    Attributes:
+        errors: why the submission is refused.
+        notes: why it is only reported: what it says may hold, but cannot be compared here.
+    """
+
+    errors: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+def check(submission: Submission, path: Path) -> Findings:
+    """Everything about a submission that can be known without playing.
+
+    Args:
+        submission: what was read.
+        path: where from; its policies lie beside it.
+    """
+    found = Findings()
+    _arithmetic(submission, found)
+    _policies(submission, path, found)
+    if _environment(submission, found):
+        _scores(submission, found)
+    return found
+
+
+# --- against itself ---
+
+
+def _arithmetic(it: Submission, found: Findings) -> None:
+    seeds = [run.seed for run in it.runs] + [failure.seed for failure in it.failed]
+    if len(set(seeds)) < len(seeds):
+        found.errors.append(f"every seed must stand there once; got {sorted(seeds)}")
+    most = it.protocol.episodes * len(it.protocol.env_seeds)
+    for run in it.runs:
+        for name, sample in _samples(run):
+            if sample.n > most and name != "train score":
+                found.errors.append(
+                    f"seed {run.seed}: {name} has {sample.n} episodes, the protocol {most}"
+                )
+        if run.paid.n != most:
+            found.errors.append(
+                f"seed {run.seed}: {run.paid.n} episodes were paid, the protocol has {most}"
+            )
+        _episodes(run, found)
+        steps = [row.steps for row in run.curve]
+        if sorted(set(steps)) != steps:
+            found.errors.append(f"seed {run.seed}: the curve's steps must rise")
+    if it.summary is not None:
+        _compare(found, "summary.seeds", it.summary.seeds, len(it.runs))
+        mean = float(np.mean([run.score.mean for run in it.runs]))
+        _compare(found, "summary.score", it.summary.score, mean)
+        levels = [run.normalised for run in it.runs if run.normalised is not None]
+        if len(levels) == len(it.runs):
+            _compare(found, "summary.normalised", it.summary.normalised, float(np.mean(levels)))
+        elif it.summary.normalised is not None:
+            found.errors.append("summary.normalised must be null where a run has none")
+    if it.date > datetime.date.today().isoformat():
+        found.notes.append(f"its date, {it.date}, is to come")
+
+
+def _episodes(run: Run, found: Findings) -> None:
+    """The published scores of every episode must have the mean and spread that are claimed."""
+    if run.episodes is None:
+        return
+    _compare(found, f"seed {run.seed}: score.n", run.score.n, len(run.episodes))
+    if run.episodes:
+        values = np.asarray(run.episodes)
+        _compare(found, f"seed {run.seed}: score.mean", run.score.mean, float(values.mean()))
+        if run.score.std is not None:
+            spread = float(values.std(ddof=1)) if len(values) > 1 else 0.0
+            _compare(found, f"seed {run.seed}: score.std", run.score.std, spread)
+
+
+def _compare(found: Findings, name: str, said: float | None, right: float) -> None:
+    if said is None or not math.isclose(said, right, **CLOSE):
+        found.errors.append(f"{name} is given as {said}; its runs make it {right:.8g}")
+
+
+def _samples(run: Run) -> list[tuple[str, Sample]]:
+    found = [("the score", run.score), ("the return", run.paid), *run.metrics.items()]
+    return [*found, *([("train score", run.train_score)] if run.train_score else [])]
+
+
+def _policies(it: Submission, path: Path, found: Findings) -> None:
+    hashes: dict[str, int] = {}
+    for run in it.runs:
+        if run.weights is None:
+            if it.agent.kind == "learner":
+                found.notes.append(f"seed {run.seed} has no weights")
+            continue
+        if run.weights.sha256 in hashes:
+            found.errors.append(
+                f"seeds {hashes[run.weights.sha256]} and {run.seed} have the same weights"
+            )
+        hashes[run.weights.sha256] = run.seed
+        if run.weights.file is not None:
+            why = wrong_file(path, run)
+            if why is not None:
+                found.errors.append(f"seed {run.seed}: {why}")
+
+
+def policy_of(path: Path, run: Run) -> Path:
+    """Where the policy of a run lies; its name is checked to be a plain one."""
+    assert run.weights is not None and run.weights.file is not None
+    return path.parent / POLICIES / run.weights.file
+
+
+def wrong_file(path: Path, run: Run) -> str | None:
+    """Why the policy of a run is not the one that was submitted; None where it is."""
+    assert run.weights is not None
+    policy = policy_of(path, run)
+    if not policy.is_file():
+        return f"there is no policy {policy.name}"
+    home = (path.parent / POLICIES).resolve()
+    if policy.is_symlink() or policy.resolve().parent != home:
+        return f"the policy {policy.name} is a link"
+    if policy.stat().st_size != run.weights.bytes:
+        return (
+            f"the policy {policy.name} has {policy.stat().st_size:,} bytes,"
+            f" {run.weights.bytes:,} are stated"
+        )
+    if sha256(policy) != run.weights.sha256:
+        return f"the policy {policy.name} does not match its hash"
+    return None
+
+
+# --- against the registry ---
+
+
+def _environment(it: Submission, found: Findings) -> bool:
+    """Whether the environment is one whose scores can be compared here."""
+    env = it.environment.id
+    if env not in genenvs.ids():
+        family = env.rpartition("-v")[0]
+        others = [known for known in genenvs.ids() if known.rpartition("-v")[0] == family]
+        if others:
+            found.notes.append(f"{env} is of another version; here there is {', '.join(others)}")
+        else:
+            found.errors.append(_unknown(env))
+        return False
+    if it.environment.score != declaration(env).score:
+        found.errors.append(
+            f"the score of {env} is {declaration(env).score!r}; got {it.environment.score!r}"
+        )
+        return False
+    if it.software.genenvs != genenvs.__version__:
+        found.notes.append(
+            f"it is of genenvs {it.software.genenvs}, and this is {genenvs.__version__}"
+        )
+        return False
+    try:
+        said = arguments_hash(env, it.environment.arguments)
+    except (TypeError, ValueError) as error:
+        found.errors.append(f"environment.arguments: {error}")
+        return False
+    if it.environment.arguments_hash != said:
+        found.errors.append(
+            f"the arguments of {env} have the hash {said}; got {it.environment.arguments_hash}"
+        )
+        return False
+    if said != arguments_hash(env):
+        found.notes.append("it is of other arguments than the registered ones")
+    if it.protocol.split != "test":
+        found.notes.append(f"it is of the split {it.protocol.split!r}; the board's is 'test'")
+    return True
+
+
+def _unknown(env: str) -> str:
+    try:
+        declaration(env)
+    except KeyError as error:
+        return str(error.args[0])
+    return f"no environment {env!r} in genenvs"  # registered under a module's name
+
+
+def _scores(it: Submission, found: Findings) -> None:
+    """Normalised scores follow from the registry, and nothing lies where nothing can."""
+    env = it.environment.id
+    measured = scores(env)
+    comparable = (
+        it.environment.arguments_hash == arguments_hash(env) and it.protocol.split == "test"
+    )
+    metrics = known_metrics(env)
+    for run in it.runs:
+        if comparable and measured is not None:
+            low, high = measured["random"]["mean"], measured["reference"]["mean"]
+            right = (run.score.mean - low) / (high - low)
+            _compare(found, f"seed {run.seed}: normalised", run.normalised, right)
+        elif run.normalised is not None:
+            found.errors.append(
+                f"seed {run.seed}: normalised must be null where split or arguments are others"
+            )
+        score = metrics.get(it.environment.score)
+        for name, sample in (("score", run.score), ("train score", run.train_score)):
+            if score is not None and sample is not None:
+                _possible(found, f"seed {run.seed}: {name}", sample, score.range)
+        for name, sample in run.metrics.items():
+            if name in metrics:
+                _possible(found, f"seed {run.seed}: {name}", sample, metrics[name].range)
+            elif name != "length" and not name.startswith("term/"):
+                found.errors.append(f"seed {run.seed}: {env} has no metric {name!r}")
+    if measured is None:
+        found.notes.append(f"{env} has no measured scores to compare with")
+
+
+def _possible(found: Findings, name: str, sample: Sample, span: tuple[float, float] | None) -> None:
+    """Refuse a mean outside of the range of its values, and a spread that none of them have."""
+    if span is None:
+        return
+    low, high = span
+    if not low - 1e-6 <= sample.mean <= high + 1e-6:
+        found.errors.append(f"{name} must lie in {low:g} .. {high:g}; got {sample.mean:.8g}")
+    elif sample.std is not None and sample.n > 1 and math.isfinite(high - low):
+        # Bhatia and Davis (2000): the variance of values in [a, b] is at most (b - m)(m - a).
+        most = math.sqrt(max((high - sample.mean) * (sample.mean - low), 0.0))
+        most *= math.sqrt(sample.n / (sample.n - 1))
+        if sample.std > most + 1e-4:
+            found.errors.append(f"{name} can spread by {most:.4g} at most; got {sample.std:.4g}")
+
+
+@cache
+def known_metrics(env: str) -> Mapping[str, Metric]:
+    """What a task declares of its metrics, `gold`, `better` and `range` among it."""
+    return load_task(declaration(env).task).metrics

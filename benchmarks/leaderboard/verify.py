@@ -1,0 +1,262 @@
+"""Playing a submission again: its policy, on the episodes that it states, in a process apart."""
+
+import dataclasses
+import datetime
+import json
+import sys
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import genenvs
+from agents.folder import git_commit
+from agents.run import write_json
+from benchmarks import apart, cells
+from benchmarks.cells import SCRIPTED, Limits
+from genenvs.core.evaluate import Evaluation
+from genenvs.core.files import sha256
+
+from . import validate
+from .board import record_of
+from .submission import Run, Sample, Submission, read
+
+# Of a standard deviation over episodes. On the machine that a submission was made on the difference
+# is 0; elsewhere sums in another order may turn a close choice of an action.
+TOLERANCE = 0.05
+LIMITS = Limits(1_800.0, 6.0)
+
+
+class Unplayable(ValueError):
+    """A submission that cannot be played again; says why."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Difference:
+    """Between what is stated and what was found.
+
+    Attributes:
+        what: is compared, for people.
+        stated: mean.
+        found: mean.
+        allowed: between the two.
+    """
+
+    what: str
+    stated: float
+    found: float
+    allowed: float
+
+    @property
+    def ratio(self) -> float:
+        """Above 1 it is another result."""
+        return abs(self.found - self.stated) / self.allowed
+
+    def __str__(self) -> str:
+        """As a record has it."""
+        return f"{self.what}: {self.stated:.6g} is stated, {self.found:.6g} was found"
+
+
+def verify(
+    path: Path, who: str, seed: int | None = None, limits: Limits = LIMITS
+) -> dict[str, Any]:
+    """Play a submission again and write down, beside it, what came of it.
+
+    Args:
+        path: of the submission.
+        who: answers for it.
+        seed: of the run that is played; None: all whose policy is there.
+        limits: of each run.
+
+    Returns:
+        The record.
+
+    Raises:
+        OSError: something cannot be read or written.
+        ValueError: it is no valid submission, or cannot be played again.
+        benchmarks.apart.Failed: playing it broke or took too much.
+    """
+    before = sha256(path)
+    submission = checked(path)
+    chosen = [run for run in playable(submission) if seed is None or run.seed == seed]
+    if not chosen:
+        raise Unplayable(f"{path.name} holds no policy of seed {seed}")
+    found: list[Difference] = []
+    for run in chosen:
+        found += differences(run, replay(path, run.seed, None, limits))
+    worst = max(found, key=lambda each: each.ratio)
+    scores = [each for each in found if each.what.startswith("the score")]
+    record = {
+        "who": who,
+        "date": datetime.date.today().isoformat(),
+        "commit": git_commit() or "unknown",
+        "submission": before,
+        "seeds": [run.seed for run in chosen],
+        "episodes": submission.protocol.episodes,
+        "max_difference": float(max(abs(each.found - each.stated) for each in scores)),
+        "tolerance": TOLERANCE,
+        "worst": str(worst),
+        "passed": worst.ratio <= 1,
+    }
+    write_json(record_of(path), record)
+    return record
+
+
+def spot_check(path: Path, seed: int, episodes: int, limits: Limits = LIMITS) -> Difference:
+    """Play only the first episodes of a run whose every score is published.
+
+    An episode depends on its seed and number alone, so the first are the same however many follow.
+
+    Raises:
+        As `verify`.
+    """
+    submission = checked(path)
+    run = next((run for run in playable(submission) if run.seed == seed), None)
+    if run is None or run.episodes is None:
+        raise Unplayable(f"{path.name} holds no policy and episodes of seed {seed}")
+    stated = np.asarray(run.episodes[:episodes])
+    found = replay(path, seed, len(stated), limits)["score"]
+    return Difference(
+        f"the score of the first {len(stated)} episodes of seed {seed}",
+        float(stated.mean()),
+        found["mean"],
+        _allowed(float(stated.mean()), float(stated.std())),
+    )
+
+
+def checked(path: Path) -> Submission:
+    """A submission without errors.
+
+    Raises:
+        ValueError: it has some.
+    """
+    submission = read(path)
+    errors = validate.check(submission, path).errors
+    if errors:
+        raise ValueError(f"{path.name}: {'; '.join(errors)}")
+    return submission
+
+
+def playable(submission: Submission) -> list[Run]:
+    """The runs that can be played again.
+
+    Raises:
+        Unplayable: there are none; says why.
+    """
+    it = submission
+    if it.environment.id not in genenvs.ids() or it.software.genenvs != genenvs.__version__:
+        raise Unplayable(f"{it.name} is of another version than this one")
+    if it.protocol.actions == "stochastic":
+        raise Unplayable(f"{it.name} draws its actions: only greedy ones can be played again")
+    if it.agent.kind == "scripted":
+        if it.agent.name not in SCRIPTED or len(it.protocol.env_seeds) > 1:
+            raise Unplayable(f"{it.name}: of scripts {', '.join(SCRIPTED)} can be played, one seed")
+        return list(it.runs)
+    runs = [run for run in it.runs if run.weights is not None and run.weights.file is not None]
+    if not runs:
+        raise Unplayable(f"{it.name} has no policy beside it")
+    return runs
+
+
+def differences(run: Run, found: Mapping[str, Any]) -> list[Difference]:
+    """Of every measurement of a run."""
+    stated = {"score": run.score, "paid": run.paid, **run.metrics}
+    names = {"score": f"the score of seed {run.seed}", "paid": f"the return of seed {run.seed}"}
+    listed = []
+    for name, sample in stated.items():
+        what = names.get(name, f"{name} of seed {run.seed}")
+        # What was not measured this time differs by all that there is.
+        mean = found[name]["mean"] if name in found else float("inf")
+        listed.append(Difference(what, sample.mean, mean, _of(sample)))
+    return listed
+
+
+def _of(sample: Sample) -> float:
+    # Metrics of a set state no spread.
+    return _allowed(sample.mean, abs(sample.mean) if sample.std is None else sample.std)
+
+
+def _allowed(mean: float, spread: float) -> float:
+    return TOLERANCE * spread + 1e-5 * abs(mean) + 1e-6
+
+
+def replay(path: Path, seed: int, episodes: int | None, limits: Limits) -> dict[str, Any]:
+    """Samples of a run that is played again in a process of its own.
+
+    Args:
+        path: of the submission.
+        seed: of the run.
+        episodes: only the first so many; None: all that the protocol has.
+        limits: of the process.
+    """
+    with tempfile.TemporaryDirectory(prefix="verify-") as folder:
+        out = Path(folder) / "found.json"
+        command = [
+            "benchmarks.leaderboard.verify",
+            str(path.resolve()),
+            str(seed),
+            str(episodes or 0),
+            str(out),
+        ]
+        apart.run(command, limits.seconds, limits.memory_gb)
+        return json.loads(out.read_text(encoding="utf-8"))
+
+
+# --- in that process ---
+
+
+def play(submission: Submission, path: Path, seed: int, episodes: int | None) -> Evaluation:
+    """Evaluate a run of a submission as it says that it was evaluated."""
+    it, protocol = submission, submission.protocol
+    env, arguments = it.environment.id, dict(it.environment.arguments)
+    rows = min(256, protocol.episodes)
+    if it.agent.kind == "scripted":
+        policy: Any = it.agent.name
+        return genenvs.evaluate(
+            env, policy, episodes=episodes or protocol.episodes, seed=protocol.env_seeds[0],
+            num_envs=rows, split=protocol.split, **arguments,
+        )  # fmt: skip
+    from agents import policy as policies
+    from agents.evaluation import score
+
+    run = next(run for run in it.runs if run.seed == seed)
+    trained = policies.load(validate.policy_of(path, run))
+    made = dataclasses.asdict(trained.agent.config)
+    _same("agent", trained.name, it.agent.name)
+    _same("config", json.loads(json.dumps(made)), it.config)
+    _same("environment", trained.problem.env, env)
+    problem = dataclasses.replace(trained.problem, arguments=arguments)
+    return score(
+        dataclasses.replace(trained, problem=problem),
+        episodes=episodes or protocol.episodes,
+        split=protocol.split,
+        seeds=tuple(protocol.env_seeds),
+    ).evaluation
+
+
+def _same(name: str, kept: Any, stated: Any) -> None:
+    if kept != stated:
+        raise Unplayable(f"the policy's {name} is {kept!r:.200}; {stated!r:.200} is stated")
+
+
+def main(path: str, seed: str, episodes: str, out: str) -> None:
+    """Play a run again and write its samples."""
+    import torch
+
+    torch.set_num_threads(1)
+    apart.end_with_parent()
+    submission = read(Path(path))
+    found = play(submission, Path(path), int(seed), int(episodes) or None)
+    samples = {
+        name: cells.sample(found, name)
+        for name in [*found.episodes, *found.sets]
+        if name not in cells.NOT_METRICS and found.interval(name).count
+    }
+    samples |= {"score": cells.sample(found, found.score), "paid": cells.sample(found, "return")}
+    Path(out).write_text(json.dumps(samples), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,222 @@
+"""What stands on the board, what is refused, and that each refusal has a name."""
+
+import copy
+import hashlib
+import json
+import math
+import re
+
+import pytest
+
+import genenvs
+from benchmarks.leaderboard import board, validate
+from benchmarks.leaderboard.__main__ import main
+from benchmarks.leaderboard.submission import POLICIES, Submission
+from genenvs.core.registry import declaration, scores
+
+from .leaderboard_examples import ENV, table
+
+
+@pytest.fixture
+def put(tmp_path):
+    """Writes a submission's table, changed at some places, and gives its path."""
+
+    def write(file="a.json", content=None, **changes):
+        content = copy.deepcopy(table() if content is None else content)
+        for place, value in changes.items():
+            *outer, last = (int(p) if p.isdecimal() else p for p in place.split("__"))
+            inner = content
+            for part in outer:
+                inner = inner[part]
+            inner[last] = value
+        path = tmp_path / file
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(json.dumps(content))
+        return path
+
+    return write
+
+
+def checked(path):
+    return validate.check(Submission.model_validate(json.loads(path.read_text())), path)
+
+
+def test_an_honest_submission_is_validated(put, tmp_path):
+    put("ppo.json")
+    put("random.json", table("random", levels=(0.0,)))
+    entries, problems = board.load([tmp_path])
+    assert [entry.state for entry in entries] == ["validated", "validated"] and not problems
+
+
+REFUSED = {
+    "an unknown id": ({"environment__id": "genenvs/DenoiseShedule-v0"}, "nearest.*DenoiseSchedule"),
+    "another score": ({"environment__score": "accuracy"}, "the score of .* is 'objective'"),
+    "another hash": ({"environment__arguments_hash": "0" * 16}, "have the hash"),
+    "an argument that there is not": ({"environment__arguments": {"horizn": 3}}, "hash"),
+    "a score that cannot be": ({"runs__0__score__mean": 0.5}, "must lie in -inf .. 0"),
+    "a score on training instances that cannot be": (
+        {"runs__0__train_score": {"mean": 0.5, "std": 0.1, "n": 8}},
+        "train score must lie",
+    ),
+    "a score normalised otherwise": ({"runs__0__normalised": 0.99}, "normalised is given as 0.99"),
+    "no normalised score": ({"runs__0__normalised": None}, "normalised is given as None"),
+    "another summary": ({"summary__score": -0.1}, "summary.score is given as -0.1"),
+    "another normalised summary": ({"summary__normalised": 2.0}, "summary.normalised"),
+    "more seeds than runs": ({"summary__seeds": 5}, "summary.seeds is given as 5"),
+    "a seed twice": ({"runs__1__seed": 0}, r"once; got \[0, 0\]"),
+    "a seed that failed and did not": ({"failed": [{"seed": 0, "why": "x"}]}, "once"),
+    "one policy for two seeds": ({"runs__1__weights__sha256": f"{0:064x}"}, "the same weights"),
+    "more episodes than were played": ({"runs__0__score__n": 65}, "has 65 episodes"),
+    "fewer episodes than were played": ({"runs__0__paid__n": 8}, "8 episodes were paid"),
+    "episodes of another mean": ({"runs__0__episodes": [-0.1] * 64}, "score.mean is given"),
+    "too few episodes": ({"runs__0__episodes": [-0.1] * 3}, "score.n is given as 64"),
+    "a curve that runs backwards": ({"runs__0__curve__3__steps": 1}, "steps must rise"),
+    "a metric that there is not": (
+        {"runs__0__metrics": {"beauty": {"mean": 1.0, "std": 0.0, "n": 64}}},
+        "no metric 'beauty'",
+    ),
+    "a policy that is not there": ({"runs__0__weights__file": "p.safetensors"}, "no policy p"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED, ids=str)
+def test_what_cannot_be_true_is_named(put, case):
+    changes, said = REFUSED[case]
+    good = put("good.json", name="other")
+    (entry,), (problem,) = board.load([good, put("z.json", **changes)])
+    assert entry.submission.name == "other", "the rest of the board stands"
+    assert re.search(said, problem.why), problem.why
+
+
+def test_a_spread_that_values_in_a_range_cannot_have_is_refused(put):
+    env = "genenvs/VoxelStroke-v0"
+    path = put("a.json", table(env=env), runs__0__score__std=0.9)
+    assert any("can spread by" in error for error in checked(path).errors)
+    assert not checked(put("b.json", table(env=env), runs__0__score__std=0.4)).errors
+
+
+REPORTED = {
+    "of an older version": ({"environment__id": "genenvs/DenoiseSchedule-v99"}, "another version"),
+    "of another package": ({"software__genenvs": "0.0.1"}, "of genenvs 0.0.1"),
+    "from tomorrow": ({"date": "2999-01-01"}, "is to come"),
+    "without weights": ({"runs__0__weights": None}, "seed 0 has no weights"),
+}
+
+
+@pytest.mark.parametrize("case", REPORTED, ids=str)
+def test_what_cannot_be_compared_is_reported(put, case):
+    changes, said = REPORTED[case]
+    (entry,), problems = board.load([put(**changes)])
+    assert not problems and entry.state == "reported" and said in " ".join(entry.notes)
+
+
+def test_another_split_has_no_normalised_score(put):
+    changes = {f"runs__{k}__normalised": None for k in (0, 1)} | {"summary__normalised": None}
+    (entry,), _ = board.load([put(protocol__split="validation", **changes)])
+    assert entry.state == "reported"
+    assert "must be null" in checked(put(protocol__split="validation")).errors[0]
+
+
+def test_a_policy_must_be_the_one_that_was_submitted(put, tmp_path):
+    (tmp_path / POLICIES).mkdir()
+    policy = tmp_path / POLICIES / "p-0.safetensors"
+    policy.write_bytes(b"weights")
+    weights = {
+        "sha256": hashlib.sha256(b"weights").hexdigest(),
+        "bytes": len(b"weights"),
+        "file": policy.name,
+    }
+    path = put(runs__0__weights=weights)
+    assert not checked(path).errors
+    policy.write_bytes(b"WEIGHTS")
+    assert "does not match its hash" in checked(path).errors[0]
+    policy.write_bytes(b"more weights")
+    assert "12 bytes, 7 are stated" in checked(path).errors[0]
+    policy.unlink()
+    policy.symlink_to("/etc/hostname")
+    assert "is a link" in checked(path).errors[0]
+
+
+def test_of_two_of_a_name_the_first_stands_and_both_are_named(put, tmp_path):
+    put("a.json")
+    put("b.json")
+    (entry,), (problem,) = board.load([tmp_path])
+    assert entry.path.name == "a.json" and problem.path.name == "b.json"
+    assert "a.json has the same name, 'ppo-DenoiseSchedule-v0'" in problem.why
+
+
+def test_what_a_killed_run_leaves_is_no_submission(put, tmp_path):
+    good = put("a.json")
+    (tmp_path / ".a-x2k1.json").write_text(good.read_text()[:100])  # of a file that was replaced
+    (tmp_path / POLICIES).mkdir()
+    (tmp_path / POLICIES / "x.json").write_text("{")
+    (tmp_path / "half.json").write_text(good.read_text()[:-50])
+    (tmp_path / "empty.json").write_text("")
+    entries, problems = board.load([tmp_path])
+    assert [entry.path.name for entry in entries] == ["a.json"]
+    assert [problem.path.name for problem in problems] == ["empty.json", "half.json"]
+    assert all("cut short" in problem.why for problem in problems)
+
+
+def test_a_file_that_cannot_be_read_is_named(put, tmp_path):
+    put("a.json")
+    (tmp_path / "b.json").symlink_to(tmp_path / "nowhere.json")
+    (tmp_path / "c.json").mkdir()
+    entries, problems = board.load([tmp_path])
+    assert len(entries) == 1 and [p.path.name for p in problems] == ["b.json", "c.json"]
+
+
+def record(path, **changes):
+    return {
+        "who": "somebody", "date": "2026-11-21", "commit": "0" * 40, "seeds": [0], "episodes": 64,
+        "submission": hashlib.sha256(path.read_bytes()).hexdigest(),
+        "max_difference": 0.0, "worst": "nothing", "passed": True,
+    } | changes  # fmt: skip
+
+
+def test_a_verified_submission_is_so_until_it_is_changed(put):
+    path = put()
+    board.record_of(path).write_text(json.dumps(record(path)))
+    ((entry,), _) = board.load([path.parent])
+    assert entry.state == "verified" and entry.verification["who"] == "somebody"
+    put(notes="better than it was")
+    ((entry,), _) = board.load([path.parent])
+    assert entry.state == "validated" and "changed since" in entry.notes[0]
+
+
+@pytest.mark.parametrize(
+    ("content", "state", "said"),
+    [
+        ({"passed": False, "worst": "too good"}, "reported", "too good"),
+        ({"max_difference": "none"}, "validated", "no record"),
+        ("{", "validated", "no record"),
+        ("[" * 100_000, "validated", "no record"),
+    ],
+    ids=["another result", "of the wrong kind", "half", "nested"],
+)
+def test_a_record_counts_for_what_it_says(put, content, state, said):
+    path = put()
+    text = content if isinstance(content, str) else json.dumps(record(path, **content))
+    board.record_of(path).write_text(text)
+    ((entry,), problems) = board.load([path.parent])
+    assert not problems and entry.state == state and said in " ".join(entry.notes)
+
+
+def test_the_command_says_all_of_it(put, capsys):
+    good, bad = put("a.json"), put("b.json", name="b", summary__seeds=9)
+    assert main(["validate", str(good)]) == 0
+    assert main(["validate", str(good), str(bad)]) == 1
+    said = capsys.readouterr().out
+    assert f"{good}: validated" in said and f"{bad}: refused: summary.seeds" in said
+    with pytest.raises(ValueError, match="there is no"):
+        main(["validate", "nowhere.json"])
+
+
+def test_every_id_states_what_a_score_can_be_and_its_own_scores_are_that():
+    for env in genenvs.ids():
+        span = validate.known_metrics(env)[declaration(env).score].range
+        measured = scores(env)
+        if span is not None and measured is not None:
+            for name in ("random", "reference"):
+                assert span[0] <= measured[name]["low"] <= measured[name]["high"] <= span[1]
+    assert validate.known_metrics(ENV)["objective"].range == (-math.inf, 0.0)
