@@ -196,9 +196,14 @@ class ActorCritic(nn.Module):
         self.space = observation_space
         self.actions = Actions(action_space)
         self.encoder = make_encoder(observation_space, config)
-        features = self.encoder.features
-        self.pi = mlp(features, config.hidden, self.actions.outputs, gain=0.01)
-        self.v = mlp(features, config.hidden, 1, gain=1.0)
+        self.pi: nn.Module
+        self.v: nn.Module
+        if logits_of(self.encoder):
+            self.pi, self.v = direct_heads(self.encoder, config.hidden, self.actions.outputs)
+        else:
+            features = self.encoder.features
+            self.pi = mlp(features, config.hidden, self.actions.outputs, gain=0.01)
+            self.v = mlp(features, config.hidden, 1, gain=1.0)
         self.log_std = (
             nn.Parameter(torch.zeros(self.actions.outputs)) if self.actions.continuous else None
         )
@@ -227,6 +232,42 @@ class ActorCritic(nn.Module):
     def value(self, observation: Any) -> Tensor:
         """The value alone, [B]."""
         return self.v(self.encoder(prepare(observation, self.space)))[:, 0]
+
+
+def logits_of(encoder: Any) -> int:
+    """How many of an encoder's first features are the policy's outputs as they are; mostly 0."""
+    return int(getattr(encoder, "logits", 0))
+
+
+def direct_heads(
+    encoder: Any, hidden: Sequence[int], outputs: int
+) -> tuple[nn.Sequential, nn.Sequential]:
+    """Policy and value on an encoder that has `logits`: the first features, and layers on the rest.
+
+    Raises:
+        ValueError: it has another number of logits than there are outputs, or nothing else.
+    """
+    count = logits_of(encoder)
+    if count != outputs or encoder.features <= count:
+        raise ValueError(
+            f"a network with logits needs one for each of {outputs} outputs, and features for the"
+            f" value beside them; got {count} logits in {encoder.features} features"
+        )
+    value = mlp(encoder.features - count, hidden, 1, gain=1.0)
+    policy = nn.Sequential(Columns(0, count))
+    return policy, nn.Sequential(Columns(count, encoder.features), *value)
+
+
+class Columns(nn.Module):
+    """Some of the features."""
+
+    def __init__(self, first: int, end: int) -> None:
+        super().__init__()
+        self.first, self.end = first, end
+
+    def forward(self, features: Tensor) -> Tensor:
+        """[B, features] -> [B, end - first]."""
+        return features[:, self.first : self.end]
 
 
 def mlp(inputs: int, hidden: Sequence[int], outputs: int, gain: float) -> nn.Sequential:

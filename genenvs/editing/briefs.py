@@ -16,7 +16,13 @@ FEWEST = 6  # shots of an editor's film
 MARKED = (3, 8)  # length of what a logger marked in a clip, units
 LEAST_SPAN = 1.0  # nats between chance and the editor, so that no film's scale explodes
 
-_STYLE, _OTHER, _SHOTS, _ORDER, _CLIPS, _STORY = range(6)  # what a draw is for
+# Numbers of an instance, drawn in one go: a reset of a few rows costs by the operation. The first
+# is its style.
+_STYLE, _OTHER, _SHOTS = range(3)
+_LENGTH, _MARK, _FIRST, _STORY, _ORDER = (
+    slice(3 + k * CLIPS, 3 + (k + 1) * CLIPS) for k in range(5)
+)
+_NUMBERS = 3 + 5 * CLIPS
 _OWN, _STRIP, _ELSEWHERE = range(3)  # films of an instance
 
 
@@ -53,7 +59,12 @@ class Briefs:
 
 def which(styles: Styles, instance: Tensor) -> Tensor:
     """The style of each instance: int64 [B]."""
-    return random.randint(instance, random.counter(0, _STYLE), 1, len(styles))[:, 0]
+    return _below(random.uniform(instance, 0, 1)[:, _STYLE], len(styles))
+
+
+def _below(dice: Tensor, high: int | Tensor) -> Tensor:
+    """Integers 0 .. high - 1 from numbers in [0, 1): int64."""
+    return (dice * high).long()
 
 
 def draw(styles: Styles, instance: Tensor) -> Briefs:
@@ -64,9 +75,9 @@ def draw(styles: Styles, instance: Tensor) -> Briefs:
     as far as the clip allows.
     """
     device, count = instance.device, len(instance)
-    style = which(styles, instance)
-    further = random.randint(instance, random.counter(0, _OTHER), 1, len(styles) - 1)[:, 0]
-    other = (style + 1 + further) % len(styles)
+    dice = random.uniform(instance, 0, _NUMBERS)
+    style = _below(dice[:, _STYLE], len(styles))
+    other = (style + 1 + _below(dice[:, _OTHER], len(styles) - 1)) % len(styles)
     kinds = torch.tensor([_OWN, _STRIP, _ELSEWHERE], device=device)[:, None]
     keys = random.mix(instance[None], kinds)  # [3, B]
     drawn = films(styles, torch.cat([style, style, other]), keys.flatten(), SHOTS)
@@ -74,9 +85,7 @@ def draw(styles: Styles, instance: Tensor) -> Briefs:
         Films(*(x.view(3, count, *x.shape[1:])[k] for x in vars(drawn).values())) for k in range(3)
     )
     example = Films(*(x[:, :EXAMPLE] for x in vars(strip).values()))
-    shots = FEWEST + random.randint(
-        instance, random.counter(0, _SHOTS), 1, SHOTS - FEWEST + 1
-    )  # [B, 1]
+    shots = FEWEST + _below(dice[:, [_SHOTS]], SHOTS - FEWEST + 1)  # [B, 1]
 
     # In the editor's order first, then shuffled.
     number = torch.arange(CLIPS, device=device).expand(count, -1)
@@ -86,11 +95,10 @@ def draw(styles: Styles, instance: Tensor) -> Briefs:
         1, (number - shots).clamp(min=0)[..., None].expand(-1, -1, ours.shape[2])
     )
     attributes = torch.where(mine[..., None], ours, theirs)
-    dice = random.uniform(instance, random.counter(0, _CLIPS), 3 * CLIPS).view(count, 3, CLIPS)
-    lengths = SHORTEST + (dice[:, 0] * (LONGEST - SHORTEST + 1)).long()
-    marked = MARKED[0] + (dice[:, 1] * (MARKED[1] - MARKED[0] + 1)).long()
-    first = (dice[:, 2] * (lengths - marked + 1)).long()
-    time = random.uniform(instance, random.counter(0, _STORY), CLIPS)
+    lengths = SHORTEST + _below(dice[:, _LENGTH], LONGEST - SHORTEST + 1)
+    marked = MARKED[0] + _below(dice[:, _MARK], MARKED[1] - MARKED[0] + 1)
+    first = _below(dice[:, _FIRST], lengths - marked + 1)
+    time = dice[:, _STORY]
     in_order = time.masked_fill(~mine, 2.0).sort(1).values
     story = torch.where(mine, in_order, time)
 
@@ -99,7 +107,7 @@ def draw(styles: Styles, instance: Tensor) -> Briefs:
     ]
     latest = (lengths[:, :SHOTS] - own.lengths).clamp(max=INS - 1)
     start = torch.minimum(centred.clamp(min=0), latest)
-    order = random.permutation(instance, random.counter(0, _ORDER), CLIPS)
+    order = dice[:, _ORDER].argsort(dim=1, stable=True)
     plan = torch.stack([order.argsort(1)[:, :SHOTS], start, own.lengths, own.joins], 2)
     attributes = attributes.gather(1, order[..., None].expand_as(attributes))
     count_of = shots[:, 0]

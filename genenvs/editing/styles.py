@@ -9,6 +9,7 @@ probabilities are sums of four numbers, and whatever should be known of it is co
 
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -156,12 +157,19 @@ def films(styles: Styles, style: Tensor, key: Tensor, shots: int) -> Films:
         shots: M.
     """
     draws = random.uniform(key, 0, shots * (COUNT + 2)).view(len(key), shots, COUNT + 2)
-    before = torch.full((len(key), COUNT), NONE, device=key.device)
-    last, made = before, []
+    attribute = torch.arange(COUNT, device=key.device)
+    own: Any = (style[:, None] * COUNT + attribute) * (VALUES + 1)  # see `Styles.row`
+    last: Any = torch.full((len(key), COUNT), NONE, device=key.device)
+    dice: Any = draws[:, :, :COUNT, None]
+    cumulative: Any = styles.cumulative
+    host = key.device.type == "cpu"
+    if host:  # numpy's small operations cost a third of torch's
+        own, last, dice, cumulative = (x.numpy() for x in (own, last, dice, cumulative))
+    before, made = last, []
     for k in range(shots):
-        row = styles.cumulative[styles.row(style, before, last)]  # [B, 8, K]
-        before, last = last, (draws[:, k, :COUNT, None] >= row).sum(2)
-        made.append(last)
+        row = cumulative[(own + before) * (VALUES + 1) + last]  # [B, 8, K]
+        before, last = last, (dice[:, k] >= row).sum(2)
+        made.append(torch.from_numpy(last) if host else last)
     attributes = torch.stack(made, 1)
     place = attributes[:, :, LOCATION]
     where = (place[:, 1:] != place[:, :-1]).long()

@@ -164,6 +164,7 @@ declare(
     )
 )
 _RLAVE = "RLAVE (Hu et al., MM 2023)"
+_CHEATS = ("finish_at_once", "stall", "shortest_cuts", "never_cut", "greedy", "long_takes")
 declare(
     Declaration(
         id="genenvs/ClipEdit-v0",
@@ -173,8 +174,7 @@ declare(
         text="Cut a film from raw footage in the style of a hidden editor",
         source=_RLAVE,
         cheats={
-            name.replace("_", " "): f"genenvs.tasks.clip_edit.cheats:{name}"
-            for name in ("finish_at_once", "stall", "shortest_cuts", "never_cut", "greedy")
+            name.replace("_", " "): f"genenvs.tasks.clip_edit.cheats:{name}" for name in _CHEATS
         },
     )
 )

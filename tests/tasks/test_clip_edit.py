@@ -184,16 +184,45 @@ def test_what_random_clips_agree_is_zero_on_average():
 def test_no_cheat_comes_near_the_editor():
     envs = make(64)
     scores = {}
-    for name in ("finish_at_once", "stall", "shortest_cuts", "never_cut", "greedy"):
+    for name in ("finish_at_once", "stall", "shortest_cuts", "never_cut", "greedy", "long_takes"):
         found = genenvs.evaluate(envs, getattr(cheats, name)(envs), episodes=64)
         scores[name] = found.interval("agreement").mean
         scores[name, "return"] = found.interval("return").mean
     assert scores["finish_at_once"] == scores["stall"] == 0
     assert scores["finish_at_once", "return"] == 0 > scores["stall", "return"]
     assert scores["shortest_cuts"] < 0.1 and scores["never_cut"] < 0.1
-    assert 0.2 < scores["greedy"] < 0.6
+    assert 0.2 < scores["greedy"] < scores["long_takes"] < 0.7
+    assert scores["long_takes", "return"] < scores["greedy", "return"]  # it is not paid for
     editor = genenvs.evaluate(envs, "reference", episodes=64).interval("return").mean
     assert all(editor > 0.3 + scores[k, "return"] for k in ("shortest_cuts", "never_cut", "greedy"))
+
+
+def test_choices_say_what_an_action_would_do():
+    task, state = begun(6)  # two shots
+    for phase in range(3):
+        said = task.observe(state)["choices"]
+        legal = task.action_mask(state)
+        assert torch.equal(said.any(2), legal) and bool((said[..., 0] == legal).all())
+        for row in range(2):
+            action = int(task.reference_action(state)[row])
+            facts = said[row, action].tolist()
+            strip, last = state.strip[row], state.last[row, 1]
+            if phase == 0:
+                clip = state.attributes[row, action]
+                taste = (strip == clip).float().mean()
+                keep = (strip[1:] == strip[:-1]).float().mean(0)
+                assert facts[1] == pytest.approx(float(taste), abs=1e-6)
+                assert facts[2] == pytest.approx(float((keep * (clip == last)).mean()), abs=1e-6)
+                ahead = state.story[row, action] - state.story[row, state.film[row, 1, 0]]
+                assert facts[5] == pytest.approx(float(ahead), abs=1e-6)
+            if phase == 1:
+                after = task.transition(state.clone(), task.reference_action(state)).state
+                joined = task.transition(after, torch.full((2,), JOIN)).state
+                good = (joined.sums - state.sums)[row, 4] / 8
+                pacing = task.measured(joined)["pacing"] / task.measured(joined)["filled"]
+                assert facts[7] == pytest.approx(float(good), abs=1e-5)
+                assert facts[8] == pytest.approx(float(pacing[row]), abs=1e-5)
+        state = task.transition(state, task.reference_action(state)).state
 
 
 def test_gold_metrics_by_hand():

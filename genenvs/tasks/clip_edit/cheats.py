@@ -35,12 +35,22 @@ def greedy(envs: Any) -> Any:
 
     It takes what is marked, as long as the brief says, and cuts.
     """
+    return _alike(envs, None)
 
+
+def long_takes(envs: Any) -> Any:
+    """Attribute match, each clip as long as can be: fewer shots, so better ones, and no pace."""
+    return _alike(envs, LENGTHS)
+
+
+def _alike(envs: Any, length: int | None) -> Any:
     def policy(observation: Any, info: Any) -> Tensor:
         state, task = envs.state, envs.task
         strip = state.strip[:, :, None] == state.attributes[:, None]  # [B, 8, 16, 8]
         likeness = strip.double().mean((1, 3))  # [B, 16]
         wish = task.styles.pace[state.style].round().long().clamp(1, LENGTHS)
+        if length is not None:
+            wish = torch.full_like(wish, length)
         return _chosen(envs, likeness, wish, state.marked[..., 0])
 
     return policy

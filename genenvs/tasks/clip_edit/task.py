@@ -9,8 +9,8 @@ from gymnasium import spaces
 from torch import Tensor
 
 from genenvs.core.task import Observation, Outcome, State, Task, Transition
-from genenvs.editing import briefs
-from genenvs.editing.briefs import CLIPS, EXAMPLE, LONGEST, MARKED
+from genenvs.editing import briefs, strips
+from genenvs.editing.briefs import CLIPS, EXAMPLE, INS, LONGEST, MARKED
 from genenvs.editing.styles import (
     JOINS,
     LENGTHS,
@@ -37,7 +37,8 @@ from genenvs.video.film import CUT
 SEEN = 4  # shots of the film that are observed
 SHOT = WIDTH + 1 + len(JOINS)  # numbers of a shot
 STEPS = 3  # of a shot
-FACTS = 8  # numbers of a clip beside its attributes
+FACTS = 7  # numbers of a clip beside its attributes
+SAID = 10  # numbers of an action
 NUMBERS = 12
 _SUMS = ("agreement", "continuity", "jump_cuts", "transition_fit", "aesthetics")
 
@@ -56,11 +57,16 @@ class EditState(State):
         story: float32 [B, 16], when in the story they happen.
         strip: int64 [B, 8, 8], attributes of the example's shots.
         example: float32 [B, 8, 41], these shots as they are observed.
+        values: float32 [B, 36], how often each value is in the strip, see `strips.Strip`.
+        habits: float32 [B, 3, 8], how often it keeps one, takes one up again, walks on.
+        timing: float32 [B, 8], how often its shots last 1 .. 8 units.
+        ways: float32 [B, 3, 4], how often it goes over in each way, see `strips.joins`.
         shots: int64 [B], of the editor's own film.
         plan: int64 [B, 10, 4], each shot of it: clip, in-point, length, transition.
         low: float32 [B], mean log-probability of a shot by chance, nats.
         span: float32 [B], from there to the editor's.
         used: bool [B, 16], clips that are in the film.
+        legal: bool [B, 85], the mask.
         phase: int64 [B], what is to be chosen: clip, range, transition.
         pending: int64 [B, 3], what was chosen of the next shot: clip, in-point, length.
         count: int64 [B], shots of the film.
@@ -81,11 +87,16 @@ class EditState(State):
     story: Tensor
     strip: Tensor
     example: Tensor
+    values: Tensor
+    habits: Tensor
+    timing: Tensor
+    ways: Tensor
     shots: Tensor
     plan: Tensor
     low: Tensor
     span: Tensor
     used: Tensor
+    legal: Tensor
     phase: Tensor
     pending: Tensor
     count: Tensor
@@ -128,12 +139,21 @@ class ClipEdit(Task):
     | `example` | [8, 41] | shots of the strip: attributes one-hot (36), length / 8, transition |
     | `film` | [4, 41] | the same of the film's last shots, the last one first; zeros without one |
     | `pool` | [16, 36] | attributes of the clips |
-    | `clips` | [16, 8] | length / 12; whether it is used; when in the story; that less the last
-    shot's; where what is marked begins / 12, its length / 8; whether it is chosen; how much of the
-    last shot's attributes it has |
+    | `clips` | [16, 7] | length / 12; whether it is used; when in the story; that less the last
+    shot's; where what is marked begins / 12, its length / 8; whether it is chosen |
+    | `choices` | [85, 10] | a row for every action, see below |
     | `numbers` | [12] | phase one-hot (3), chosen in-point / 8 and length / 8, time left / time
     asked for, this / 80, left / 80, mean length of a shot and the brief's / 8, shots /
     most, steps left / horizon |
+
+    A row of `choices` is zero where the action is illegal. Else it says, and is zero where that
+    has no meaning: that it is legal; of a clip four counts in the example, means over its
+    attributes: how often the value is there, and where it is that of the last shot, that of the
+    shot before or the one after the last one's, how often the example keeps, takes up again,
+    walks on; when in the story it is, less the last shot; of a length or a transition how often
+    the example has it (transitions: where the location stays, changes or the film opens, as here,
+    one of each added); how much of what is marked a range shows / 8; the `pacing` metric's measure
+    of the mean length of a shot with it; its length / left.
 
     ## Rewards
     `agreement`, `order`, `pacing`, `continuity`, `jump_cuts` (a price), `transition_fit`,
@@ -190,6 +210,7 @@ class ClipEdit(Task):
             "example": (EXAMPLE, SHOT),
             "film": (SEEN, SHOT),
             "clips": (CLIPS, FACTS),
+            "choices": (ACTIONS, SAID),
             "numbers": (NUMBERS,),
         }
         self.observation_space = spaces.Dict(
@@ -202,6 +223,7 @@ class ClipEdit(Task):
         brief = briefs.draw(self.styles, instance)
         rows, device = len(instance), self.device
         none = torch.zeros_like(key)
+        strip = strips.read(brief.example.attributes)
         example = torch.cat(
             [
                 one_hot(brief.example.attributes),
@@ -223,11 +245,22 @@ class ClipEdit(Task):
             story=brief.story,
             strip=brief.example.attributes.clone(),
             example=example,
+            values=strip.values,
+            habits=strip.habits,
+            timing=strips.lengths(brief.example),
+            ways=strips.joins(brief.example),
             shots=brief.shots,
             plan=brief.plan,
             low=brief.low,
             span=brief.span,
             used=torch.zeros(rows, CLIPS, dtype=torch.bool, device=device),
+            legal=self._legal(
+                none,
+                torch.zeros(rows, CLIPS, dtype=torch.bool, device=device),
+                brief.lengths[:, 0],
+                brief.target,
+                none,
+            ),
             phase=none.clone(),
             pending=torch.zeros(rows, 3, dtype=torch.int64, device=device),
             count=none.clone(),
@@ -242,7 +275,7 @@ class ClipEdit(Task):
     def transition(self, state: EditState, action: Tensor) -> Transition:  # type: ignore[override]
         """Choose a clip, a range of it or a transition, whichever is due."""
         before = self.measured(state)
-        legal = self.action_mask(state).gather(1, action[:, None])[:, 0]
+        legal = state.legal.gather(1, action[:, None])[:, 0]
         finish = legal & (action == FINISH)
         chosen = legal & (action < FINISH)
         ranged = legal & (action >= RANGE) & (action < JOIN)
@@ -261,9 +294,13 @@ class ClipEdit(Task):
         phase = torch.where(ranged, CHOOSE_JOIN, phase)
         phase = torch.where(joined, CHOOSE_CLIP, phase)
         changed = self._append(state, joined, (action - JOIN).clamp(min=0))
+        pending = pending * (~joined)[:, None]
+        length = state.lengths.gather(1, pending[:, :1])[:, 0]
+        left = state.target - changed["filled"]
         after = state.advance(
-            pending=pending * (~joined)[:, None],
+            pending=pending,
             phase=phase,
+            legal=self._legal(phase, state.used, length, left, changed["count"]),
             **changed,
         )
         metrics = self.measured(after)
@@ -370,7 +407,6 @@ class ClipEdit(Task):
         newest = (state.count - 1).clamp(0, self.most - 1)
         shown = state.film.gather(1, newest[:, None, None].expand(-1, 1, 4))[:, 0, :1]
         ahead = (state.story - state.story.gather(1, shown)) * some
-        alike = (state.attributes == state.last[:, 1:]).float().mean(2)
         clips = torch.stack(
             [
                 state.lengths / LONGEST,
@@ -380,7 +416,6 @@ class ClipEdit(Task):
                 state.marked[..., 0] / LONGEST,
                 state.marked[..., 1] / MARKED[1],
                 chosen.float(),
-                alike,
             ],
             2,
         )
@@ -405,14 +440,46 @@ class ClipEdit(Task):
             "film": state.recent.clone(),
             "pool": state.encoded.clone(),
             "clips": clips,
+            "choices": self._choices(state, ahead),
             "numbers": torch.cat([phase, numbers], 1),
         }
 
+    def _choices(self, state: EditState, ahead: Tensor) -> Tensor:
+        """What is said of every action, see the page: float32 [B, 85, 10]."""
+        rows = torch.arange(len(state.step), device=self.device)
+        before, last = state.last.unbind(1)
+        clip = state.pending[:, 0]
+        said = torch.zeros(len(rows), ACTIONS, SAID, device=self.device)
+        said[:, :, 0] = 1.0
+        hints = strips.hints(state.values, state.habits, before, last)
+        said[:, :CLIPS, 1:5] = state.encoded.float() @ hints / COUNT
+        said[:, :CLIPS, 5] = ahead
+
+        ranges = said[:, RANGE:JOIN].view(len(rows), INS, LENGTHS, SAID)
+        lasts = torch.arange(1, LENGTHS + 1, device=self.device)
+        begins = torch.arange(INS, device=self.device)[:, None]
+        first, marked = (x[:, None, None] for x in state.marked[rows, clip].unbind(1))
+        good = torch.minimum(first + marked, begins + lasts) - torch.maximum(first, begins)
+        mean = (state.filled[:, None] + lasts) / (state.count + 1)[:, None]
+        left = (state.target - state.filled).clamp(min=1)[:, None]
+        ranges[..., 6] = state.timing[:, None]
+        ranges[..., 7] = good.clamp(min=0) / LENGTHS
+        ranges[..., 8] = rewards.pacing(mean, self.styles.pace[state.style][:, None])[:, None]
+        ranges[..., 9] = (lasts / left).clamp(max=1)[:, None]
+
+        place = state.attributes[rows, clip, LOCATION]
+        case = torch.where(state.count == 0, OPENING, (place != last[:, LOCATION]).long())
+        said[:, JOIN:, 6] = state.ways[rows, case]
+        return said.mul_(state.legal[..., None])
+
     def action_mask(self, state: EditState) -> Tensor:  # type: ignore[override]
         """See `actions.mask`."""
-        left = state.target - state.filled
-        length = state.lengths.gather(1, state.pending[:, :1])[:, 0]
-        return actions.mask(state.phase, state.used, length, left, state.count == 0, self._ends)
+        return state.legal.clone()
+
+    def _legal(
+        self, phase: Tensor, used: Tensor, length: Tensor, left: Tensor, count: Tensor
+    ) -> Tensor:
+        return actions.mask(phase, used, length, left, count == 0, self._ends)
 
     def reference_action(self, state: EditState) -> Tensor:  # type: ignore[override]
         """The hidden editor's own cut; where that is no longer possible, the first legal action."""

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from genenvs.core import random
 from genenvs.core.task import Observation, Outcome, State, Task, Transition
-from genenvs.editing import briefs
+from genenvs.editing import briefs, strips
 from genenvs.editing.briefs import EXAMPLE
 from genenvs.editing.styles import VALUES, films, load
 from genenvs.tasks.shot_attributes import rewards, viewer
@@ -27,6 +27,8 @@ class ShotsState(State):
     Attributes:
         style: int64 [B], of the hidden editor.
         strip: int64 [B, 8, 8], attributes of the example's shots.
+        values: float32 [B, 36], how often each value is in it, see `strips.Strip`.
+        habits: float32 [B, 3, 8], how often it keeps one, takes one up again, walks on.
         edit: int64 [B, 5 + T, 8], of the hidden edit; the first five are given.
         recent: int64 [B, 5, 8], the shots that are seen, the last one last.
         guesses: int64 [B, T, 8], the predictions.
@@ -38,6 +40,8 @@ class ShotsState(State):
 
     style: Tensor
     strip: Tensor
+    values: Tensor
+    habits: Tensor
     edit: Tensor
     recent: Tensor
     guesses: Tensor
@@ -66,7 +70,9 @@ class ShotAttributes(Task):
     |---|---|---|
     | `shots` | [5, 36] | the last shots, one-hot, the last one last |
     | `example` | [8, 36] | the strip |
-    | `frequency` | [36] | how often each value is in the strip |
+    | `choices` | [36, 4] | counts in the strip of each value of the next shot: how often it is
+    there; where it is that of the last shot, that of the shot before, or the one after the last
+    one's, how often the strip keeps, takes up again, walks on |
     | `progress` | [1] | shots predicted / horizon |
 
     ## Rewards
@@ -126,7 +132,7 @@ class ShotAttributes(Task):
         shapes = {
             "shots": (CONTEXT, WIDTH),
             "example": (EXAMPLE, WIDTH),
-            "frequency": (WIDTH,),
+            "choices": (WIDTH, strips.HINTS),
             "progress": (1,),
         }
         self.observation_space = spaces.Dict(
@@ -136,16 +142,20 @@ class ShotAttributes(Task):
     def initial_state(self, instance: Tensor, key: Tensor) -> ShotsState:
         """Five shots and a strip."""
         style = briefs.which(self.styles, instance)
-        strip = films(self.styles, style, random.mix(instance, _STRIP), EXAMPLE).attributes
         length = CONTEXT + self.horizon
-        edit = films(self.styles, style, random.mix(instance, _EDIT), length).attributes
+        keys = torch.cat([random.mix(instance, _EDIT), random.mix(instance, _STRIP)])
+        drawn = films(self.styles, style.repeat(2), keys, max(length, EXAMPLE)).attributes
+        edit, strip = drawn[: len(key), :length], drawn[len(key) :, :EXAMPLE].clone()
         none = torch.zeros_like(key)
+        counts = strips.read(strip)
         return ShotsState(
             instance=instance,
             key=key,
             step=none,
             style=style,
             strip=strip,
+            values=counts.values,
+            habits=counts.habits,
             edit=edit,
             recent=edit[:, :CONTEXT].clone(),
             guesses=torch.zeros_like(edit[:, CONTEXT:]),
@@ -202,12 +212,12 @@ class ShotAttributes(Task):
 
     def observe(self, state: ShotsState) -> Observation:  # type: ignore[override]
         """See the page."""
-        example = one_hot(state.strip)
         progress = (state.step / self.horizon).clamp(max=1)
+        before, last = state.recent[:, -2], state.recent[:, -1]
         return {
             "shots": one_hot(state.recent),
-            "example": example,
-            "frequency": example.mean(1),
+            "example": one_hot(state.strip),
+            "choices": strips.hints(state.values, state.habits, before, last),
             "progress": progress[:, None],
         }
 
