@@ -12,6 +12,7 @@ from torch import Tensor
 
 from genenvs.core.vector import TaskVectorEnv
 from genenvs.generators import prompts, text_to_image, transition
+from genenvs.tasks.denoise.guidance import GUIDANCE
 from genenvs.tasks.denoise.task import LIMIT
 from tests.generators.tiny_pipelines import write_pipeline
 
@@ -107,7 +108,7 @@ def test_constant_guidance_is_the_plain_sampler_with_guidance(folder: str, scale
         model.encode([ASKED[i] for i in observation["prompt"]]),
     )
     times = model.times(STEPS)
-    action = torch.tensor([scale / 4 - 1, -1.0, 0.0]).expand(3, 3)
+    action = torch.tensor([scale / GUIDANCE * 2 - 1, -1.0, 0.0]).expand(3, 3)
     for t in range(STEPS):
         here, there = times[t].expand(3), times[t + 1].expand(3)
         clean, noise = model.predict(x, here, condition, scale)

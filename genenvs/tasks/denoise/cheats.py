@@ -5,6 +5,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from genenvs.tasks.denoise.guidance import GUIDANCE
+
 
 def grey(envs: Any) -> Any:
     """Latents of zeros: what the decoder makes of nothing."""
@@ -28,11 +30,11 @@ def same_corner(envs: Any) -> Any:
 
 def unguided(envs: Any) -> Any:
     """Guidance 1 with all the noise: the base sampler."""
-    return _constant(envs, -0.75, 1.0, 0.0)
+    return _constant(envs, 2 / GUIDANCE - 1, 1.0, 0.0)
 
 
 def most_guided(envs: Any) -> Any:
-    """Guidance 8 without noise."""
+    """The strongest guidance, without noise."""
     return _constant(envs, 1.0, -1.0, 0.0)
 
 

@@ -13,7 +13,7 @@ from genenvs.generators.text_to_image import take
 from genenvs.generators.transition import RULES
 from genenvs.tasks.denoise.task import LIMIT, DenoiseState, DenoiseTask
 
-GUIDANCE = 8.0  # the largest scale
+GUIDANCE = 20.0  # the largest scale, as far as sliders of image tools go
 EMPHASIS = 0.5  # how far the prompt's weight may go from 1
 PULL_SCALE = 2.0  # of the observed distance between the two branches
 
@@ -50,7 +50,7 @@ class DenoiseGuidance(DenoiseTask):
     `Box(-1, 1, [3])`:
     | number | means |
     |---|---|
-    | 0 | guidance scale 0 .. 8; -0.75 is 1, no guidance |
+    | 0 | guidance scale 0 .. 20; -0.9 is 1, no guidance |
     | 1 | noise level, from 0 to the rule's own (eta 0 .. 1 of DDIM) |
     | 2 | weight 0.5 .. 1.5 of the prompt's embedding against the empty one's, from the next step |
 

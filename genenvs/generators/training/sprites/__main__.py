@@ -1,10 +1,12 @@
 """Train the `sprites` generators, stage by stage, and put them where they ship.
 
-    python -m genenvs.generators.training.sprites [vae base tuned flow ...] [--work runs/sprites]
+    python -m genenvs.generators.training.sprites [vae first tuned base flow] [--work runs/sprites]
 
-Stages read what the ones before left in the work folder; `vae` comes first. One that was broken off
-goes on from its last checkpoint. The result depends on seed, number of threads, library versions
-and, by its random numbers, on where it was broken off.
+`tuned` is the model at its best; `base`, from which reinforcement learning starts, is the same
+after some more steps in which a share of the captions belongs to other scenes. Stages read what the
+ones before left in the work folder. One that was broken off goes on from its last checkpoint. The
+result depends on seed, number of threads, library versions and, by its random numbers, on where it
+was broken off.
 """
 
 import argparse
@@ -24,13 +26,15 @@ from genenvs.generators.training.sprites.loop import Plan
 # What was shipped is what these made.
 PLANS = {
     "vae": Plan(steps=4_000, batch=48, learning_rate=2e-3, threads=1),
-    "base": Plan(steps=16_000, batch=96, learning_rate=1.5e-3, threads=1),
-    "tuned": Plan(steps=6_000, batch=96, learning_rate=8e-4, threads=1, seed=1),
+    "first": Plan(steps=16_000, batch=96, learning_rate=1.5e-3, threads=1, stop=11_000),
+    "tuned": Plan(steps=12_000, batch=96, learning_rate=1.2e-3, threads=1, seed=1),
+    "base": Plan(steps=1_000, batch=96, learning_rate=4e-4, threads=1, seed=2),
     "flow": Plan(steps=16_000, batch=96, learning_rate=1.5e-3, threads=1),
 }
-ROWS = {"vae": 40_000, "base": 65_536, "tuned": 65_536, "flow": 65_536}  # scenes
-# Of the captions of `base` and `flow`, from which reinforcement learning starts.
-SHUFFLED = 0.2
+BEFORE = {"tuned": "first", "base": "tuned"}  # whose weights a stage begins with
+ROWS = {"vae": 40_000} | dict.fromkeys(("first", "tuned", "base", "flow"), 65_536)  # scenes
+# Of the captions, in what reinforcement learning starts from.
+SHUFFLED = {"first": 0.2, "base": 0.3, "flow": 0.2}
 WATCHED = {"plain": (10, 1.0), "guided": (20, 3.0)}
 NAMES = {"base": "sprites", "tuned": "sprites-tuned", "flow": "sprites-flow"}
 
@@ -41,6 +45,11 @@ def load_vae(work: Path) -> Any:
 
     made = AutoencoderKL.from_pretrained(work / "vae").eval().requires_grad_(False)
     return made.to(memory_format=torch.channels_last)
+
+
+def stages_before(stage: str) -> list[str]:
+    """Whose weights it goes on from, in turn."""
+    return [BEFORE[stage], *stages_before(BEFORE[stage])] if stage in BEFORE else []
 
 
 def run(stage: str, plan: Plan, work: Path, progress: bool) -> None:
@@ -58,11 +67,10 @@ def run(stage: str, plan: Plan, work: Path, progress: bool) -> None:
     weights = work / "vae" / "diffusion_pytorch_model.safetensors"
     torch.manual_seed(plan.seed)
     model: Any = (flow.Flow if stage == "flow" else diffusion.Diffusion)(tokenizer)
-    if stage == "tuned":  # goes on from `base`, whose text encoder stays
-        model.load_state_dict(load_file(work / "base.safetensors"))
-        model.text.requires_grad_(False)
-    seen = {name: WATCHED[name] for name in (("guided",) if stage == "tuned" else ("plain",))}
-    shuffled = 0.0 if stage == "tuned" else SHUFFLED
+    if stage in BEFORE:
+        model.load_state_dict(load_file(work / f"{BEFORE[stage]}.safetensors"), strict=False)
+    watched = "guided" if stage == "tuned" else "plain"
+    shuffled = SHUFFLED.get(stage, 0.0)
     averaged, record = learn.train(
         model,
         encoder,
@@ -70,13 +78,16 @@ def run(stage: str, plan: Plan, work: Path, progress: bool) -> None:
         plan,
         ROWS[stage],
         shuffled,
-        seen,
+        {watched: WATCHED[watched]},
         work / f"pool-{plan.seed}-{sha256(weights)[:8]}.safetensors",
         work / f"{stage}-checkpoint.safetensors",
         progress,
     )
     with making(work / f"{stage}.safetensors") as temporary:
         save_file({k: v.contiguous() for k, v in averaged.state_dict().items()}, temporary)
+    write_json(work / f"{stage}.json", record)
+    if stage not in NAMES:
+        return
     name = NAMES[stage]
     save = flow.save if stage == "flow" else diffusion.save
     files = save(WEIGHTS / name, averaged, encoder, tokenizer)
@@ -87,7 +98,8 @@ def run(stage: str, plan: Plan, work: Path, progress: bool) -> None:
         found[each] = {"steps": how[0], "guidance": how[1], "correct": mean, "by_category": kinds}
     ceiling = latents.ceiling(encoder, "test", 2_048)
     report = {"shuffled": shuffled, "test": found, "ceiling": ceiling, "training": record}
-    report["vae"] = json.loads((work / "vae.json").read_text(encoding="utf-8"))
+    for earlier in ("vae", *stages_before(stage)):
+        report[earlier] = json.loads((work / f"{earlier}.json").read_text(encoding="utf-8"))
     write_json(WEIGHTS / name / "training.json", report)
     seal([*files, WEIGHTS / name / "training.json"], WEIGHTS)
 

@@ -31,6 +31,12 @@ class Plan:
     clip: float = 1.0  # norm of the gradient
     seed: int = 0
     threads: int = 2  # the result depends on it, so it does not follow the machine
+    stop: int = 0  # a step to end at, the learning rate still high; 0 for the last one
+
+    @property
+    def last(self) -> int:
+        """How many steps are taken."""
+        return self.stop or self.steps
 
 
 def fit(
@@ -74,7 +80,7 @@ def fit(
         first, spent, log = _resume(checkpoint, model, averaged, optimiser)
         generator.manual_seed(plan.seed + first)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: rate(first + step))
-    bar = tqdm(range(first, plan.steps), initial=first, disable=not progress, mininterval=2)
+    bar = tqdm(range(first, plan.last), initial=first, disable=not progress, mininterval=2)
     for step in bar:
         value = loss(step, generator)
         optimiser.zero_grad(set_to_none=True)
@@ -86,7 +92,7 @@ def fit(
         decay = min(plan.average, (1 + step) / (10 + step))
         with torch.no_grad():
             torch._foreach_lerp_(list(averaged.parameters()), list(model.parameters()), 1 - decay)
-        if (step + 1) % every == 0 or step + 1 == plan.steps:
+        if (step + 1) % every == 0 or step + 1 == plan.last:
             seen = {"step": step + 1, "loss": round(value.item(), 5), **watch(averaged)}
             log.append(seen)
             bar.set_postfix({name: f"{each:.4g}" for name, each in seen.items()})
