@@ -22,6 +22,8 @@ STAND_IN = {"ppo": "maskable_ppo"}  # the same but for the mask
 class Limits:
     """Of each run."""
 
+    __pydantic_config__ = {"extra": "forbid"}
+
     seconds: Annotated[float, Gt(0)] = 1_800.0
     memory_gb: Annotated[float, Gt(0)] = 6.0
 

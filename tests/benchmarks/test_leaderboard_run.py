@@ -1,0 +1,309 @@
+"""From a suite's file to submissions that are played again."""
+
+import json
+import shutil
+import tempfile
+from dataclasses import asdict
+from pathlib import Path
+
+import pytest
+import torch
+
+from agents import checkpoint
+from benchmarks import apart, cells
+from benchmarks.leaderboard import board, collect, suites, verify
+from benchmarks.leaderboard.__main__ import main
+from benchmarks.leaderboard.submission import POLICIES, read
+from genenvs.core.files import sha256
+
+ENV = "genenvs/VoxelStroke-v0"
+TINY = f"""
+environments: [{ENV}]
+seeds: 3
+steps: {{default: 64}}
+episodes: {{default: 6}}
+train_episodes: 4
+instances: 20
+"""
+
+
+def here(planned, limits):
+    """Plays cells in this process, which is quicker; processes have tests of their own."""
+    for cell in planned:
+        folder = Path(tempfile.mkdtemp(prefix="cells-"))
+        if cell.seed == 2:
+            yield cell, "ended with code 9"
+            continue
+        cells.main(json.dumps(asdict(cell)), str(folder))
+        yield cell, folder
+
+
+@pytest.fixture(scope="module")
+def played(tmp_path_factory):
+    """A folder with submissions, and the suite that they are of; the third seed has failed."""
+    base = tmp_path_factory.mktemp("board")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(cells, "FOLDER", base / "cells")
+        path = base / "tiny.yaml"
+        path.write_text(TINY)
+        suite = suites.load(str(path))
+        planned, left = suites.plan(suite, ["random", "actor_critic", "sac"])
+        results = cells.run(planned, 1, suite.limits, here, quiet=True)
+        written, lines = collect.collect(suite, planned, base / "tiny", "somebody")
+    return base, suite, planned, left, results, written, lines
+
+
+@pytest.fixture
+def copied(played, tmp_path):
+    """A copy that a test may spoil."""
+    shutil.copytree(played[0] / "tiny", tmp_path / "tiny")
+    return tmp_path / "tiny"
+
+
+def test_everything_stands_in_the_submissions(played):
+    base, _, planned, left, results, written, lines = played
+    assert len(planned) == 4 and not lines and len(written) == 2
+    assert [(each.agent, each.why.partition(",")[0]) for each in left] == [
+        ("sac", "sac handles Box actions")
+    ]
+    entries, problems = board.load([base / "tiny"])
+    assert not problems and [entry.state for entry in entries] == ["validated"] * 2
+    learner, random = (entry.submission for entry in entries)
+    assert [run.seed for run in learner.runs] == [0, 1]
+    assert [(each.seed, each.why) for each in learner.failed] == [(2, "ended with code 9")]
+    assert learner.training.instances == 20 and learner.runs[0].train_score.n == 4
+    assert learner.config["gamma"] and learner.training.steps == 64
+    assert set(learner.runs[0].metrics) >= {"length", "term/filled", "untouched_parts"}
+    assert [run.weights.file is not None for run in learner.runs] == [True, False]
+    assert random.training is None and random.runs[0].weights is None and len(random.runs) == 1
+    assert "--seeds 3" in learner.command and str(base / "tiny.yaml") in learner.command
+    assert sum("failed" in found for found in results) == 1
+
+
+def test_what_was_played_is_not_played_again_and_what_failed_is(played, monkeypatch):
+    base, suite, planned, *_ = played
+    monkeypatch.setattr(cells, "FOLDER", base / "cells")
+    again = []
+
+    def count(missing, limits):
+        again.extend(missing)
+        yield from ((cell, "again") for cell in missing)
+
+    cells.run(planned, 1, suite.limits, count, quiet=True)
+    assert [(cell.agent, cell.seed) for cell in again] == [("actor_critic", 2)]
+    planned[1].policy.rename(base / "away")
+    try:  # half of what a killed run leaves
+        cells.run(planned[:2], 1, suite.limits, count, quiet=True)
+        assert again[1:] == [planned[1]]
+    finally:
+        (base / "away").rename(planned[1].policy)
+        planned[1].failure.unlink()
+    cells.keep(planned[3], "ended with code 9")
+
+
+def test_what_is_not_played_yet_is_said_and_nothing_is_written(played, tmp_path, monkeypatch):
+    _, suite, planned, *_ = played
+    monkeypatch.setattr(cells, "FOLDER", tmp_path)
+    written, lines = collect.collect(suite, planned, tmp_path / "out")
+    assert not written and not (tmp_path / "out").exists()
+    assert lines[1] == f"actor_critic on {ENV}: 0 of 3 seeds are played"
+
+
+def in_this_process(path, seed, episodes, limits):
+    out = Path(tempfile.mkdtemp()) / "found.json"
+    verify.main(str(path), str(seed), str(episodes or 0), str(out))
+    return json.loads(out.read_text())
+
+
+@pytest.fixture
+def quick(monkeypatch):
+    monkeypatch.setattr(verify, "replay", in_this_process)
+
+
+@pytest.mark.parametrize("agent", ["actor_critic", "random"])
+def test_an_honest_submission_is_verified_to_the_last_digit(copied, quick, agent):
+    path = copied / agent / "VoxelStroke-v0.json"
+    record = verify.verify(path, "a reader")
+    assert record["passed"] and record["max_difference"] == 0 and record["seeds"] == [0]
+    ((entry,), _) = board.load([path])
+    assert entry.state == "verified" and entry.verification["who"] == "a reader"
+    part = verify.spot_check(path, 0, 3)
+    assert part.found == pytest.approx(part.stated, abs=1e-7) and part.ratio < 1
+
+
+def spoil(path, change):
+    content = json.loads(path.read_text())
+    change(content)
+    path.write_text(json.dumps(content))
+
+
+def test_a_score_that_was_made_up_is_found_out(copied, quick):
+    path = copied / "actor_critic" / "VoxelStroke-v0.json"
+
+    def better(content):
+        for run in content["runs"]:
+            run["paid"]["mean"] += 100.0
+
+    spoil(path, better)
+    record = verify.verify(path, "a reader")
+    assert not record["passed"] and record["worst"].startswith("the return of seed 0")
+    ((entry,), _) = board.load([path])
+    assert entry.state == "reported" and "found something else" in entry.notes[0]
+
+
+def swap_weights(path):
+    """Put another policy in, with the right hash: the agent played worse than its file says."""
+    run = read(path).runs[0]
+    policy = path.parent / POLICIES / run.weights.file
+    tensors, facts = checkpoint.load(policy)
+    checkpoint.save(policy, {k: torch.randn_like(v) for k, v in tensors.items()}, facts)
+    spoil(path, lambda content: content["runs"][0]["weights"].update(sha256=sha256(policy)))
+
+
+def test_another_policy_is_found_out(copied, quick):
+    path = copied / "actor_critic" / "VoxelStroke-v0.json"
+    swap_weights(path)
+    assert not verify.verify(path, "a reader")["passed"]
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda c: c["config"].update(gamma=0.123), "policy's config"),
+        (lambda c: c["agent"].update(name="grpo"), "policy's agent"),
+        (lambda c: c["protocol"].update(actions="stochastic"), "draws its actions"),
+        (lambda c: c["software"].update(genenvs="0.0.1"), "another version"),
+        (lambda c: [run["weights"].update(file=None) for run in c["runs"]], "no policy beside it"),
+        (lambda c: c["summary"].update(seeds=7), "summary.seeds"),
+    ],
+)
+def test_what_cannot_be_played_again_says_why(copied, quick, change, said):
+    path = copied / "actor_critic" / "VoxelStroke-v0.json"
+    spoil(path, change)
+    with pytest.raises(ValueError, match=said):
+        verify.verify(path, "a reader")
+    assert not board.record_of(path).exists()
+
+
+def test_a_policy_that_names_code_is_not_loaded(copied, quick):
+    path = copied / "actor_critic" / "VoxelStroke-v0.json"
+    policy = path.parent / POLICIES / read(path).runs[0].weights.file
+    tensors, facts = checkpoint.load(policy)
+    checkpoint.save(policy, tensors, facts | {"agent": "os:system"})
+
+    def name_it(content):
+        weights = {"sha256": sha256(policy), "bytes": policy.stat().st_size}
+        content["runs"][0]["weights"].update(weights)
+
+    spoil(path, name_it)
+    with pytest.raises(ValueError, match="names code"):
+        verify.verify(path, "a reader")
+
+
+def test_no_disk_loses_nothing(played, copied, monkeypatch, capsys):
+    base, suite, planned, *_ = played
+    monkeypatch.setattr(cells, "FOLDER", base / "cells")
+    path = copied / "random" / "VoxelStroke-v0.json"
+    before = path.read_bytes()
+
+    def full(*arguments, **more):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_text", full)
+    with pytest.raises(OSError, match="No space left"):
+        collect.collect(suite, planned, copied)
+    assert path.read_bytes() == before
+    assert not [each for each in copied.rglob("*") if each.name.startswith(".")]
+
+
+def test_the_command_tells_what_failed_and_what_is_missing(played, monkeypatch, capsys, tmp_path):
+    base, *_ = played
+    monkeypatch.setattr(cells, "FOLDER", base / "cells")
+    monkeypatch.setattr(cells, "locally", lambda jobs: here)
+    asked = ["--suite", str(base / "tiny.yaml"), "--agents", "random,actor_critic", "--out"]
+    assert main(["run", *asked, str(tmp_path / "a"), "--quiet"]) == 1
+    said = capsys.readouterr().out
+    assert "4 runs of tiny, 3 of them known" in said
+    assert f"failed: actor_critic on {ENV}, seed 2: ended with code 9" in said
+    assert main(["run", *asked, str(tmp_path / "b"), "--dry-run"]) == 0
+    assert not (tmp_path / "b").exists()
+    assert main(["collect", *asked, str(tmp_path / "c")]) == 0
+
+
+def test_a_thin_curve_has_the_same_episodes_and_mean():
+    curve = [[100 * k, float(k), 1 + k % 3] for k in range(1, 101)]
+    rows = collect.thinned(curve, 7)
+    assert len(rows) == 7 and rows[-1]["steps"] == 10_000
+    assert sum(row["episodes"] for row in rows) == sum(row[2] for row in curve)
+    mean = sum(row["mean_return"] * row["episodes"] for row in rows)
+    assert mean == pytest.approx(sum(row[1] * row[2] for row in curve), rel=1e-4)
+    assert collect.thinned([]) == [] and len(collect.thinned(curve[:3])) == 3
+
+
+# --- suites ---
+
+
+def test_core_has_every_environment_and_names_who_stands_in(monkeypatch):
+    monkeypatch.setattr(suites, "unsuited", lambda agent, env: None)
+    core = suites.load("core")
+    planned, left = suites.plan(core, ["ppo", "random"])
+    assert {cell.env for cell in planned} == set(suites.genenvs.ids())
+    assert len(planned) == len(core.environments) * (5 + 1)
+    who = {cell.agent for cell in planned if cell.env == "genenvs/RoomLayout-v0"}
+    assert who == {"maskable_ppo", "random"}
+    assert "ppo knows no mask; maskable_ppo plays in its place" in {each.why for each in left}
+    both, _ = suites.plan(core, ["ppo", "maskable_ppo"], 1, ["genenvs/RoomLayout-v0"])
+    assert [cell.agent for cell in both] == ["maskable_ppo"]
+    assert core.steps_of("genenvs/PrimitiveModelDepth-v0") == 16_384
+    assert core.steps_of("genenvs/PrimitiveModel-v0") == 65_536
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("sedes: 3", "no field 'sedes'; nearest: seeds"),
+        ("seeds: 0", "greater than or equal to 1"),
+        ("steps: {Room: 5}", "must have an entry `default`"),
+        ("environments: [genenvs/No-v0]\nsteps: {default: 1}\nepisodes: {default: 1}", "No-v0"),
+        ("- a", "must hold a mapping"),
+        ("limits: {secs: 3}", "secs"),
+    ],
+)
+def test_a_wrong_suite_is_told(tmp_path, text, said):
+    path = tmp_path / "a.yaml"
+    path.write_text(text)
+    with pytest.raises(ValueError, match=said):
+        suites.load(str(path))
+
+
+def test_unknown_names_are_told():
+    with pytest.raises(ValueError, match="no suite 'cor'; there are core, full, smoke"):
+        suites.load("cor")
+    with pytest.raises(ValueError, match="no agent 'pppo'"):
+        suites.plan(suites.load("smoke"), ["pppo"])
+    with pytest.raises(ValueError, match="has no environment 'genenvs/Dance-v0'"):
+        suites.plan(suites.load("smoke"), ["random"], None, ["genenvs/Dance-v0"])
+
+
+# --- processes ---
+
+
+def test_a_program_ends_with_who_started_it(tmp_path):
+    import subprocess
+    import sys
+    import time
+
+    import psutil
+
+    starter = (
+        "import sys; from benchmarks import apart;"
+        f"apart.run(['tests.benchmarks.sleeper', {str(tmp_path / 'pid')!r}], 100)"
+    )
+    process = subprocess.Popen([sys.executable, "-c", starter], cwd=apart.ROOT)
+    deadline = time.monotonic() + 60
+    while not (tmp_path / "pid").exists() and time.monotonic() < deadline:
+        time.sleep(0.1)
+    child = psutil.Process(int((tmp_path / "pid").read_text()))
+    process.kill()
+    process.wait()
+    child.wait(60)  # raises where it lives on
