@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from docs import agents_results
+from docs import agents_results, speed_results
 from genenvs.cli.page import table
 
 RESULTS = Path(__file__).resolve().parents[1] / "benchmarks/results"
@@ -22,8 +22,7 @@ def render() -> str:
     if (found := _read("classic.json")) is not None:
         parts += agents_results.classic(found)
     for device in ("cpu", "cuda"):
-        if (speed := _read(f"speed-{device}.json")) is not None:
-            parts += _speed(device, speed)
+        parts += speed_results.section(RESULTS, device)
     return "\n\n".join(parts) + "\n"
 
 
@@ -84,75 +83,6 @@ def _claim(found: dict[str, Any]) -> list[str]:
         parts += [f"![{found['title']}]({found['picture']})"]
     header = ("played by", "metric", "mean", "95 % interval", "note")
     return [*parts, found["text"], table(header, rows), f"`{found['command']}`"]
-
-
-def _speed(device: str, families: dict[str, Any]) -> list[str]:
-    parts = [f"## Speed and memory ({device})"]
-    shown = {"denoise": _denoising, "agents": _training}
-    for family, found in families.items():
-        machine = ", ".join(f"{k} {v}" for k, v in found["machine"].items() if v is not None)
-        rows = shown.get(family, _plain)(found["rows"])
-        parts += [*rows, f"`{found['command']}`; {machine}."]
-    return parts
-
-
-def _denoising(found: list[dict[str, Any]]) -> list[str]:
-    rows = [
-        (
-            row["what"],
-            str(row["num_envs"]),
-            f"{row['median']:g}",
-            f"{row['low']:g} .. {row['high']:g}",
-            row["target"],
-            f"{row['forward_ms']:g}" if "forward_ms" in row else "",
-        )
-        for row in found
-    ]
-    header = ("measured", "environments", "median", "range", "target", "forward, ms")
-    return [
-        table(header, rows),
-        f"`{found[0]['env']}`, random actions, ragged ends; ten interleaved repeats in one run.",
-    ]
-
-
-def _training(found: list[dict[str, Any]]) -> list[str]:
-    rows = [
-        (
-            row["what"],
-            str(row["num_envs"]),
-            f"{row['median']:.2f}",
-            f"{row['low']:.2f} .. {row['high']:.2f}",
-            row["target"],
-            ", ".join(f"{name} {rate:.0f}" for name, rate in row["steps_per_s"].items()),
-        )
-        for row in found
-    ]
-    header = ("training", "environments", "median", "range", "target", "steps a second")
-    return [
-        table(header, rows),
-        f"Environment steps a second while an agent learns in `{found[0]['env']}`, its updates "
-        "among them: windows of some seconds after a warm-up, measured in turns; the same network, "
-        "rollout length and number of environments on both sides of a ratio.",
-    ]
-
-
-def _plain(found: list[dict[str, Any]]) -> list[str]:
-    rows = [
-        (
-            row["what"],
-            str(row["num_envs"]),
-            _number(row["median"]),
-            f"{_number(row['low'])} .. {_number(row['high'])}",
-            row["unit"],
-            row["target"],
-        )
-        for row in found
-    ]
-    return [table(("measured", "environments", "median", "range", "unit", "target"), rows)]
-
-
-def _number(value: float) -> str:
-    return f"{value:,.0f}" if value >= 1000 else f"{value:.4g}"
 
 
 def _percent(value: float | None, interval: list[float] | None = None) -> str:

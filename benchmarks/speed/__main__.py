@@ -1,66 +1,206 @@
-"""Measure families of rows and write their tables.
+"""Measure every environment: `python -m benchmarks.speed [ID or part ...]`.
 
-python -m benchmarks.speed [FAMILY ...] [--device cuda] [--threads 1] [--out benchmarks/results]
-
-What was measured of other families before stays in the file.
+Writes speed-<device>.json and a plot of how each environment scales; what was measured before stays
+in the file unless it is measured again. A run that broke off goes on with --resume.
 """
 
 import argparse
-import json
-from collections.abc import Callable, Iterator
+import shlex
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import torch
 from rich.console import Console
-from rich.table import Table
 
-from benchmarks.speed import agents, denoise, geometry, shapes
-from benchmarks.speed.measure import machine
-from genenvs.core.files import replacing
+from benchmarks.speed import cell, families, jumanji_peer, machine, plot, report, slowest
+from benchmarks.speed.cell import Settings
+from benchmarks.speed.levels import LEVELS
+from benchmarks.speed.measure import SECONDS, Row, Spread, in_turns, lap_of, row
+from benchmarks.speed.peers import PEERS
+from benchmarks.speed.play import Pool, native, write
+from benchmarks.speed.results import Results
+from genenvs.core import registry
 
-Rows = Callable[[str], Iterator[dict[str, Any]]]
-FAMILIES: dict[str, Rows] = {
-    "denoise": denoise.rows,
-    "agents": agents.rows,
-    "geometry": geometry.rows,
-    **{name: shapes.family(name) for name in shapes.NAMES},
-}
+SIZES = ("1", "16", "256", "4096", "largest")
+QUICK_SIZES = ("16", "256")
+QUICK = Settings(repeats=3, seconds=0.02, limit=3.0)
+SLOW_PEERS = ("async", "subproc", "jumanji", "jumanji scan")  # start processes, or compile
+PROFILED = 256  # rows
 
 
 def main() -> None:
-    """Parse, measure, print, write after each family."""
+    """Parse; profile, or measure, print and write after each cell."""
+    names = [*registry.ids(), *families.NAMES]
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("families", nargs="*", help=f"default: {' '.join(FAMILIES)}")
-    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    parser.add_argument("--out", type=Path, default=Path("benchmarks/results"))
-    parser.add_argument("--threads", type=int, help="of torch; default: its own choice")
-    arguments = parser.parse_args()
-    if unknown := set(arguments.families) - set(FAMILIES):
-        parser.error(f"no family {', '.join(unknown)}; there are {', '.join(FAMILIES)}")
-    if arguments.threads is not None:
-        torch.set_num_threads(arguments.threads)
-    device = torch.device(arguments.device)
-    arguments.out.mkdir(parents=True, exist_ok=True)
-    path = arguments.out / f"speed-{device.type}.json"
-    content = json.loads(path.read_text()) if path.exists() else {}
-    for family in arguments.families or FAMILIES:
-        table = Table("what", "envs", "median", "range", "target", title=f"{family}, {device.type}")
-        found = []
-        for row in FAMILIES[family](arguments.device):
-            found.append(row)
-            span = f"{row['low']:g} .. {row['high']:g}"
-            table.add_row(
-                row["what"], str(row["num_envs"]), f"{row['median']:g}", span, row["target"]
-            )
-            print(row, flush=True)
-        Console(width=120).print(table)
-        command = f"python -m benchmarks.speed {family} --device {device.type}"
-        if arguments.threads is not None:
-            command += f" --threads {arguments.threads}"
-        content[family] = {"command": command, "machine": machine(device), "rows": found}
-        with replacing(path) as temporary:
-            temporary.write_text(json.dumps(content, indent=1) + "\n")
+    add = parser.add_argument
+    add("names", nargs="*", metavar="ID", help=f"ids, or {', '.join(families.NAMES)}; default: all")
+    add("--sizes", nargs="+", default=SIZES, help="numbers, or `largest`: what memory holds")
+    add("--levels", nargs="+", choices=[*LEVELS, *PEERS], default=[*LEVELS, *PEERS])
+    add("--quick", action="store_true", help=f"sizes {', '.join(QUICK_SIZES)}, 3 short repeats")
+    add("--resume", action="store_true", help="measure only what the file lacks")
+    add("--repeats", type=int, default=Settings.repeats)
+    add("--seconds", type=float, default=SECONDS, help="of one repeat of one level")
+    add("--limit", type=float, default=Settings.limit, help="seconds of the repeats of one size")
+    add("--memory", type=float, default=2.0, help="GB that the largest batch may take")
+    add("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    add("--threads", type=int, help="of torch; default: its own choice")
+    add("--out", type=Path, default=Path("benchmarks/results"))
+    add("--profile", metavar="ID", help="print the slowest links of an environment, write nothing")
+    given = parser.parse_args()
+    if unknown := {*given.names, *filter(None, [given.profile])} - set(names):
+        parser.error(f"no {', '.join(sorted(unknown))}; there are {', '.join(names)}")
+    if wrong := [s for s in given.sizes if s != "largest" and not (s.isdigit() and int(s))]:
+        parser.error(f"--sizes takes whole numbers and `largest`; got {' '.join(wrong)}")
+    if min(given.repeats, given.seconds, given.limit, given.memory, given.threads or 1) <= 0:
+        parser.error("--repeats, --seconds, --limit, --memory and --threads must be above 0")
+    if given.threads is not None:
+        torch.set_num_threads(given.threads)
+    if given.profile:
+        sizes = [int(s) for s in given.sizes if s.isdigit()] if given.sizes != SIZES else [PROFILED]
+        for size in sizes:
+            print(slowest.report(given.profile, size, given.device, 5 * given.seconds))
+        return
+    settings = Settings(given.device, given.repeats, given.seconds, given.limit)
+    if given.quick:
+        settings = replace(QUICK, device=given.device)
+        given.sizes = QUICK_SIZES if given.sizes == SIZES else given.sizes
+        given.levels = [name for name in given.levels if name not in SLOW_PEERS]
+    device = torch.device(given.device)
+    results = Results(given.out / f"speed-{device.type}.json")
+    words = shlex.join(["python", "-m", "benchmarks.speed", *sys.argv[1:]])
+    results.begin(words, machine.describe(device))
+    with jax_process() as jax:
+        for name in given.names or names:
+            if name in registry.ids():
+                environment(name, given, settings, results, jax)
+                Console(width=150).print(report.table(results, name))
+            if not given.quick or name in given.names:
+                parts(name, given, settings, results)
+    plot.draw(results, given.out / f"speed-{device.type}.png")
+
+
+def environment(env: str, given: Any, settings: Settings, results: Results, jax: Any) -> None:
+    """All cells of an id."""
+    wanted = {int(size): set(given.levels) for size in given.sizes if size != "largest"}
+    for target in families.targets(env) if given.sizes == SIZES else []:
+        wanted.setdefault(target.num_envs, set()).update({target.level, target.over} - {None})
+    pool = cache(lambda: Pool(env, given.device))
+    done: list[dict[str, Any]] = []
+    for size in sorted(wanted):
+        known = results.cell(env, size)
+        if not (given.resume and known is not None):
+            known = one(pool, env, size, wanted[size], settings, results, jax, done)
+        if known["rates"]:
+            done.append(known)
+    if "largest" not in given.sizes or not done:
+        return
+    if given.resume and any(c["env"] == env and "bound" in c for c in results.cells):
+        return
+    results.drop_largest(env)
+    size, bound = largest(done, given.memory, settings)
+    if size > done[-1]["num_envs"]:
+        names = {*cell.NEEDED, "numpy"}
+        one(pool, env, size, names, settings, results, jax, done, bound=bound)
+
+
+def one(
+    pool: Any, env: str, size: int, names: set[str], settings: Settings, results: Results,
+    jax: Any, done: list[dict[str, Any]], **more: Any,
+) -> dict[str, Any]:  # fmt: skip
+    """Measure a cell, or say why not, and put it into the results."""
+    slow = cell.too_slow(expected(done, size), settings)
+    if slow:
+        found: dict[str, Any] = {"env": env, "num_envs": size, "rates": {}, "over": {}}
+        found["left"] = {"all": slow}
+    else:
+        found = cell.measure(pool(), size, sorted(names), jax, settings)
+    results.put(found | more)
+    rate = f"{found['rates']['torch']['median']:,.0f} steps/s" if found["rates"] else slow
+    print(f"{env}, {size:,}: {rate}, {found.get('seconds', 0)} s", flush=True)
+    return found
+
+
+def expected(done: list[dict[str, Any]], size: int) -> float:
+    """Seconds that a step of a larger batch will take: a line through the last two cells."""
+    points = [(c["num_envs"], c["num_envs"] / c["rates"]["torch"]["median"]) for c in done[-2:]]
+    if len(points) < 2:
+        return 0.0  # small batches cost little beyond what any batch costs: nothing is known yet
+    (n, first), (m, second) = points
+    return second + max(second - first, 0.0) / (m - n) * (size - m)
+
+
+def largest(done: list[dict[str, Any]], memory: float, settings: Settings) -> tuple[int, str]:
+    """The largest power of two that memory and the limit allow, and what bounds it."""
+    size, bound = done[-1]["num_envs"], ""
+    each = (done[-1]["mb"] or 0.0) * 1e6 / size
+    size = 1 << (size - 1).bit_length()
+    while not bound:
+        if each * 2 * size > memory * 1e9:
+            bound = f"{memory:g} GB"
+        elif cell.too_slow(expected(done, 2 * size), settings):
+            bound = f"{settings.limit:g} s for its repeats"
+        else:
+            size *= 2
+    return size, bound
+
+
+def parts(name: str, given: Any, settings: Settings, results: Results) -> None:
+    """What else the module of a family times, and an id's reference."""
+    if given.resume and any(part["of"] == name for part in results.parts):
+        return
+    if name in registry.ids():
+        found = [*of_state(name, settings)]
+        module: Any = families.of(name)
+        # Of several ids of a family the first one stands for what is timed once.
+        if module is not None and name == first(module):
+            found += getattr(module, "rows", lambda device: [])(given.device)
+    else:
+        found = [*families.load(name).rows(given.device)]
+    results.put_parts(name, found)
+
+
+def of_state(env: str, settings: Settings) -> Iterator[Row]:
+    """Functions of a state in the middle of play: the family's, and the reference's actions."""
+    envs = native(env, families.PARTS, settings.device)
+    start = Pool(env, settings.device).batch(families.PARTS)
+    state, _ = write(envs, start, settings.seconds).moments[0]
+    task, module = envs.unwrapped.task, families.of(env)
+    calls: dict[str, Any] = getattr(module, "parts", lambda task, state: {})(task, state)
+    if task.reference_action(state) is not None:
+        calls["actions of the reference"] = lambda: task.reference_action(state)
+    laps = {
+        what: lap_of(torch.no_grad()(call), families.PARTS, settings.device, settings.seconds)
+        for what, call in calls.items()
+    }
+    for what, rates in in_turns(laps, settings.repeats).items():
+        yield row(what, families.PARTS, Spread.of(rates))
+
+
+def first(module: Any) -> str:
+    """The first id of a family."""
+    return next(env for env in registry.ids() if families.of(env) is module)
+
+
+@contextmanager
+def jax_process() -> Iterator[Any]:
+    """A function that gives the process in which JAX runs, started when it is called first."""
+    made: list[Any] = []
+
+    def get() -> Any:
+        if not made:
+            made.append(jumanji_peer.worker(torch.get_num_threads()))
+        return made[0]
+
+    try:
+        yield get
+    finally:
+        for process in made:
+            process.shutdown()
 
 
 if __name__ == "__main__":

@@ -1,129 +1,114 @@
-"""Timing that can be compared: interleaved, synchronised, repeated."""
+"""Timing that can be compared: in turns, synchronised, repeated."""
 
-import os
-import platform
 import statistics
-import subprocess
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
 
 REPEATS = 10
+SECONDS = 0.1  # length of a lap, at least: decides how often a call is made in it
+
+Lap = Callable[[], tuple[float, float]]  # seconds on the clock, and how much was made in them
+Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Timing:
-    """Seconds a call: median and range over the repeats."""
+class Spread:
+    """Median and range over the repeats."""
 
     median: float
     low: float
     high: float
 
     @staticmethod
-    def of(seconds: Sequence[float]) -> "Timing":
-        """Of measured seconds a call."""
-        return Timing(statistics.median(seconds), min(seconds), max(seconds))
+    def of(values: Sequence[float]) -> "Spread":
+        """Of one value a repeat."""
+        return Spread(statistics.median(values), min(values), max(values))
+
+    def record(self) -> dict[str, float]:
+        """For JSON, with four digits."""
+        return {name: float(f"{value:.4g}") for name, value in vars(self).items()}
 
 
-def interleave(
-    calls: dict[str, Callable[[], Any]], device: torch.device, seconds: float = 0.3
-) -> dict[str, list[float]]:
-    """Time several calls in turns, so that what else the machine does hits all of them alike.
+class Clock:
+    """Adds up the seconds of the blocks that it times; the device is idle at both reads."""
+
+    def __init__(self, device: str | torch.device = "cpu") -> None:
+        self.seconds = 0.0
+        self._device = torch.device(device)
+        self._started = 0.0
+
+    def start(self) -> None:
+        """Begin to count."""
+        self._synchronise()
+        self._started = time.perf_counter()
+
+    def stop(self) -> None:
+        """Add what passed since `start`."""
+        self._synchronise()
+        self.seconds += time.perf_counter() - self._started
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """Time a block."""
+        self.start()
+        yield
+        self.stop()
+
+    def _synchronise(self) -> None:
+        if self._device.type == "cuda":
+            torch.cuda.synchronize(self._device)
+
+
+def lap_of(
+    call: Callable[[], Any],
+    amount: float,
+    device: str | torch.device = "cpu",
+    seconds: float = SECONDS,
+) -> Lap:
+    """A lap that makes a call as often as fills `seconds`.
 
     Args:
-        calls: what to time, each taking no argument.
-        device: synchronised before both clock reads.
-        seconds: length of one repeat of one call, at least; decides how often it is called.
-
-    Returns:
-        Seconds a call, one value for each of the repeats.
+        call: what to time; called a few times here, which warms it up.
+        amount: of what one call makes (rows, grids, episodes ...).
+        device: that it computes on.
+        seconds: length of the lap, at least.
     """
-    counts = {}
-    for name, call in calls.items():
-        for _ in range(3):
-            call()  # warm-up
-        counts[name] = max(2, round(seconds / _time(call, 3, device)))
-    found: dict[str, list[float]] = {name: [] for name in calls}
-    for _ in range(REPEATS):
-        for name, call in calls.items():
-            found[name].append(_time(call, counts[name], device))
+
+    def timed(count: int) -> float:
+        clock = Clock(device)
+        with clock.running():
+            for _ in range(count):
+                call()
+        return clock.seconds
+
+    timed(1)
+    count = max(1, round(seconds / max(timed(2) / 2, 1e-9)))
+    return lambda: (timed(count), count * amount)
+
+
+def in_turns(laps: Mapping[str, Lap], repeats: int = REPEATS) -> dict[str, list[float]]:
+    """What each lap makes a second, repeat by repeat.
+
+    Laps take turns, so that what else the machine does hits all of them alike.
+    """
+    found: dict[str, list[float]] = {name: [] for name in laps}
+    for _ in range(repeats):
+        for name, lap in laps.items():
+            seconds, made = lap()
+            found[name].append(made / seconds)
     return found
 
 
-def ratio(over: Sequence[float], under: Sequence[float]) -> Timing:
-    """The ratio of two interleaved measurements, repeat by repeat."""
-    return Timing.of([a / b for a, b in zip(over, under, strict=True)])
+def over(ours: Sequence[float], theirs: Sequence[float]) -> Spread:
+    """The ratio of two rates that were measured in turns, repeat by repeat."""
+    return Spread.of([a / b for a, b in zip(ours, theirs, strict=True)])
 
 
-def row(
-    what: str, num_envs: int, found: Timing, target: str = "", unit: str = "ratio"
-) -> dict[str, Any]:
-    """A row of the table, its numbers with four digits."""
-    numbers = {name: float(f"{value:.4g}") for name, value in vars(found).items()}
-    return {"what": what, "num_envs": num_envs, **numbers, "target": target, "unit": unit}
-
-
-def rate(
-    what: str, num_envs: int, seconds: Sequence[float], target: str = "", unit: str = "1/s"
-) -> dict[str, Any]:
-    """A row of rates: `num_envs` of something in each of these seconds."""
-    return row(what, num_envs, Timing.of([num_envs / s for s in seconds]), target, unit)
-
-
-def _time(call: Callable[[], Any], count: int, device: torch.device) -> float:
-    _synchronise(device)
-    started = time.perf_counter()
-    for _ in range(count):
-        call()
-    _synchronise(device)
-    return (time.perf_counter() - started) / count
-
-
-def _synchronise(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-
-
-def machine(device: torch.device) -> dict[str, Any]:
-    """What the figures were measured on."""
-    import gymnasium
-
-    import genenvs
-
-    accelerator = torch.cuda.get_device_name(device) if device.type == "cuda" else None
-    return {
-        "processor": _processor(),
-        "cores": os.cpu_count(),
-        "threads": torch.get_num_threads(),
-        "accelerator": accelerator,
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "gymnasium": gymnasium.__version__,
-        "genenvs": genenvs.__version__,
-        "commit": _commit(),
-    }
-
-
-def _processor() -> str:
-    """The processor's name, as well as the platform tells it."""
-    try:
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
-            if line.startswith("model name"):
-                return line.split(":", 1)[1].strip()
-    except OSError:
-        pass
-    return platform.processor() or platform.machine()
-
-
-def _commit() -> str | None:
-    try:
-        done = subprocess.run(
-            ["git", "describe", "--always", "--dirty"], capture_output=True, text=True, check=True
-        )
-    except (OSError, subprocess.CalledProcessError):
-        return None
-    return done.stdout.strip()
+def row(what: str, num_envs: int, found: Spread, target: str = "", unit: str = "1/s") -> Row:
+    """A line of the table of parts; `target` is text, what was aimed at."""
+    return {"what": what, "num_envs": num_envs, **found.record(), "unit": unit, "target": target}

@@ -1,13 +1,23 @@
-"""Environments to time, and plays of recorded actions."""
+"""Random legal play that every face repeats step by step, its episodes in all phases."""
 
-from collections.abc import Callable
-from itertools import cycle
+from dataclasses import dataclass
 from typing import Any
 
 import gymnasium as gym
+import numpy as np
+import torch
 from gymnasium.vector import AutoresetMode
+from torch import Tensor
 
 import genenvs  # noqa: F401  (registers the ids)
+from benchmarks.speed.measure import Clock, Lap
+from genenvs.core.evaluate import random_policy
+from genenvs.core.task import State
+
+POOL_ROWS = 64
+POOL_MOMENTS = 32  # at most
+MOST_STEPS = 200  # of a script
+STATES = 2_048  # rows of the states that single functions are timed on, over all moments
 
 
 def native(env: str, num_envs: int, device: str = "cpu", output: str = "torch") -> Any:
@@ -17,24 +27,147 @@ def native(env: str, num_envs: int, device: str = "cpu", output: str = "torch") 
     )
 
 
-def sync(env: str, num_envs: int) -> Any:
-    """The same in Gymnasium's SyncVectorEnv, over single environments."""
-    options = {"autoreset_mode": AutoresetMode.SAME_STEP}
-    return gym.make_vec(env, num_envs=num_envs, vectorization_mode="sync", vector_kwargs=options)
+class Pool:
+    """States from all phases of random play, of which batches of any size are made.
+
+    Without it every row of a large batch would stand at the same step of its episode, and a
+    warm-up to where ends are spread evenly would take longer than the measurement.
+    """
+
+    def __init__(self, env: str, device: str = "cpu") -> None:
+        self.env = env
+        envs = native(env, POOL_ROWS, device)
+        policy = random_policy(envs)
+        observation, info = envs.reset(seed=0)
+        seen = torch.zeros(POOL_ROWS, dtype=torch.bool, device=device)
+        moments, every, step = [envs.get_state()], 1, 0
+        while not bool(seen.all()):
+            observation, _, terminated, truncated, info = envs.step(policy(observation, info))
+            seen |= terminated | truncated
+            step += 1
+            if step % every == 0:
+                moments.append(envs.get_state())
+            if len(moments) > POOL_MOMENTS:
+                moments, every = moments[::2], 2 * every
+        self._states = {k: torch.cat([m[k] for m in moments]) for k in moments[0]}
+        envs.close()
+
+    def batch(self, num_envs: int) -> dict[str, Tensor]:
+        """A snapshot of so many rows, as `set_state` takes it."""
+        size = len(self._states["env.seed"])
+        drawn = np.random.default_rng(num_envs).integers(0, size, num_envs)
+        index = torch.as_tensor(drawn, device=self._states["env.seed"].device)
+        rows = {name: value[index] for name, value in self._states.items()}
+        # Copies of a row part ways when their episode ends.
+        rows["env.episode"] = rows["env.episode"] + 1_000 * torch.arange(num_envs).to(index)
+        return rows
 
 
-def replay(envs: Any, actions: Any) -> Callable[[], Any]:
-    """A function that takes the next step of a recorded play from seed 0, over and over.
+@dataclass(frozen=True)
+class Script:
+    """A stretch of random legal play.
+
+    Attributes:
+        env: the id.
+        device: where it was played.
+        start: the snapshot that it begins at.
+        actions: of every step: [R, B, ...] on the device.
+        moments: states on the way, each with the action taken in it; not to be written into.
+        step_seconds: what a step of the native batch took.
+        ended: share of rows whose episode ends in a step.
+    """
+
+    env: str
+    device: str
+    start: dict[str, Tensor]
+    actions: Tensor
+    moments: list[tuple[State, Tensor]]
+    step_seconds: float
+    ended: float
+
+    @property
+    def num_envs(self) -> int:
+        """Rows of the batch."""
+        return self.actions.shape[1]
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes that its tensors take."""
+        states = [state.tensors().values() for state, _ in self.moments]
+        tensors = [*self.start.values(), self.actions, *(t for group in states for t in group)]
+        return sum(tensor.nbytes for tensor in tensors)
+
+    def host_actions(self) -> np.ndarray:
+        """The actions in numpy."""
+        return self.actions.cpu().numpy()
+
+    def lap(self, step: Any, back: Any, actions: Any) -> Lap:
+        """Play it again: `back()` goes to its start, off the clock; then `step` takes each action.
+
+        Who is slower than the native batch plays the first steps alone, as many as take as long.
+        """
+
+        def play(count: int) -> tuple[float, float]:
+            back()
+            clock = Clock(self.device)
+            with clock.running():
+                for action in actions[:count]:
+                    step(action)
+            return clock.seconds, count * self.num_envs
+
+        play(1)
+        whole = self.step_seconds * len(self.actions)
+        count = max(1, min(len(self.actions), round(whole / play(1)[0])))
+        return lambda: play(count)
+
+
+def write(envs: Any, start: dict[str, Tensor], seconds: float) -> Script:
+    """Play from a snapshot, through an autoreset at least, then write down steps for `seconds`.
 
     Args:
-        envs: where to play.
-        actions: of every step, for the whole batch.
+        envs: a native batch with torch output.
+        start: what it begins with.
+        seconds: that the steps of the script take, about; never less than one step.
+
+    Raises:
+        RuntimeError: no episode ended within a horizon.
     """
-    rounds = cycle(range(len(actions)))
+    device, task = str(envs.unwrapped.device), envs.unwrapped.task
+    policy = random_policy(envs)
+    envs.set_state(start)
 
-    def step() -> None:
-        if (k := next(rounds)) == 0:
-            envs.reset(seed=0)
-        envs.step(actions[k])
+    def step(clock: Clock) -> tuple[Tensor, int]:
+        action = torch.as_tensor(policy(None, {})).to(device)
+        with clock.running():
+            _, _, terminated, truncated, _ = envs.step(action)
+        return action, int((terminated | truncated).sum())
 
-    return step
+    ended = played = 0
+    while not ended or played < 3:
+        if played > task.horizon:
+            raise RuntimeError(f"{envs.spec.id}: no episode ended in {played} steps")
+        warm = Clock(device)
+        ended += step(warm)[1]
+        played += 1
+    count = max(1, min(MOST_STEPS, round(seconds / warm.seconds)))
+    start, clock, actions, ends = envs.get_state(), Clock(device), [], 0
+    moments: list[tuple[State, Tensor]] = []
+    for _ in range(count):
+        if not moments or (len(moments) + 1) * envs.num_envs <= STATES:
+            before = envs.state.clone()
+        else:
+            before = None
+        action, over = step(clock)
+        actions.append(action)
+        ends += over
+        if before is not None:
+            moments.append((before, action))
+    return Script(
+        env=envs.spec.id,
+        device=device,
+        start=start,
+        actions=torch.stack(actions),
+        moments=moments,
+        step_seconds=clock.seconds / count,
+        ended=ends / (count * envs.num_envs),
+    )

@@ -1,71 +1,342 @@
-"""The clock that every ratio is read from; no test asserts a time."""
+"""What the clock is read for; no test asserts a time, and one, slow, a ratio by a wide margin."""
 
+import json
+import sys
+from itertools import pairwise
+
+import gymnasium as gym
+import numpy as np
 import pytest
 import torch
 
 from agents.networks import ActorCritic, NetworkConfig
 from agents.problem import Problem
-from benchmarks.speed import agents, denoise
-from benchmarks.speed.measure import REPEATS, Timing, interleave, machine, ratio
+from benchmarks.speed import __main__ as command
+from benchmarks.speed import cell, families, machine, measure, peers, play, report
+from benchmarks.speed.families import Target, training
+from benchmarks.speed.levels import HIDDEN, LEVELS, Bench, Left
+from benchmarks.speed.measure import Spread, in_turns, lap_of, over
+from benchmarks.speed.results import Results
+from genenvs.core import registry
+from genenvs.core.registry import Declaration
 from tests.needs import needs, needs_device
 
-CPU = torch.device("cpu")
+ENV = "genenvs/SpeedGrid-v0"
+SHORT = cell.Settings(repeats=2, seconds=0.002, limit=30.0)
 
 
-def test_calls_are_timed_in_turns():
-    order = []
-    found = interleave(
-        {"a": lambda: order.append("a"), "b": lambda: order.append("b")}, CPU, seconds=1e-5
+@pytest.fixture
+def grid():
+    """An id that no module of `families` knows, declared and forgotten again."""
+    arguments = {"horizon": 9, "size": 4}
+    registry.declare(
+        Declaration(ENV, "tests.core.throwaway:Grid", arguments, "covered", "A grid", "Us")
     )
-    assert len(found["a"]) == len(found["b"]) == REPEATS
-    turns = [name for k, name in enumerate(order) if k == 0 or order[k - 1] != name]
-    assert turns[-2 * REPEATS :] == ["a", "b"] * REPEATS
+    yield ENV
+    del gym.registry[ENV], registry._declared[ENV]
+
+
+# --- the clock ---
+
+
+def test_laps_take_turns():
+    order = []
+    laps = {name: lambda name=name: (order.append(name), (2.0, 6.0))[1] for name in "ab"}
+    assert in_turns(laps, 3) == {"a": [3.0] * 3, "b": [3.0] * 3}
+    assert order == ["a", "b"] * 3
 
 
 def test_a_ratio_is_taken_repeat_by_repeat():
-    assert ratio([2.0, 4.0, 9.0], [1.0, 2.0, 3.0]) == Timing(2.0, 2.0, 3.0)
+    assert over([2.0, 4.0, 9.0], [1.0, 2.0, 3.0]) == Spread(2.0, 2.0, 3.0)
+
+
+def test_a_lap_counts_what_its_calls_make_while_the_clock_runs(monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr(measure.time, "perf_counter", lambda: now[0])
+
+    def call():
+        now[0] += 0.5
+
+    assert lap_of(call, 7, seconds=2.0)() == (2.0, 28.0)
 
 
 def test_the_machine_is_described():
-    found = machine(CPU)
+    found = machine.describe(torch.device("cpu"))
     assert found["torch"] == torch.__version__ and found["cores"] >= 1 and found["processor"]
 
 
-def test_a_row_measures_a_step_with_ragged_ends(monkeypatch):
-    monkeypatch.setattr("benchmarks.speed.measure.REPEATS", 2)
-    monkeypatch.setattr(
-        denoise, "interleave", lambda calls, device: interleave(calls, device, seconds=0.02)
+# --- the script ---
+
+
+def test_a_script_is_legal_goes_through_ends_and_is_played_alike_by_every_face(grid):
+    envs = play.native(grid, 16)
+    script = play.write(envs, play.Pool(grid).batch(16), 0.02)
+    assert script.num_envs == 16 and 0 < script.ended < 0.5
+
+    def rewards(face, actions):
+        face.set_state(script.start)
+        return np.array([np.asarray(face.step(action)[1]) for action in actions])
+
+    ours = rewards(envs, script.actions)
+    np.testing.assert_array_equal(ours, rewards(envs, script.actions))
+    np.testing.assert_array_equal(
+        ours, rewards(play.native(grid, 16, output="numpy"), script.host_actions())
     )
-    row = denoise.overhead(4, "cpu", "numpy")
-    assert row["median"] > 0 and row["low"] <= row["median"] <= row["high"]
-    assert 2 < row["mean_episode"] < 30  # episodes did end while the clock ran
+
+
+def test_episodes_of_a_batch_stand_in_all_phases_and_part_ways_when_they_end(grid):
+    start = play.Pool(grid).batch(500)
+    assert len(start["step"].unique()) >= 5
+    envs = play.native(grid, 500)
+    envs.set_state(start)
+    pairs = {*zip(start["env.seed"].tolist(), start["env.episode"].tolist(), strict=True)}
+    assert len(pairs) == 500
+
+
+@pytest.mark.parametrize("name", ["sync", "async"])
+def test_single_environments_play_the_same_script(grid, name):
+    envs = play.native(grid, 3)
+    script = play.write(envs, play.Pool(grid).batch(3), 0.01)
+    kind = {"sync": gym.vector.SyncVectorEnv, "async": gym.vector.AsyncVectorEnv}[name]
+    theirs = kind(peers.rows(script), autoreset_mode=gym.vector.AutoresetMode.SAME_STEP)
+    try:
+        theirs.reset(options=peers.REWIND)
+        for _ in range(2):  # rewound as often as asked
+            envs.set_state(script.start)
+            theirs.reset(options=peers.REWIND)
+            for action in script.actions:
+                mine, other = envs.step(action), theirs.step(action.numpy())
+                for k in (1, 2, 3):
+                    np.testing.assert_array_equal(mine[k].numpy(), other[k])
+    finally:
+        theirs.close()
+
+
+# --- cells ---
+
+
+@needs("stable_baselines3", extra="sb3")
+def test_an_id_that_nobody_wrote_a_module_for_is_measured_at_every_level(grid):
+    found = cell.measure(play.Pool(grid), 1, [*LEVELS, "sync", "cartpole"], None, SHORT)
+    assert set(found["rates"]) == {*LEVELS, "sync", "cartpole"} and not found["left"]
+    for rates in found["rates"].values():
+        assert 0 < rates["low"] <= rates["median"] <= rates["high"]
+    assert set(found["over"]) == set(found["rates"]) - {"torch"} and found["repeats"] == 2
+    assert families.floor(grid)[0] == "a copy of the observation and the mask"
+    json.dumps(found)
+
+
+def test_what_has_no_time_left_is_named_and_what_a_cell_needs_is_measured(grid):
+    tight = cell.Settings(repeats=10, seconds=0.002, limit=1e-6)
+    found = cell.measure(play.Pool(grid), 2, [*LEVELS, "sync"], None, tight)
+    assert set(found["rates"]) == {"floor", "transition", "torch"}
+    assert found["repeats"] == cell.FEWEST
+    assert set(found["left"]) == {"numpy", "sb3", "policy", "training", "sync"}
+
+
+def test_a_cell_is_not_begun_where_a_step_alone_is_too_long(grid):
+    assert cell.too_slow(1.0, cell.Settings(limit=14.0)) == "a step would take some 1 s"
+    assert cell.too_slow(1.0, cell.Settings(limit=16.0)) is None
+
+
+def test_rows_that_a_step_only_resets_are_not_counted(grid):
+    envs = play.native(grid, 8)
+    script = play.write(envs, play.Pool(grid).batch(8), 0.002)
+    made = {}
+
+    class Counting:
+        def callback(self, close):
+            made["envs"] = close.__self__
+
+    lap = peers.cartpole(Bench(script, envs, None, Counting(), None))
+    inner, flags = made["envs"], []
+    step = inner.step
+    inner.step = lambda action: flags.append(step(action)) or flags[-1]
+    lap()
+    flags.clear()
+    _, counted = lap()
+    ended = [int((f[2] | f[3]).sum()) for f in flags]
+    # Of the steps of this lap: all rows but those that ended in the step before.
+    expected = sum(8 - before for before, _ in pairwise(ended))
+    assert expected <= counted <= expected + 8 and sum(ended) > 0
+
+
+def timed(num_envs, seconds):
+    """A cell in which a step of the batch took so long, and a row a megabyte."""
+    return {
+        "num_envs": num_envs,
+        "mb": num_envs,
+        "rates": {"torch": {"median": num_envs / seconds}},
+    }
+
+
+def test_what_a_larger_batch_will_take_is_read_off_the_last_two_cells():
+    assert command.expected([timed(16, 1.0)], 256) == 0.0
+    assert command.expected([timed(1, 9.0), timed(16, 1.0), timed(32, 2.0)], 64) == 4.0
+    assert command.expected([timed(16, 1.0), timed(32, 0.9)], 64) == pytest.approx(0.9)
+
+
+def test_the_largest_batch_is_bounded_by_memory_or_by_time():
+    quick = [timed(256, 0.0001), timed(4_096, 0.001)]
+    assert command.largest(quick, 33.0, SHORT) == (32_768, "33 GB")
+    slow = [timed(256, 0.0625), timed(4_096, 1.0)]
+    assert command.largest(slow, 33.0, SHORT) == (8_192, "30 s for its repeats")
+
+
+# --- the command ---
+
+
+def run(monkeypatch, *words):
+    monkeypatch.setattr(sys, "argv", ["speed", *words])
+    command.main()
+
+
+def test_the_command_writes_what_the_page_and_the_plot_show(grid, tmp_path, monkeypatch, capsys):
+    from docs import speed_results
+
+    short = ("--device", "cpu", "--repeats", "2", "--seconds", "0.001", "--limit", "20")
+    levels = ("--levels", "floor", "torch", "--out", str(tmp_path))
+    run(monkeypatch, grid, "--sizes", "2", "4", *short, *levels)
+    path = tmp_path / "speed-cpu.json"
+    found = Results(path)
+    assert [(c["env"], c["num_envs"], c["run"]) for c in found.cells] == [
+        (grid, 2, 0),
+        (grid, 4, 0),
+    ]
+    assert found.runs[0]["machine"]["torch"] == torch.__version__
+    assert (tmp_path / "speed-cpu.png").stat().st_size > 0
+    before = found.cell(grid, 4)
+    run(monkeypatch, grid, "--sizes", "4", "8", "--resume", *short, *levels)
+    found = Results(path)
+    assert found.cell(grid, 4) == before and found.cell(grid, 8)["run"] == 1
+    assert "SpeedGrid-v0" in capsys.readouterr().out
+    page = "\n".join(speed_results.section(tmp_path, "cpu"))
+    assert "| SpeedGrid-v0 | 8 | a copy of the observation and the mask: " in page
+    assert "--sizes 4 8 --resume" in page
+
+
+def test_a_run_of_which_nothing_is_left_is_forgotten(tmp_path):
+    results = Results(tmp_path / "speed-cpu.json")
+    for command_line in ("first", "second"):
+        results.begin(command_line, {})
+        results.put({"env": "a", "num_envs": 1, "rates": {}})
+    results.put_parts("a", [])
+    again = Results(results.path)
+    assert [r["command"] for r in again.runs] == ["second"] and again.cells[0]["run"] == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("genenvs/Nothing-v0",), "no genenvs/Nothing-v0; there are"),
+        (("--profile", "Nothing"), "no Nothing; there are"),
+        (("--sizes", "0"), "whole numbers"),
+        (("--sizes", "many"), "whole numbers"),
+        (("--repeats", "0"), "must be above 0"),
+    ],
+)
+def test_words_that_the_command_does_not_know(monkeypatch, capsys, tmp_path, words, said):
+    with pytest.raises(SystemExit):
+        run(monkeypatch, *words, "--out", str(tmp_path))
+    assert said in capsys.readouterr().err and not [*tmp_path.iterdir()]
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"runs": []}'])
+def test_a_damaged_file_of_results_is_named_and_left_as_it_is(tmp_path, text):
+    path = tmp_path / "speed-cpu.json"
+    path.write_text(text)
+    with pytest.raises(ValueError, match=r"speed-cpu\.json is no file of speed results"):
+        Results(path)
+    assert path.read_text() == text
+
+
+def test_the_profiler_names_what_a_step_calls(grid, monkeypatch, capsys):
+    run(monkeypatch, "--profile", grid, "--sizes", "4", "--device", "cpu", "--seconds", "0.001")
+    shown = capsys.readouterr().out
+    assert "aten::" in shown and "step_tensors" in shown and "transition" in shown
+
+
+# --- families ---
+
+
+@pytest.mark.parametrize("env_id", registry.ids())
+def test_every_family_is_whole(env_id):
+    module = families.of(env_id)
+    assert module is None or hasattr(module, "FLOOR") == hasattr(module, "floor")
+    for target in families.targets(env_id):
+        assert target.over is None or target.level == "torch"
+    if module is not None:
+        declared = {t.env for t in getattr(module, "TARGETS", ())}
+        assert declared <= set(registry.ids())
+
+
+def test_a_target_is_compared_with_its_cell(tmp_path):
+    results = Results(tmp_path / "speed-cpu.json")
+    results.begin("", {})
+    rates = {"torch": {"median": 10.0}, "sync": {"median": 2.0}}
+    results.put({"env": "a", "num_envs": 64, "rates": rates, "over": {"sync": {"median": 5.5}}})
+    assert report.reached(results, Target("a", 64, "torch", 1)) == 10.0
+    assert report.reached(results, Target("a", 64, "torch", 1, "sync")) == 5.5
+    assert report.reached(results, Target("a", 64, "numpy", 1)) is None
+    assert report.reached(results, Target("b", 64, "torch", 1, "sync")) is None
 
 
 def test_a_stopwatch_counts_between_warm_up_and_the_end_of_its_window(monkeypatch):
-    now = iter([10.0, 10.5, 11.5, 12.5, 14.5, 18.5])  # the window opens at 11.5 and ends from 17.5
-    monkeypatch.setattr(agents.time, "perf_counter", lambda: next(now))
-    watch = agents.Stopwatch()
-    with pytest.raises(agents.Over):
+    # The window opens at 11.5 and ends from 14.5 on.
+    now = iter([10.0, 10.5, 11.5, 12.5, 13.5, 15.5])
+    monkeypatch.setattr(training.time, "perf_counter", lambda: next(now))
+    watch = training.Stopwatch()
+    with pytest.raises(training.Over):
         for _ in range(6):
             watch.count(70)
-    assert watch.rate == 3 * 70 / 7
+    assert watch.rate == 3 * 70 / 4
 
 
 @needs("stable_baselines3", extra="agents")
 def test_training_is_compared_on_networks_of_one_size(monkeypatch):
-    monkeypatch.setattr(agents, "WARM_UP", 0.0)
-    monkeypatch.setattr(agents, "WINDOW", 0.1)
-    monkeypatch.setattr(agents, "REPEATS", 1)
-    with agents.a2c_over_processes(1) as model:
-        assert agents.theirs(model)() > 0
+    monkeypatch.setattr(training, "WARM_UP", 0.0)
+    monkeypatch.setattr(training, "WINDOW", 0.1)
+    monkeypatch.setattr(training, "REPEATS", 1)
+    with training.a2c_over_processes(1) as model:
+        assert training.theirs(model)() > 0
         numbers = sum(p.numel() for p in model.policy.parameters())
-    ours = ActorCritic(*Problem(agents.ENV).spaces, NetworkConfig(hidden=agents.HIDDEN))
+    ours = ActorCritic(*Problem(training.ENV).spaces, NetworkConfig(hidden=HIDDEN))
     assert sum(p.numel() for p in ours.parameters()) == numbers
-    calls = {"a": agents.ours("actor_critic", num_envs=4), "b": lambda: 2.0}
-    row = agents.compare("a / b", 4, "", calls)
-    assert row["median"] == pytest.approx(row["steps_per_s"]["a"] / 2, rel=0.01)
+    found = training.compare("a / b", 4, "", {"a": lambda: 6.0, "b": lambda: 2.0})
+    assert found["median"] == 3.0
+
+
+def test_a_peer_that_is_not_installed_says_how_to_come_by_it(monkeypatch):
+    monkeypatch.setattr(peers.jumanji_peer, "installed", lambda: False)
+    with pytest.raises(Left, match=r'pip install "genenvs\[jumanji\]"'):
+        peers.PEERS["jumanji"].lap(None)
+
+
+@pytest.mark.slow
+@needs("jumanji", extra="jumanji")
+def test_jumanji_plays_beside_ours():
+    from benchmarks.speed import jumanji_peer
+
+    with jumanji_peer.worker(1) as process:
+        for scan in (False, True):
+            seconds, steps = process.submit(jumanji_peer.lap, "Snake-v1", 4, scan, 0.01).result()
+            assert seconds > 0 and steps > 0 and steps % (64 if scan else 4) == 0
+
+
+@pytest.mark.slow
+def test_the_native_batch_leaves_single_environments_far_behind(tmp_path, monkeypatch):
+    """The smoke version of the benchmark: a ratio that is some forty, asserted to be three."""
+    aim = Target("genenvs/VoxelStroke-v0", 64, "torch", 3, "sync")
+    short = ("--repeats", "3", "--seconds", "0.05", "--limit", "60", "--device", "cpu")
+    run(monkeypatch, aim.env, "--sizes", "64", "--levels", "torch", "sync", *short,
+        "--out", str(tmp_path))  # fmt: skip
+    found = report.reached(Results(tmp_path / "speed-cpu.json"), aim)
+    assert found is not None and found >= aim.least
 
 
 @needs_device("cuda")
 def test_torch_output_copies_no_data_to_the_host():
-    assert denoise.host_copies(16)["median"] <= 1
+    env = "genenvs/DenoiseSchedule-v0"
+    envs = play.native(env, 16, "cuda")
+    script = play.write(envs, play.Pool(env, "cuda").batch(16), 0.1)
+    assert cell.copies(script, envs) <= 1

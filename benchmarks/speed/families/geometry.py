@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from benchmarks.speed.measure import Timing, interleave, rate, ratio, row
+from benchmarks.speed.measure import Row, Spread, in_turns, lap_of, over, row
 from genenvs.geometry import components, cuboids, packed, sums, voxels
 
 CUBOIDS = 27  # Lin et al. (ECCV 2020), as is a grid of 16^3
@@ -42,7 +42,7 @@ def numpy_step(shapes: np.ndarray, target: np.ndarray) -> tuple[float, float]:
     return numpy_iou(shapes, target), sum(local) / len(local)
 
 
-def against_numpy(device: str) -> Iterator[dict[str, Any]]:
+def against_numpy(device: str) -> Iterator[Row]:
     """Overlaps of 27 cuboids with a target of 16^3, a batch against a loop over its rows."""
     shapes, targets = random_cuboids(ROWS, 16), random_grids(ROWS, 16)
     plain = list(zip(shapes.numpy(), targets.numpy().astype(int), strict=True))
@@ -63,15 +63,12 @@ def against_numpy(device: str) -> Iterator[dict[str, Any]]:
         ("and of each single one, a step of Prim-Agent", step, numpy_step, "at least 20"),
     ):
         calls = {"ours": ours, "numpy": partial(loop, theirs)}
-        found = interleave(calls, torch.device(device), seconds=0.1)
-        over = ratio(found["numpy"], found["ours"])
-        yield row(f"{name}, over numpy", ROWS, over, goal, "times") | {
-            "per_s": round(ROWS / Timing.of(found["ours"]).median),
-            "numpy_per_s": round(ROWS / Timing.of(found["numpy"]).median),
-        }
+        found = in_turns({what: lap_of(call, ROWS, device) for what, call in calls.items()})
+        gained = over(found["ours"], found["numpy"])
+        yield row(f"{name}, over numpy", ROWS, gained, goal, "ratio")
 
 
-def rates(device: str) -> Iterator[dict[str, Any]]:
+def rates(device: str) -> Iterator[Row]:
     """Grids a second, of one batch each."""
     wide, fine = random_cuboids(ROWS, 64).to(device), random_grids(ROWS, 64).to(device)
     words, table = packed.pack(fine), sums.table(fine)
@@ -87,12 +84,12 @@ def rates(device: str) -> Iterator[dict[str, Any]]:
         "components of 16^3, 6 neighbours": lambda: components.voxel_components(coarse),
         "components of 16^3, 26 neighbours": lambda: components.voxel_components(coarse, 26),
     }
-    found = interleave(calls, torch.device(device), seconds=0.05)
-    for name, seconds in found.items():
-        yield rate(name, ROWS, seconds, unit="grids/s")
+    found = in_turns({name: lap_of(call, ROWS, device) for name, call in calls.items()})
+    for name, made in found.items():
+        yield row(name, ROWS, Spread.of(made), unit="grids/s")
 
 
-def rows(device: str) -> Iterator[dict[str, Any]]:
+def rows(device: str) -> Iterator[Row]:
     """All rows of a device."""
     yield from against_numpy(device)
     yield from rates(device)

@@ -1,6 +1,6 @@
 """Denoising as a policy: pictures a second beside diffusers' own pipeline and plain DDPO."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
@@ -9,7 +9,7 @@ from agents.denoise.ddpo import DDPO, DDPOConfig
 from agents.problem import Problem
 from agents.run import Run
 from benchmarks.plain_ddpo import PlainDDPO
-from benchmarks.speed.measure import interleave, rate, ratio, row
+from benchmarks.speed.measure import Row, Spread, in_turns, lap_of, over, row
 from genenvs.generators import store
 
 ENV = "genenvs/DenoiseLatent-v0"
@@ -28,7 +28,7 @@ def pipeline(device: str) -> Any:
     return made.to(device)
 
 
-def rollouts(rows: int, device: str) -> Iterator[dict[str, Any]]:
+def rollouts(rows: int, device: str) -> Iterator[Row]:
     """Whole chains in the environment, and the plain pipeline's call."""
     agent = DDPO(
         Problem(ENV, device=device), DDPOConfig(num_prompts=rows, group_size=1, pictures=0)
@@ -44,14 +44,14 @@ def rollouts(rows: int, device: str) -> Iterator[dict[str, Any]]:
     def theirs() -> None:
         bare(texts, num_inference_steps=STEPS, guidance_scale=1.0, eta=1.0, output_type="pt")
 
-    found = interleave({"ours": ours, "theirs": theirs}, torch.device(device))
-    yield rate("pictures/s: rollout of the policy, rewarded", rows, found["ours"])
-    yield rate("pictures/s: the plain diffusers pipeline", rows, found["theirs"])
-    share = ratio(found["theirs"], found["ours"])
-    yield row("rollout / plain pipeline", rows, share, "at least 0.95")
+    found = compare(ours, theirs, rows, device)
+    yield row("pictures: rollout of the policy, rewarded", rows, Spread.of(found["ours"]))
+    yield row("pictures: the plain diffusers pipeline", rows, Spread.of(found["theirs"]))
+    share = over(found["ours"], found["theirs"])
+    yield row("rollout / plain pipeline", rows, share, "at least 0.95", "ratio")
 
 
-def epochs(rows: int, device: str) -> Iterator[dict[str, Any]]:
+def epochs(rows: int, device: str) -> Iterator[Row]:
     """One epoch of DDPO, ours and the published procedure, of 8 batches of `rows` pictures."""
     number = 8 * rows
     agent = DDPO(
@@ -75,16 +75,22 @@ def epochs(rows: int, device: str) -> Iterator[dict[str, Any]]:
         pipeline(device), [task.texts[k] for k in task.own.tolist()], paid, STEPS, rows
     )
     optimiser = plain.optimiser()
-    found = interleave(
-        {"ours": ours, "theirs": lambda: plain.epoch(optimiser)}, torch.device(device)
-    )
-    yield rate("pictures/s: an epoch of ddpo", number, found["ours"])
-    yield rate("pictures/s: an epoch by the published procedure", number, found["theirs"])
-    gained = ratio(found["theirs"], found["ours"])
-    yield row("ddpo / published procedure", number, gained, "at least 1.2")
+    found = compare(ours, lambda: plain.epoch(optimiser), number, device)
+    yield row("pictures: an epoch of ddpo", number, Spread.of(found["ours"]))
+    yield row("pictures: an epoch by the published procedure", number, Spread.of(found["theirs"]))
+    gained = over(found["ours"], found["theirs"])
+    yield row("ddpo / published procedure", number, gained, "at least 1.2", "ratio")
 
 
-def rows(device: str) -> Iterator[dict[str, Any]]:
+def compare(
+    ours: Callable[[], Any], theirs: Callable[[], Any], pictures: int, device: str
+) -> dict[str, list[float]]:
+    """Pictures a second of both, in turns."""
+    calls = {"ours": ours, "theirs": theirs}
+    return in_turns({name: lap_of(call, pictures, device) for name, call in calls.items()})
+
+
+def rows(device: str) -> Iterator[Row]:
     """Every row."""
     for count in ROWS:
         yield from rollouts(count, device)

@@ -1,0 +1,6 @@
+"""ClipEdit: a film is cut, no pixel is touched."""
+
+from benchmarks.speed.families import Target
+
+ENV = "genenvs/ClipEdit-v0"
+TARGETS = (Target(ENV, 4_096, "torch", 100_000), Target(ENV, 64, "torch", 50, "sync"))

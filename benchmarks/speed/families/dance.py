@@ -1,0 +1,16 @@
+"""Dance: codes are decoded to joints, whose speed is paid."""
+
+from collections.abc import Callable
+from typing import Any
+
+from benchmarks.speed.families import Target
+
+ENV = "genenvs/Dance-v0"
+FLOOR = "where the joints of two codes are"
+TARGETS = (Target(ENV, 1_024, "torch", 20_000), Target(ENV, 64, "torch", 5, "sync"))
+
+
+def floor(task: Any, state: Any) -> Callable[[], Any]:
+    """The speed of the joints."""
+    before = task.before(state)
+    return lambda: task.codes.speed(before, before)
