@@ -56,8 +56,11 @@ def read_all(
         What was read, at least one, and the files left out, each with the reason.
 
     Raises:
-        ValueError: no file can be used; names the first few with their reasons.
+        ValueError: no such folder; no file can be used: names the first few with their
+            reasons.
     """
+    if not path.suffix and not os.path.exists(path):  # a folder was meant
+        raise ValueError(f"{path} does not exist")
     if not os.path.isdir(path):
         return (read(path),), ()
     files = _files(path, suffixes)

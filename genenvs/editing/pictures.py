@@ -14,7 +14,8 @@ from genenvs.images.sheets import INK
 from genenvs.images.solids import PAPER
 from genenvs.video import clips
 from genenvs.video.attributes import LOCATION
-from genenvs.video.clips import FPS, Clips
+from genenvs.video.clips import FPS
+from genenvs.video.footage import Drawn, Footage
 
 FRAMES = round(UNIT * FPS)  # of a unit
 WIDE, HIGH, GAP = 72, 40, 6  # pixels of a frame
@@ -41,8 +42,8 @@ class Shot:
     marked: bool = False
 
 
-def footage(instance: Tensor, attributes: Tensor, lengths: Tensor) -> Clips:
-    """The clips of one instance; those at one location share its look.
+def footage(instance: Tensor, attributes: Tensor, lengths: Tensor) -> Drawn:
+    """The clips of one instance, drawn; those at one location share its look.
 
     Args:
         instance: int64 [].
@@ -53,23 +54,19 @@ def footage(instance: Tensor, attributes: Tensor, lengths: Tensor) -> Clips:
     key = random.mix(instance[None], _FOOTAGE, number)
     place = random.mix(instance[None], _PLACE, attributes[:, LOCATION])
     drawn = clips.draw(key, place, attributes)
-    return replace(drawn, length=lengths * FRAMES)
+    return Drawn(replace(drawn, length=lengths * FRAMES).to("cpu"))
 
 
-def board(rows: Sequence[tuple[str, Sequence[Shot]]], taken: Clips, caption: str) -> np.ndarray:
+def board(rows: Sequence[tuple[str, Sequence[Shot]]], taken: Footage, caption: str) -> np.ndarray:
     """Titled rows of at most `COLUMNS` shots each: uint8 [H, W, 3], of the same size always."""
-    from genenvs.video.render import render
-
     line = HIGH + 36
     wide = COLUMNS * (WIDE + GAP) + GAP
     page = Image.new("RGB", (wide, len(rows) * line + 22), PAPER)
     draw, font = ImageDraw.Draw(page), ImageFont.load_default(11)
     every = [shot for _, row in rows for shot in row[:COLUMNS]]
     if every:
-        which = torch.tensor([shot.clip for shot in every], device=taken.length.device)
-        frame = torch.tensor([shot.frame for shot in every], device=taken.length.device)
-        pictures = render(taken[which], frame).permute(0, 2, 3, 1)
-        shown = iter((pictures * 255).round().byte().cpu().numpy())
+        which = torch.tensor([shot.clip for shot in every])
+        shown = iter(taken.pictures(which, torch.tensor([shot.frame for shot in every])))
     for number, (title, row) in enumerate(rows):
         top = number * line + 4
         draw.text((GAP, top), title, INK, font)

@@ -171,14 +171,26 @@ def films(styles: Styles, style: Tensor, key: Tensor, shots: int) -> Films:
         before, last = last, (dice[:, k] >= row).sum(2)
         made.append(torch.from_numpy(last) if host else last)
     attributes = torch.stack(made, 1)
+    join = draw_joins(styles, style, attributes, draws[:, :, COUNT])
+    lengths = styles.lengths[style].double().cumsum(1)  # [B, 8]
+    length = (draws[:, :, COUNT + 1, None] >= lengths[:, None, :-1]).sum(2) + 1
+    return Films(attributes, length, join)
+
+
+def draw_joins(styles: Styles, style: Tensor, attributes: Tensor, dice: Tensor) -> Tensor:
+    """How films go over to each of their shots: int64 [B, M], of `JOINS`.
+
+    Args:
+        styles: where from.
+        style: int64 [B].
+        attributes: int64 [B, M, 8], of the shots.
+        dice: float32 [B, M] in [0, 1).
+    """
     place = attributes[:, :, LOCATION]
     where = (place[:, 1:] != place[:, :-1]).long()
     where = torch.nn.functional.pad(where, (1, 0), value=OPENING)
     joins = styles.joins[style[:, None], where].double().cumsum(2)  # [B, M, 4]
-    lengths = styles.lengths[style].double().cumsum(1)  # [B, 8]
-    join = (draws[:, :, COUNT, None] >= joins[..., :-1]).sum(2)
-    length = (draws[:, :, COUNT + 1, None] >= lengths[:, None, :-1]).sum(2) + 1
-    return Films(attributes, length, join)
+    return (dice[..., None] >= joins[..., :-1]).sum(2)
 
 
 @cache

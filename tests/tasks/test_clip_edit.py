@@ -333,3 +333,94 @@ def test_a_film_has_every_frame_and_cuts_where_the_edit_put_them(tmp_path):
             at = int(kept.edit.begins[k])
             change = [np.abs(found[j] - found[j - 1]).mean() for j in (at - 1, at, at + 1)]
             assert change[1] > 2 * max(change[0], change[2])
+
+
+# --- the user's own footage ---
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Films of many kinds, and files that are none."""
+    from tests.video.films import textures, turned, write
+
+    path = tmp_path_factory.mktemp("footage")
+    shots = textures(40).repeat(20, 0)  # 20 frames each
+    heard = 0.4 * np.sin(np.arange(300_000) * 0.2).astype(np.float32)
+    write(path / "a.mp4", shots[:400], sound=heard)
+    write(path / "silent.webm", shots[400:520], codec="libvpx", rate=24)
+    write(path / "b.gif", shots[520:600], codec="gif", rate=25)
+    turned(write(path / "c.mp4", shots[600:720]))
+    write(path / "odd.mov", shots[720:], rate=17)
+    (path / "empty.mp4").touch()
+    (path / "broken.mp4").write_bytes((path / "a.mp4").read_bytes()[:2000])
+    (path / "text.mov").write_text("no film")
+    (path / "readme.md").write_text("is not looked at")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GENENVS_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield path
+
+
+def split_of(folder):
+    """One that has enough: files are shared out by content, whatever the encoder made of them."""
+    for split in ("train", "validation", "test"):
+        try:
+            ClipEdit(horizon=48, split=split, footage=str(folder))
+        except ValueError as error:
+            assert "a pool needs 16: more films" in str(error)
+        else:
+            return split
+    raise AssertionError("a.mp4 alone is enough")
+
+
+@needs("av", extra="video")
+@pytest.mark.filterwarnings("ignore:left out")
+def test_a_folder_of_films_is_cut(folder, tmp_path):
+    import gymnasium as gym
+
+    with pytest.warns(UserWarning, match="left out") as left:
+        env = gym.make(
+            "genenvs/ClipEdit-v0",
+            footage=str(folder),
+            split=split_of(folder),
+            render_mode="rgb_array",
+        )
+    assert {k for k in ("empty", "broken", "text") if any(k in str(w.message) for w in left)} == {
+        "empty", "broken", "text",
+    }  # fmt: skip
+    env.reset(seed=3)
+    task, over = env.unwrapped.batch.task, False
+    pool = env.unwrapped.batch.state.taken[0].tolist()
+    assert len(set(pool)) == 16 and min(pool) >= 0
+    while not over:
+        action = int(task.reference_action(env.unwrapped.batch.state)[0])
+        _, _, over, _, info = env.step(action)
+    assert info["metrics"]["agreement"] == pytest.approx(1, abs=0.25)  # shots count by length
+    assert info["metrics"]["filled"] == 1 and env.render().shape[2] == 3
+    kept = env.unwrapped.artefact()
+    kept.save(tmp_path / "film.mp4")
+    clip, start = int(kept.edit.clip[1]), int(kept.edit.start[1])
+    shown = kept.footage.pictures(torch.tensor([clip]), torch.tensor([start + 14]))[0]
+    import av
+
+    with av.open(str(tmp_path / "film.mp4")) as film:
+        found = [f.to_ndarray(format="rgb24") for f in film.decode(video=0)]
+    at = int(kept.edit.begins[1]) + 14
+    if len(found) > at and int(kept.edit.length[1]) > 14:
+        assert np.abs(found[at].astype(float) - shown).mean() < 12
+    kept.save(tmp_path / "film.edl")
+    assert any(name in (tmp_path / "film.edl").read_text() for name in ("a.mp4", "c.mp4", "b.gif"))
+
+
+@needs("av", extra="video")
+@pytest.mark.filterwarnings("ignore:left out")
+def test_footage_keeps_the_laws_of_a_batch_and_says_what_it_lacks(folder, tmp_path):
+    envs = make(3, footage=str(folder), split=split_of(folder))
+    envs.reset(seed=5)
+    lengths = envs.state.lengths
+    assert int(lengths.min()) >= 1 and int(lengths.max()) <= 12
+    plan = envs.state.plan[0, : int(envs.state.shots[0])]
+    assert bool((plan[:, 1] + plan[:, 2] <= lengths[0, plan[:, 0]]).all())
+    with pytest.raises(ValueError, match="does not exist"):
+        make(1, footage=str(tmp_path / "nowhere"))
+    with pytest.raises(ValueError, match="must be a path as text"):
+        make(1, footage=5)

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from genenvs.core.task import Observation, Outcome, State, Task, Transition
 from genenvs.editing import briefs, strips
-from genenvs.editing.briefs import CLIPS, EXAMPLE, INS, LONGEST, MARKED
+from genenvs.editing.briefs import CLIPS, EXAMPLE, INS, LONGEST, MARKED, Given
 from genenvs.editing.styles import (
     JOINS,
     LENGTHS,
@@ -31,8 +31,11 @@ from genenvs.tasks.clip_edit.actions import (
     JOIN,
     RANGE,
 )
+from genenvs.video import user
 from genenvs.video.attributes import COUNT, LOCATION, WIDTH, one_hot
+from genenvs.video.clips import FPS
 from genenvs.video.film import CUT
+from genenvs.video.footage import Excerpts, pieces
 
 SEEN = 4  # shots of the film that are observed
 SHOT = WIDTH + 1 + len(JOINS)  # numbers of a shot
@@ -65,6 +68,7 @@ class EditState(State):
         plan: int64 [B, 10, 4], each shot of it: clip, in-point, length, transition.
         low: float32 [B], mean log-probability of a shot by chance, nats.
         span: float32 [B], from there to the editor's.
+        taken: int64 [B, 16], which pieces of the user's footage the clips are; -1 of drawn ones.
         used: bool [B, 16], clips that are in the film.
         legal: bool [B, 85], the mask.
         phase: int64 [B], what is to be chosen: clip, range, transition.
@@ -95,6 +99,7 @@ class EditState(State):
     plan: Tensor
     low: Tensor
     span: Tensor
+    taken: Tensor
     used: Tensor
     legal: Tensor
     phase: Tensor
@@ -181,6 +186,12 @@ class ClipEdit(Task):
     Terminates by finishing, when the time is filled, or at the horizon.
 
     ## Arguments
+    - `footage` (None): a film or a folder of films of yours (mp4, mov, m4v, mkv, webm, gif; extra
+    `video`), to cut instead of drawn clips. Files are shared out among the splits, cut into shots,
+    these into parts of at most 6 s, and their attributes guessed (`docs/video.md`); a pool is
+    sixteen parts. Then the editor takes from a pool what is likeliest, shot by shot, and this film
+    has the agreement 1; story and marks are drawn as ever. A file that cannot be used is left out
+    with a warning.
     - `horizon` (48): most steps; 16 shots.
     - those of every environment: `split`, `instances`, `reward_weights`, `device`, `dtype`.
 
@@ -199,10 +210,20 @@ class ClipEdit(Task):
     terms = rewards.TERMS
     metrics = rewards.METRICS
 
-    def __init__(self, **common: Any) -> None:
-        """See the page for arguments."""
+    def __init__(self, *, footage: str | None = None, **common: Any) -> None:
+        """See the page for arguments.
+
+        Raises:
+            ImportError: footage of one's own without PyAV; names the extra.
+            ValueError: it cannot be read, or is not enough for a pool.
+        """
         super().__init__(**common)
         self.styles = load(self.split, self.device)
+        self.own, self.given = None, None
+        if footage is not None:
+            self.own = _pieces(footage, self.split)
+            units = self.own.length // round(UNIT * FPS)
+            self.given = Given(self.own.attributes.to(self.device), units.to(self.device))
         self.most = min(CLIPS, -(-self.horizon // STEPS))  # shots
         self._ends = actions.ends(self.device)
         self.action_space = spaces.Discrete(ACTIONS)
@@ -220,7 +241,7 @@ class ClipEdit(Task):
 
     def initial_state(self, instance: Tensor, key: Tensor) -> EditState:
         """A brief and an empty film."""
-        brief = briefs.draw(self.styles, instance)
+        brief = briefs.draw(self.styles, instance, self.given)
         rows, device = len(instance), self.device
         none = torch.zeros_like(key)
         strip = strips.read(brief.example.attributes)
@@ -253,6 +274,7 @@ class ClipEdit(Task):
             plan=brief.plan,
             low=brief.low,
             span=brief.span,
+            taken=brief.taken,
             used=torch.zeros(rows, CLIPS, dtype=torch.bool, device=device),
             legal=self._legal(
                 none,
@@ -494,7 +516,7 @@ class ClipEdit(Task):
 
     def judge(self, final: EditState) -> dict[str, Tensor]:  # type: ignore[override]
         """How the film looks: each is drawn at its changes of shot."""
-        found = [viewer.smooth(final, row) for row in range(len(final.step))]
+        found = [viewer.smooth(self, final, row) for row in range(len(final.step))]
         return {"smooth": torch.tensor(found, device=self.device)}
 
     def render(self, state: EditState, index: int) -> np.ndarray:  # type: ignore[override]
@@ -503,7 +525,7 @@ class ClipEdit(Task):
 
     def artefact(self, state: EditState, index: int) -> viewer.Cut:  # type: ignore[override]
         """The film of a row: a list of shots, and the clips that they are cut from."""
-        return viewer.cut(state, index)
+        return viewer.cut(self, state, index)
 
     def caption(self, state: EditState, index: int) -> str:
         """A line on how the film of a row goes."""
@@ -514,6 +536,23 @@ class ClipEdit(Task):
             f"{int(row.count)} shots, {seconds:g} of {asked:g} s; agreement"
             f" {found['agreement']:.2f}, order {found['order']:.2f}, pacing {found['pacing']:.2f}"
         )
+
+
+def _pieces(footage: str, split: str) -> Excerpts:
+    """Parts of the user's films, enough for a pool.
+
+    Raises:
+        ValueError: there are not.
+    """
+    if not isinstance(footage, str):
+        raise ValueError(f"footage must be a path as text, or None; got {footage!r}")
+    found = pieces(user.load(footage, split), round(UNIT * FPS), LONGEST * round(UNIT * FPS))
+    if len(found.clip) < CLIPS:
+        raise ValueError(
+            f"footage={footage!r} has {len(found.clip)} parts of {UNIT} to {UNIT * LONGEST:g} s for"
+            f" the split {split!r}; a pool needs {CLIPS}: more films, or longer ones"
+        )
+    return found
 
 
 assert WITHIN == 0

@@ -13,10 +13,10 @@ from genenvs.editing.pictures import COLUMNS, FRAMES, SIGNS, Shot, legend
 from genenvs.editing.styles import UNIT
 from genenvs.tasks.clip_edit.actions import CHOOSE_CLIP
 from genenvs.video.attributes import describe
-from genenvs.video.clips import FPS, Clips
+from genenvs.video.clips import FPS
 from genenvs.video.critic import critic
 from genenvs.video.film import TRANSITIONS, Edit, write_mp4
-from genenvs.video.footage import Drawn
+from genenvs.video.footage import Excerpts, Footage
 from genenvs.video.lists import write_edl, write_otio
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ class Cut:
     """
 
     edit: Edit
-    footage: Drawn
+    footage: Footage
 
     def save(self, path: str | Path) -> None:
         """Write it whole or not at all; the folder is made where it is missing.
@@ -73,24 +73,34 @@ class Cut:
         return "\n".join(lines)
 
 
-def cut(state: "EditState", index: int) -> Cut:
+def footage(task: "ClipEdit", state: "EditState", index: int) -> Footage:
+    """The sixteen clips of a row: drawn, or of the user's."""
+    if task.own is None:
+        return pictures.footage(
+            state.instance[index], state.attributes[index], state.lengths[index]
+        )
+    which, own = state.taken[index].cpu(), task.own
+    return Excerpts(own.whole, own.clip[which], own.start[which], own.length[which])
+
+
+def cut(task: "ClipEdit", state: "EditState", index: int) -> Cut:
     """The film of a row."""
     film = state.film[index, : int(state.count[index])].clone()
     film[:, 1:3] *= FRAMES
-    taken = pictures.footage(state.instance[index], state.attributes[index], state.lengths[index])
-    return Cut(Edit(*(column.cpu() for column in film.unbind(1))), Drawn(taken.to("cpu")))
+    edit = Edit(*(column.cpu() for column in film.unbind(1)))
+    return Cut(edit, footage(task, state, index))
 
 
-def smooth(state: "EditState", index: int) -> float:
+def smooth(task: "ClipEdit", state: "EditState", index: int) -> float:
     """How smooth the film of a row looks, see `genenvs.video.critic`; 0 of an empty one."""
-    made = cut(state, index)
+    made = cut(task, state, index)
     return critic(made.edit, made.footage)["smooth"] if len(made.edit) else 0.0
 
 
 def picture(task: "ClipEdit", state: "EditState", index: int) -> np.ndarray:
     """The pool, the film's last shots and the editor's, over both as lines of time."""
     row = state.rows(torch.tensor([index], device=state.step.device))
-    taken = pictures.footage(row.instance[0], row.attributes[0], row.lengths[0])
+    taken = footage(task, row, 0)
     film = row.film[0, : int(row.count)].tolist()
     plan = row.plan[0, : int(row.shots)].tolist()
     chosen = int(row.pending[0, 0]) if int(row.phase) != CHOOSE_CLIP else -1
@@ -122,6 +132,6 @@ def _pooled(row: "EditState", clip: int, chosen: bool) -> Shot:
     return Shot(clip, (2 * first + length) * FRAMES // 2, str(clip), chosen)
 
 
-def _shown(taken: Clips, clip: int, start: int, length: int, join: int) -> Shot:
+def _shown(taken: Footage, clip: int, start: int, length: int, join: int) -> Shot:
     middle = (2 * start + length) * FRAMES // 2
     return Shot(clip, middle, f"{SIGNS[join]}{clip}  {UNIT * length:g} s")
