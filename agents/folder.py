@@ -12,7 +12,7 @@ from typing import Any
 
 from . import checkpoint, configs
 from .problem import Problem
-from .registry import BUILT_IN
+from .registry import BUILT_IN, NETWORKS
 from .run import RECORD, read_json
 
 LIBRARIES = ("genenvs", "torch", "numpy", "gymnasium", "stable-baselines3", "sb3-contrib")
@@ -150,7 +150,8 @@ def foreign_code(record: Mapping[str, Any]) -> list[str]:
     """
     found = [] if record["agent"] in BUILT_IN else [record["agent"]]
     found += [record["env"]] if ":" in record["env"] else []
-    found += [record["config"]["network"]] if record["config"].get("network") else []
+    network = record["config"].get("network")
+    found += [network] if network and network not in NETWORKS else []
     if found:
         return [str(each) for each in found]
     registered = Problem(record["env"]).spec.kwargs

@@ -30,6 +30,8 @@ BUILT_IN = {
     "noise_search": ("denoise.search", "NoiseSearch", "optimising the first noise, ReNO"),
     "reinforce": ("reinforce", "Reinforce", "the smallest policy gradient"),
 }
+# Encoders that are named like anybody's, but need no trust.
+NETWORKS = ("agents.carved:Carved", "agents.choices:Choices")
 METHODS = ("learn", "act", "state")
 
 

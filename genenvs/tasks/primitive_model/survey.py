@@ -10,6 +10,7 @@ comes first once, let all layers be counted by the processor's own instruction.
 
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -39,8 +40,11 @@ class Survey(NamedTuple):
 
 def fold(grid: Tensor) -> Tensor:
     """Grids as words: bool [N, 16, 16, 16] -> int64 [N, 3, 16, 4], a turn each."""
-    turned = [grid.permute(0, *(turn + 1).tolist()) for turn in _TURNS]
-    words = packed.pack(torch.stack(turned, 1)).unflatten(3, (4, 4))  # [N, 3, 16, 4, 4]
+    turned = torch.stack([grid.permute(0, *(turn + 1).tolist()) for turn in _TURNS], 1)
+    if grid.device.type == "cpu":  # as below, at a third of the time
+        bits = np.packbits(turned.flatten(3).numpy(), axis=-1, bitorder="little")
+        return torch.from_numpy(bits.view("<i8").astype(np.int64, copy=False))
+    words = packed.pack(turned).unflatten(3, (4, 4))  # [N, 3, 16, 4, 4]
     lane = 16 * torch.arange(4, device=grid.device)
     return (words << lane).sum(4)  # bits are disjoint, so the sum is an OR
 
