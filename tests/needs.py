@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import functools
 import importlib
+import shutil
 import signal
+from pathlib import Path
 from types import ModuleType
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from selenium.webdriver.remote.webdriver import WebDriver
 
 # Extras that `all` leaves out; a target of dev.py alone, ci-rllib say, runs their tests.
 APART = frozenset({"open3d", "pybullet", "rllib", "zoo"})
@@ -64,3 +70,31 @@ def install(extra: str) -> str:
 def hear_ctrl_c() -> None:
     """For `preexec_fn`: a program that a shell runs in the background ignores SIGINT."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+def browser(folder: Path) -> WebDriver:
+    """A headless Chromium with a fresh profile in `folder`, or a skip where this machine has none.
+
+    `GENENVS_REQUIRE=all` turns that skip into a failure. Nothing it does leaves this machine.
+    """
+    selenium = import_or_skip("selenium.webdriver", extra="dev")
+    service = import_or_skip("selenium.webdriver.chrome.service", extra="dev")
+    program, driver = (shutil.which(name) for name in ("chromium", "chromedriver"))
+    if program is None or driver is None:
+        pytest.skip("needs chromium and chromedriver, apt install chromium chromium-driver")
+    options = selenium.ChromeOptions()
+    options.binary_location = program
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    for argument in (
+        "--headless=new",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--disable-dev-shm-usage",
+        "--no-first-run",
+        "--disable-background-networking",
+        "--disable-component-update",
+        "--disable-sync",
+        f"--user-data-dir={folder}",
+    ):
+        options.add_argument(argument)
+    return selenium.Chrome(options=options, service=service.Service(driver))

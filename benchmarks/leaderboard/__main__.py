@@ -165,7 +165,7 @@ def _report(options: Any) -> int:
 
     _there(options.places)
     entries, problems = board.load(options.places)
-    build(entries, options.out)
+    build(entries, options.out, problems)
     print(f"{len(entries)} submissions on the board in {options.out}")
     for problem in problems:
         print(f"{problem.path}: refused: {problem.why}")

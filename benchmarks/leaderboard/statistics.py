@@ -158,7 +158,9 @@ def sample_efficiency(curves: Curves, resamples: int = RESAMPLES) -> Band:
     return Band(*bootstrap(interquartile_mean, strata, resamples=resamples))
 
 
-def on_grid(steps: Sequence[float], values: Sequence[float], grid: np.ndarray) -> np.ndarray:
+def on_grid(
+    steps: Sequence[float] | np.ndarray, values: Sequence[float] | np.ndarray, grid: np.ndarray
+) -> np.ndarray:
     """A run's curve at the points of a grid: linear between its rows, constant beyond them.
 
     Raises:

@@ -1,0 +1,273 @@
+"""From entries to a folder of pages: `build`."""
+
+import json
+import shutil
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+import genenvs
+from benchmarks.leaderboard.board import Entry, Problem
+from benchmarks.leaderboard.site import films, plots
+from benchmarks.leaderboard.site.rows import Row, Scale, rows, scale
+from benchmarks.leaderboard.site.standings import Suite, suites
+from benchmarks.leaderboard.site.text import environment, stem
+from benchmarks.leaderboard.submission import dump
+from genenvs.core import registry
+from genenvs.core.evaluate import Interval
+from genenvs.core.files import making_folder
+
+HERE = Path(__file__).parent
+DOCS = Path(__file__).resolve().parents[3] / "docs" / "environments"
+USUAL = "core"  # the suite that is shown first
+INDEX = "board.json"  # a folder that holds one is a site
+THUMBNAIL, SHEET = (480, 300), 1200  # pixels: of a card, and the width of an environment's picture
+
+
+@dataclass(frozen=True)
+class Environment:
+    """What the site says of an id beside its results; pictures are paths within the site."""
+
+    id: str
+    text: str
+    source: str
+    score: str
+    scale: Scale | None
+    thumbnail: str | None
+    picture: str | None
+
+    @property
+    def name(self) -> str:
+        """The id without its namespace, which for ours says nothing."""
+        return self.id.removeprefix("genenvs/")
+
+    @property
+    def stem(self) -> str:
+        """Of its files."""
+        return stem(self.id)
+
+
+@dataclass(frozen=True)
+class Board:
+    """All that the pages show."""
+
+    rows: list[Row]
+    suites: list[Suite]
+    envs: list[Environment]
+    plots: dict[str, dict[str, Any]]
+    pictures: dict[str, films.Drawn]
+    problems: Sequence[Problem]
+    version: str = genenvs.__version__
+
+    @property
+    def labels(self) -> list[str]:
+        """Every agent, those with most standings first: their places decide their colours."""
+        ranked = [s.label for suite in self.suites for s in suite.standings]
+        return list(dict.fromkeys([*ranked, *(row.label for row in self.rows)]))
+
+    @property
+    def label_options(self) -> list[tuple[str, str]]:
+        """Of the filter."""
+        return [(label, label) for label in sorted(self.labels, key=str.casefold)]
+
+    @property
+    def env_options(self) -> list[tuple[str, str]]:
+        """Of the filter."""
+        return [(env.id, env.name) for env in self.envs]
+
+    @property
+    def suite_options(self) -> list[tuple[str, str]]:
+        """Of the filter."""
+        return [(suite.name, suite.name) for suite in self.suites]
+
+    @property
+    def usual(self) -> str:
+        """The suite that is shown first; none where there is no other."""
+        names = [suite.name for suite in self.suites]
+        if len(names) < 2:
+            return ""
+        return USUAL if USUAL in names else names[0]
+
+    @property
+    def states(self) -> Counter[str]:
+        """How many submissions are verified, validated, reported."""
+        return Counter(row.entry.state for row in self.rows)
+
+    @property
+    def run_count(self) -> int:
+        """Runs that gave a score."""
+        return sum(len(row.submission.runs) for row in self.rows)
+
+    @property
+    def failed(self) -> int:
+        """Runs that gave none."""
+        return sum(len(row.submission.failed) for row in self.rows)
+
+
+def build(entries: Sequence[Entry], out: Path, problems: Sequence[Problem] = ()) -> None:
+    """Write the site, whole or not at all; a site that stands there is replaced.
+
+    Args:
+        entries: what is on the board.
+        out: its folder.
+        problems: files that are not on the board, which lists them with their reasons.
+
+    Raises:
+        ValueError: two submissions have one name, there is none at all, or `out` holds other files.
+        OSError: the folder cannot be written.
+    """
+    if not entries:
+        raise ValueError("there is no submission: the board would be empty")
+    if out.exists() and not (out / INDEX).is_file() and (not out.is_dir() or any(out.iterdir())):
+        raise ValueError(f"{out} is no leaderboard (it holds no {INDEX}): it is not replaced")
+    table = sorted(rows(entries), key=_order)
+    found = suites(table)
+    with making_folder(out) as folder:
+        board = Board(
+            rows=table,
+            suites=found,
+            envs=[_environment(env, folder) for env in dict.fromkeys(row.env for row in table)],
+            plots={},
+            pictures=films.publish(entries, folder),
+            problems=problems,
+        )
+        kinds = {row.label: row.submission.agent.kind == "scripted" for row in table}
+        places = plots.numbers({label: kinds[label] for label in board.labels})
+        for suite in found:
+            board.plots[suite.name] = {
+                "profiles": plots.profiles(suite, places) if suite.standings else None,
+                "efficiency": plots.efficiency(suite, places),
+            }
+        _write_pages(board, places, folder)
+        _write_data(board, folder)
+        shutil.copytree(HERE / "static", folder / "static")
+
+
+def _order(row: Row) -> tuple[Any, ...]:
+    """Environments in the registry's order, in each the best agent first."""
+    known = genenvs.ids()
+    place = known.index(row.env) if row.env in known else len(known)
+    mean = float(row.runs.mean()) if len(row.runs) else -np.inf
+    return place, row.env, -mean, row.label, row.submission.name
+
+
+def _write_pages(board: Board, places: dict[str, int], folder: Path) -> None:
+    pages = environment()
+    index = pages.get_template("index.html").render(board=board, places=places, root="")
+    (folder / "index.html").write_text(index, encoding="utf-8")
+    (folder / "environments").mkdir()
+    template = pages.get_template("environment.html")
+    for env in board.envs:
+        own = [row for row in board.rows if row.env == env.id]
+        current = [row for row in own if row.current and len(row.curves)]
+        page = template.render(
+            board=board,
+            env=env,
+            rows=own,
+            plot=plots.learning(env.stem, current, places),
+            plotted=list(dict.fromkeys(row.label for row in current)),
+            gallery=[row for row in own if row.submission.name in board.pictures],
+            places=places,
+            root="../",
+        )
+        (folder / "environments" / f"{env.stem}.html").write_text(page, encoding="utf-8")
+
+
+def _environment(env_id: str, folder: Path) -> Environment:
+    known = registry.declaration(env_id) if env_id in genenvs.ids() else None
+    thumbnail = picture = None
+    source = DOCS / f"{stem(env_id)}.png"
+    if known is not None and source.is_file():
+        (folder / "pictures").mkdir(exist_ok=True)
+        thumbnail = f"pictures/{stem(env_id)}-small.webp"
+        picture = f"pictures/{stem(env_id)}.webp"
+        with Image.open(source) as sheet:
+            whole = sheet.convert("RGB")
+        whole.thumbnail((SHEET, 4 * SHEET))
+        whole.save(folder / picture, quality=82)
+        _corner(whole).save(folder / thumbnail, quality=80)
+    return Environment(
+        env_id,
+        known.text if known else "An environment that this version of genenvs does not know.",
+        known.source if known else "",
+        known.score if known else "",
+        scale(env_id),
+        thumbnail,
+        picture,
+    )
+
+
+def _corner(sheet: Image.Image) -> Image.Image:
+    """The upper left of a contact sheet, as a card shows it."""
+    width, height = THUMBNAIL
+    factor = max(width / sheet.width, height / sheet.height, 0.75)
+    size = round(sheet.width * factor), round(sheet.height * factor)
+    return sheet.resize(size, Image.Resampling.LANCZOS).crop((0, 0, width, height))
+
+
+def _write_data(board: Board, folder: Path) -> None:
+    """Submissions as they were handed in, and every number that was made of them."""
+    (folder / "submissions").mkdir()
+    for row in board.rows:
+        path = folder / "submissions" / f"{row.submission.name}.json"
+        path.write_text(dump(row.submission), encoding="utf-8")
+    table = {
+        "version": board.version,
+        "suites": [_suite_record(suite) for suite in board.suites],
+        "results": [_row_record(row) for row in board.rows],
+        "refused": [{"file": each.path.name, "why": each.why} for each in board.problems],
+    }
+    text = json.dumps(table, indent=1, allow_nan=False)
+    (folder / INDEX).write_text(text + "\n", encoding="utf-8")
+
+
+def _suite_record(suite: Suite) -> dict[str, Any]:
+    return {
+        "name": suite.name,
+        "environments": suite.envs,
+        "agents": [
+            {
+                "agent": s.label,
+                "environments": len(s.scores),
+                "interquartile_mean": _record(s.iqm),
+                "optimality_gap": _record(s.optimality_gap),
+                "generalisation_gap": _record(s.generalisation),
+                "reward_minus_gold": s.gamed,
+                "probability_of_improvement": {
+                    label: _record(found) for label, found in s.improvement.items()
+                },
+            }
+            for s in suite.standings
+        ],
+    }
+
+
+def _row_record(row: Row) -> dict[str, Any]:
+    return {
+        "name": row.submission.name,
+        "suite": row.submission.suite,
+        "environment": row.env,
+        "agent": row.label,
+        "state": row.entry.state,
+        "score": _record(row.score),
+        "normalised": _record(row.normalised),
+        "paid": _record(row.paid),
+        "gold": _record(row.gold),
+        "reward_minus_gold": _record(row.gamed),
+        "generalisation_gap": _record(row.gap),
+        "runs": len(row.submission.runs),
+        "failed": len(row.submission.failed),
+        "why_not_comparable": row.why,
+        "in_aggregates": row.current and bool(len(row.runs)),
+    }
+
+
+def _record(found: Interval | None) -> dict[str, Any] | None:
+    if found is None:
+        return None
+    return {k: v if v == v else None for k, v in vars(found).items()}

@@ -1,0 +1,530 @@
+"""The board as a site: its numbers by hand, hostile strings, and what a browser makes of it."""
+
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import genenvs
+from benchmarks.leaderboard.board import Entry, Problem
+from benchmarks.leaderboard.site import build
+from benchmarks.leaderboard.site.rows import rows
+from benchmarks.leaderboard.site.standings import suites
+from benchmarks.leaderboard.site.text import fixed, place, shown
+from benchmarks.leaderboard.submission import Submission, dump
+from genenvs.core import registry
+from genenvs.core.loading import load_task
+from tests.needs import browser
+
+ROOM, STROKE, BUDGET = (
+    f"genenvs/{name}-v0" for name in ("RoomLayout", "VoxelStroke", "DenoiseBudget")
+)
+EVIL = "<script>alert('x')</script>\"'><img src=x onerror=alert(1)>"
+TURNED = "rm \u202e fr- txt.exe"
+
+
+def sample(mean, n=64):
+    return {"mean": float(mean), "std": 0.1, "n": n}
+
+
+def run_of(env, seed, level, paid=None, gold=None, curve=True, train=None):
+    """A run at `level` between random (0) and the reference (1), with return and gold likewise."""
+    measured = registry.scores(env)
+    ends = {k: measured[k] for k in ("random", "reference")}
+
+    def at(name, share):
+        low, high = (x["mean"] if name is None else x["metrics"][name] for x in ends.values())
+        return low + share * (high - low)
+
+    task = load_task(registry.declaration(env).task)
+    golds = [name for name, metric in task.metrics.items() if metric.gold and metric.when != "set"]
+    paid = level if paid is None else paid
+    steps = np.linspace(1_000, 10_000, 10)
+    return {
+        "seed": seed,
+        "score": sample(at(None, level)),
+        "normalised": level,
+        "paid": sample(at("return", paid)),
+        "metrics": {name: sample(at(name, level if gold is None else gold)) for name in golds},
+        "train_score": None if train is None else sample(at(None, train)),
+        "curve": [
+            {"steps": int(s), "mean_return": float(at("return", paid * s / 10_000)), "episodes": 9}
+            for s in (steps if curve else ())
+        ],
+        "seconds": 60.0,
+        "cpu_seconds": 55.0 + seed,
+        "weights": {"sha256": "ab" * 32, "bytes": 9_000},
+    }
+
+
+def entry(env, agent, runs, state="validated", failed=(), remarks=(), folder=Path("."), **changes):
+    """A submission on the board, of runs as `run_of` makes them."""
+    learner = agent not in ("random", "reference")
+    means = [run["score"]["mean"] for run in runs]
+    name = re.sub(r"[^A-Za-z0-9_.-]", "_", f"{agent}-{env.rpartition('/')[2]}")[:90]
+    known = env in genenvs.ids()
+    table = {
+        "format": 1,
+        "name": name,
+        "suite": "core",
+        "author": "the example",
+        "date": "2026-01-31",
+        "command": f"python -m benchmarks.leaderboard run --suite core --agents {agent}"[:900],
+        "agent": {"name": agent, "kind": "learner" if learner else "scripted"},
+        "config": {"learning_rate": 0.0003, "hidden": [64, 64]} if learner else {},
+        "tuning": {"trials": 0, "steps": 0},
+        "environment": {
+            "id": env,
+            "arguments_hash": registry.arguments_hash(env) if known else "0" * 16,
+            "score": registry.declaration(env).score if known else "score",
+        },
+        "training": {"steps": 10_000, "split": "train", "instances": None} if learner else None,
+        "protocol": {
+            "split": "test", "episodes": 64, "env_seeds": [0],
+            "actions": "greedy" if learner else "scripted",
+            "checkpoint": "last" if learner else "none",
+        },
+        "hardware": {"cpu": "a processor", "cores": 2, "memory_gb": 8.0, "platform": "Linux"},
+        "software": {"genenvs": genenvs.__version__, "commit": "0" * 40, "python": "3.11"},
+        "runs": list(runs),
+        "failed": [{"seed": 90 + k, "why": why} for k, why in enumerate(failed)],
+        "summary": {"score": float(np.mean(means)), "normalised": None, "seeds": len(runs)}
+        if runs
+        else None,
+    }  # fmt: skip
+    submission = Submission.model_validate(table | changes)
+    return Entry(submission, folder / f"{submission.name}.json", state, list(remarks))
+
+
+def runs_at(env, levels, **more):
+    return [run_of(env, seed, level, **more) for seed, level in enumerate(levels)]
+
+
+def example(folder=Path(".")):
+    """A small board: two suites, three environments, a gamed reward, a hostile agent."""
+    found = [
+        entry(env, "ppo", runs_at(env, [0.6, 0.7, 0.8, 0.7], train=0.9), "verified", folder=folder)
+        for env in (ROOM, STROKE, BUDGET)
+    ]
+    found += [
+        entry(ROOM, "gamer", runs_at(ROOM, [0.2, 0.3], paid=1.0, gold=0.0), folder=folder),
+        entry(STROKE, "gamer", runs_at(STROKE, [0.1, 0.1]), failed=["out of memory"]),
+        entry(ROOM, "random", runs_at(ROOM, [0.0, 0.02], curve=False), folder=folder),
+        entry(
+            ROOM, EVIL, runs_at(ROOM, [0.4]), name="evil-RoomLayout", author="javascript:alert(1)",
+            command=TURNED, notes="</script><script>alert(2)</script>", folder=folder,
+        ),
+        entry(
+            ROOM, "x" * 300, runs_at(ROOM, [0.5]), "reported", remarks=["scored elsewhere"],
+            name="far-RoomLayout",
+        ),
+        entry("others/Maze-v3", "ppo", [run_of(ROOM, 0, 0.5)], "reported", name="ppo-Maze"),
+        entry(STROKE, "ppo", [], failed=["it broke"], name="ppo-broken", suite="full"),
+        entry(STROKE, "a2c", runs_at(STROKE, [0.3]), name="a2c-full", suite="full"),
+    ]  # fmt: skip
+    return found
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    """The example, built once, with a film beside one of its submissions."""
+    folder = tmp_path_factory.mktemp("board")
+    (folder / "in" / "films").mkdir(parents=True)
+    frames = [Image.new("RGB", (64, 48), colour) for colour in ("red", "green", "blue")]
+    film = folder / "in" / "films" / "ppo-RoomLayout-v0.webp"
+    frames[0].save(film, save_all=True, append_images=frames[1:], duration=100, lossless=True)
+    (folder / "in" / "films" / "gamer-RoomLayout-v0.webp").write_bytes(b"no film")
+    build(example(folder / "in"), folder / "out", problems(folder))
+    return folder / "out"
+
+
+def problems(folder):
+    return [Problem(folder / "<b>cut.json", 'is no JSON: <img src="x">')]
+
+
+def page(site, name="index.html"):
+    return (site / name).read_text(encoding="utf-8")
+
+
+# --- numbers ---
+
+
+def test_a_row_stands_on_the_registrys_scale():
+    (row,) = rows([entry(ROOM, "ppo", runs_at(ROOM, [0.6, 0.8], paid=0.5, gold=0.1, train=0.9))])
+    assert row.runs == pytest.approx([0.6, 0.8])
+    assert row.normalised.mean == pytest.approx(0.7)
+    assert row.gap.mean == pytest.approx(0.2) and row.gaps == pytest.approx([0.3, 0.1])
+    assert row.paid.mean == pytest.approx(0.5)
+    assert row.gold.mean == pytest.approx(0.1)
+    assert row.gamed.mean == pytest.approx(0.4), "reward outran gold"
+    scaled = {gold.name for gold in row.golds if gold.normalised is not None}
+    # The reference is worse than random at these two: there is no scale from random to it.
+    assert {gold.name for gold in row.golds} - scaled == {"reachable", "pull_out"}
+
+
+def test_what_a_submission_says_of_its_own_scale_is_not_believed():
+    runs = [run | {"normalised": 99.0} for run in runs_at(ROOM, [0.5])]
+    (row,) = rows([entry(ROOM, "ppo", runs)])
+    assert row.normalised.mean == pytest.approx(0.5)
+
+
+def test_a_gold_metric_of_a_set_counts_at_the_registrys_sample_size_alone():
+    episodes = registry.scores(BUDGET)["random"]["episodes"]
+    low, high = (registry.scores(BUDGET)[k]["metrics"]["frechet"] for k in ("random", "reference"))
+    for count, known in ((episodes, True), (64, False)):
+        run = run_of(BUDGET, 0, 0.5)
+        run["metrics"]["frechet"] = {"mean": (low + high) / 2, "std": None, "n": count}
+        (row,) = rows([entry(BUDGET, "ppo", [run])])
+        gold = next(gold for gold in row.golds if gold.name == "frechet")
+        assert (gold.normalised is not None) == known
+        assert gold.value.mean == pytest.approx((low + high) / 2)
+
+
+def test_one_short_scale_does_not_drown_the_others():
+    run = run_of(ROOM, 0, 0.5)
+    run["metrics"]["walkable"] = sample(-1e6)
+    (row,) = rows([entry(ROOM, "ppo", [run])])
+    assert row.gold.mean == pytest.approx((0.5 + 0.5 - 1.0) / 3)
+
+
+def test_another_reward_has_no_place_on_the_scale_of_returns():
+    environment = {
+        "id": ROOM, "arguments_hash": registry.arguments_hash(ROOM),
+        "arguments": {"reward_weights": {"legal": 5.0}}, "score": "quality",
+    }  # fmt: skip
+    (row,) = rows([entry(ROOM, "ppo", runs_at(ROOM, [0.5]), environment=environment)])
+    assert row.paid is None and row.gamed is None and not len(row.curves)
+    assert row.normalised.mean == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        ({"environment": {"id": ROOM, "arguments_hash": "0" * 16, "score": "quality"}}, "other a"),
+        ({"environment": {"id": "a/B-v0", "arguments_hash": "0" * 16, "score": "x"}}, "not know"),
+        (
+            {"protocol": {"split": "train", "episodes": 9, "env_seeds": [0], "actions": "greedy",
+                          "checkpoint": "last"}},
+            "split train",
+        ),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_compared_is_shown_and_says_why(changes, why):
+    found = rows([entry(ROOM, "ppo", runs_at(ROOM, [0.5]), **changes)])
+    assert why in found[0].why and found[0].normalised is None and found[0].score is not None
+    assert suites(found)[0].standings == []
+
+
+def test_of_two_submissions_for_one_place_the_newest_that_counts_stands_in_the_aggregates():
+    old = entry(ROOM, "ppo", runs_at(ROOM, [0.9]), name="a", date="2026-01-01")
+    new = entry(ROOM, "ppo", runs_at(ROOM, [0.1]), name="b", date="2026-02-01")
+    spoilt = entry(ROOM, "ppo", runs_at(ROOM, [0.5]), "reported", name="c", date="2026-03-01")
+    other = entry(ROOM, "ppo", runs_at(ROOM, [0.4]), name="d", author="somebody else")
+    found = rows([new, old, spoilt, other])
+    assert [row.current for row in found] == [True, False, False, True]
+    standings = suites(found)[0].standings
+    assert [s.label for s in standings] == ["ppo (somebody else)", "ppo (the example)"]
+    assert standings[1].iqm.mean == pytest.approx(0.1)
+
+
+def test_who_played_more_environments_stands_first_whatever_the_score():
+    found = [entry(ROOM, "lucky", runs_at(ROOM, [2.0, 2.0]))]
+    found += [entry(env, "steady", runs_at(env, [0.3])) for env in (ROOM, STROKE)]
+    (suite,) = suites(rows(found))
+    assert [s.label for s in suite.standings] == ["steady", "lucky"]
+    assert suite.standings[1].improvement["steady"].mean == 1.0
+    assert suite.standings[0].improvement["lucky"].mean == 0.0
+
+
+def test_a_curve_ends_where_training_ended():
+    short = entry(ROOM, "short", runs_at(ROOM, [0.5]))
+    long = runs_at(ROOM, [0.5])
+    training = {"steps": 20_000, "split": "train", "instances": None}
+    found = rows([short, entry(ROOM, "long", long, training=training)])
+    (suite,) = suites(found)
+    lengths = {s.label: len(s.efficiency.value) for s in suite.standings}
+    assert lengths["short"] == lengths["long"] == pytest.approx(26, abs=1)
+    assert np.isnan(found[0].curves[0, -1])
+
+
+# --- files ---
+
+
+def test_the_site_stands_alone(site):
+    for path in site.rglob("*.html"):
+        text = path.read_text(encoding="utf-8")
+        loaded = re.findall(r'(?:src|href|data-still)="([^"]*)"', text)
+        for link in (each.partition("#")[0] for each in loaded):
+            if link and link != "data:,":
+                assert "//" not in link, f"{path.name} loads {link}"
+                assert (path.parent / link).exists(), f"{path.name} links {link}"
+    styles = (site / "static" / "board.css").read_text()
+    assert "url(" not in styles and "@import" not in styles
+
+
+def test_the_same_submissions_give_the_same_bytes(site, tmp_path):
+    build(example(site.parent / "in"), tmp_path / "again", problems(site.parent))
+    first, second = (sorted(x.rglob("*.*")) for x in (site, tmp_path / "again"))
+    assert site / "index.html" in first
+    assert [p.relative_to(site) for p in first] == [
+        p.relative_to(tmp_path / "again") for p in second
+    ]
+    for one, other in zip(first, second, strict=True):
+        assert one.read_bytes() == other.read_bytes(), one.name
+
+
+def test_every_number_and_every_submission_is_published(site):
+    table = json.loads(page(site, "board.json"))
+    named = {row["name"]: row for row in table["results"]}
+    assert named["gamer-RoomLayout-v0"]["reward_minus_gold"]["mean"] == pytest.approx(1.0)
+    assert named["ppo-broken"]["score"] is None and named["ppo-broken"]["failed"] == 1
+    assert [suite["name"] for suite in table["suites"]] == ["core", "full"]
+    for each in example():
+        path = site / "submissions" / f"{each.submission.name}.json"
+        assert path.read_text(encoding="utf-8") == dump(each.submission)
+
+
+def test_failures_and_refused_files_are_shown(site):
+    text = page(site)
+    assert "out of memory" in text and "+1 failed" in text
+    assert "&lt;b&gt;cut.json" in text and "is no JSON: &lt;img" in text
+
+
+def test_hostile_strings_are_text(site):
+    for path in site.rglob("*.html"):
+        text = path.read_text(encoding="utf-8")
+        assert text.count("<script") == 2, "the page's own two"
+        assert "<img src=x" not in text and "alert('x')" not in text
+        assert not re.search(r'(?:href|src)="\s*javascript', text)
+        assert "\u202e" not in text
+    assert "⟨U+202E⟩" in page(site) and "&lt;script&gt;alert(" in page(site)
+
+
+def test_a_film_beside_a_submission_is_shown_and_a_broken_one_is_left_out(site):
+    assert (site / "films" / "ppo-RoomLayout-v0.webp").is_file()
+    with Image.open(site / "films" / "ppo-RoomLayout-v0-last.webp") as still:
+        assert still.convert("RGB").getpixel((3, 3))[2] > 200, "the last picture, which is blue"
+    assert 'href="films/ppo-RoomLayout-v0.webp"' in page(site)
+    assert not (site / "films" / "gamer-RoomLayout-v0.webp").exists()
+
+
+def test_a_folder_that_is_no_board_is_left_alone(tmp_path):
+    (tmp_path / "thesis.tex").write_text("all of it")
+    with pytest.raises(ValueError, match="no leaderboard"):
+        build(example(), tmp_path)
+    assert (tmp_path / "thesis.tex").read_text() == "all of it"
+
+
+def test_a_build_that_fails_leaves_the_board_that_was_there(tmp_path, monkeypatch):
+    out = tmp_path / "out"
+    only = [entry(ROOM, "ppo", runs_at(ROOM, [0.5], curve=False))]
+    build(only, out)
+    before = page(out)
+    monkeypatch.setattr("benchmarks.leaderboard.site.pages._write_data", _fail)
+    with pytest.raises(OSError, match="no space"):
+        build(only, out)
+    assert page(out) == before and [p.name for p in tmp_path.iterdir()] == ["out"]
+
+
+def _fail(*arguments):
+    raise OSError("no space left on device")
+
+
+def test_an_empty_board_and_two_of_one_name_are_errors(tmp_path):
+    with pytest.raises(ValueError, match="no submission"):
+        build([], tmp_path / "out")
+    twice = [entry(ROOM, "ppo", runs_at(ROOM, [0.5]))] * 2
+    with pytest.raises(ValueError, match="ppo-RoomLayout-v0"):
+        build(twice, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_strings_and_numbers_as_pages_show_them():
+    assert shown("a\u202eb\u200bc") == "a⟨U+202E⟩b⟨U+200B⟩c"
+    assert [fixed(x) for x in (-0.001, -0.5, 1e12, float("nan"))] == [
+        "0.00",
+        "−0.50",
+        "1.0e+12",
+        "–",
+    ]
+    assert [place(x) for x in (0.0, 1.0, -99.0, 99.0)] == ["20.0%", "80.0%", "0.0%", "100.0%"]
+
+
+# --- in a browser ---
+
+
+@pytest.fixture(scope="module")
+def chromium(tmp_path_factory):
+    driver = browser(tmp_path_factory.mktemp("profile"))
+    yield driver
+    driver.quit()
+
+
+@pytest.fixture
+def visit(site, chromium):
+    """Opens a page of the site at a width and a colour scheme, scripts and all."""
+
+    def opened(address="index.html", width=1280, scheme="light"):
+        chromium.get("about:blank")  # a change of what follows "#" alone would load nothing
+        size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 600}
+        chromium.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+        media = {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
+        chromium.execute_cdp_cmd("Emulation.setEmulatedMedia", media)
+        chromium.get((site / "index.html").as_uri().replace("index.html", address))
+        return chromium
+
+    yield opened
+    errors = chromium.get_log("browser")
+    assert errors == [], "the console holds nothing"
+
+
+def texts(driver, selector):
+    """Of the elements that can be seen, in their order."""
+    found = driver.find_elements("css selector", selector)
+    return [each.text for each in found if each.is_displayed()]
+
+
+def choose(driver, name, value):
+    driver.execute_script(
+        "const s = document.querySelector(`select[name=${arguments[0]}]`); s.value = arguments[1];"
+        "s.dispatchEvent(new Event('change'))",
+        name,
+        value,
+    )
+
+
+IQM = "#agents section:not([hidden]) table[data-name=agents] tbody tr"
+SHOWN = "table[data-name=results] tr.row th"
+
+
+@pytest.mark.slow
+def test_headers_sort_by_keyboard_and_the_address_follows(visit):
+    driver = visit()
+    header = driver.find_element("css selector", "#results th[data-column=vs]")
+    header.find_element("css selector", "button").send_keys("\ue007")  # Enter
+    numbers = [
+        float(each.get_attribute("data-value") or "nan")
+        for each in driver.find_elements(
+            "css selector", "#results tr.row:not([hidden]) td:nth-child(3)"
+        )
+    ]
+    known = [x for x in numbers if x == x]
+    assert known == sorted(known, reverse=True) and len(known) > 5
+    assert all(x != x for x in numbers[len(known) :]), "what is not known stands last"
+    assert header.get_attribute("aria-sort") == "descending"
+    assert "results=vs.desc" in driver.current_url
+    header.find_element("css selector", "button").click()
+    assert header.get_attribute("aria-sort") == "ascending"
+    first = driver.find_element("css selector", "#results tr.row:not([hidden]) td:nth-child(3)")
+    assert float(first.get_attribute("data-value")) == pytest.approx(min(known))
+    pairs = driver.execute_script(
+        "return [...document.querySelectorAll('#results tr.row')]"
+        ".map(r => [r.id.slice(4), r.nextElementSibling.id.slice(7)])"
+    )
+    assert all(row == detail for row, detail in pairs), "details stay with their rows"
+
+
+@pytest.mark.slow
+def test_filters_leave_what_they_say_and_can_be_cleared(visit):
+    driver = visit()
+    assert len(texts(driver, "#agents h2")) == 1, "one suite is shown at a time"
+    whole = texts(driver, SHOWN)
+    choose(driver, "agent", EVIL)
+    assert len(texts(driver, SHOWN)) == 1 and texts(driver, IQM)[0].startswith("<script>")
+    assert texts(driver, "[data-count]") == ["1 of 11 results"]
+    choose(driver, "state", "verified")
+    assert texts(driver, SHOWN) == [] and texts(driver, "[data-empty]") != []
+    driver.find_element("css selector", "button.reset").click()
+    assert texts(driver, SHOWN) == whole and "#" not in driver.current_url
+    choose(driver, "suite", "full")
+    assert sorted(texts(driver, SHOWN)) == ["a2c", "ppo"]
+
+
+@pytest.mark.slow
+def test_a_deep_link_sorts_filters_and_opens_its_row(visit):
+    driver = visit(
+        "index.html#env=genenvs%2FRoomLayout-v0&results=gamed.desc&row=gamer-RoomLayout-v0"
+    )
+    assert texts(driver, SHOWN)[0] == "gamer" and set(texts(driver, "#results td.env")) == {
+        "RoomLayout-v0"
+    }
+    row = driver.find_element("id", "row-gamer-RoomLayout-v0")
+    assert driver.find_element("id", "detail-gamer-RoomLayout-v0").is_displayed()
+    focused = driver.switch_to.active_element
+    assert focused.get_attribute("aria-controls") == "detail-gamer-RoomLayout-v0"
+    assert 0 <= driver.execute_script("return arguments[0].getBoundingClientRect().top", row) < 900
+    focused.click()
+    assert not driver.find_element("id", "detail-gamer-RoomLayout-v0").is_displayed()
+    assert "row=" not in driver.current_url and "env=" in driver.current_url
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "nonsense", ["suite=%3Cb%3E&results=nothing.up&row=%22%5D", "=&=&row=..", "x"]
+)
+def test_a_deep_link_to_nothing_shows_the_whole_board(visit, nonsense):
+    assert len(texts(visit(f"index.html#{nonsense}"), SHOWN)) == 9
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("address", ["index.html", "environments/RoomLayout-v0.html"])
+def test_on_a_phone_nothing_but_tables_scrolls_sideways(visit, address):
+    driver = visit(address, width=360)
+    driver.execute_script(
+        "document.querySelectorAll('tr.detail').forEach(d => d.classList.add('shown'))"
+    )
+    wide = driver.execute_script("return document.documentElement.scrollWidth")
+    assert wide == 360
+
+
+@pytest.mark.slow
+def test_both_colour_schemes_and_the_choice_that_stays(visit):
+    paper = "return getComputedStyle(document.body).backgroundColor"
+    light, dark = (visit(scheme=scheme).execute_script(paper) for scheme in ("light", "dark"))
+    assert (
+        sum(map(int, re.findall(r"\d+", light)))
+        > 700
+        > 150
+        > sum(map(int, re.findall(r"\d+", dark)))
+    )
+    driver = visit(scheme="dark")
+    driver.find_element("css selector", "button.theme").click()
+    assert driver.execute_script(paper) == light
+    driver = visit("environments/RoomLayout-v0.html", scheme="dark")
+    assert driver.execute_script(paper) == light
+    driver.execute_script("localStorage.clear()")
+
+
+@pytest.mark.slow
+def test_the_keyboard_reaches_everything_and_sees_where_it_is(visit):
+    driver = visit()
+    driver.switch_to.active_element.send_keys("\ue004")  # Tab
+    skip = driver.switch_to.active_element
+    assert skip.text == "Skip to the results" and skip.is_displayed()
+    outline = "return getComputedStyle(document.activeElement).outlineStyle"
+    for _ in range(8):
+        driver.switch_to.active_element.send_keys("\ue004")
+        assert driver.execute_script(outline) != "none"
+    unnamed = driver.execute_script(
+        "return [...document.querySelectorAll('a,button,select,[tabindex]')].filter(e =>"
+        "!(e.textContent.trim() || e.ariaLabel || e.querySelector('img[alt]'))).length"
+    )
+    assert unnamed == 0
+
+
+@pytest.mark.slow
+def test_a_film_plays_in_its_place_and_an_agent_stands_out_in_the_curves(visit):
+    driver = visit("index.html#row=ppo-RoomLayout-v0")
+    link = driver.find_element("css selector", "#detail-ppo-RoomLayout-v0 a.film")
+    link.click()
+    assert link.find_element("tag name", "img").get_attribute("src").endswith("-v0.webp")
+    link.click()
+    assert link.find_element("tag name", "img").get_attribute("src").endswith("-last.webp")
+    key = driver.find_element("css selector", "button.key[data-key='0']")
+    driver.execute_script("arguments[0].scrollIntoView({block: 'center'})", key)
+    key.click()
+    faded = "return document.querySelectorAll('#agents section:not([hidden]) svg g.faded').length"
+    assert driver.execute_script(faded) > 0
