@@ -79,7 +79,9 @@ def browser(folder: Path) -> WebDriver:
     """
     selenium = import_or_skip("selenium.webdriver", extra="dev")
     service = import_or_skip("selenium.webdriver.chrome.service", extra="dev")
-    program, driver = (shutil.which(name) for name in ("chromium", "chromedriver"))
+    names = ("chromium", "chromium-browser", "google-chrome")
+    program = next(filter(None, map(shutil.which, names)), None)
+    driver = shutil.which("chromedriver")
     if program is None or driver is None:
         pytest.skip("needs chromium and chromedriver, apt install chromium chromium-driver")
     options = selenium.ChromeOptions()
