@@ -28,6 +28,10 @@ The published prices have a limit that is theirs, not ours: alpha is paid for ev
 which a drag is handed down, so from some eight layers on an overhang can cost more than letting its
 torque go, and a brick falls that friction would hold. `Constants(alpha=1e-5, beta=1e-8)` finds the
 balance there.
+
+An optimum need not be unique: where one of several bricks must fall, which of them scores 0 is up
+to the solver. Whether any falls is not, and the mean over a build hardly (below 1e-4 between two
+equivalent programmes of 32 builds).
 """
 
 from collections.abc import Sequence
