@@ -154,7 +154,7 @@ def _parts(results: Results) -> list[tuple[str, ...]]:
 def _runs(results: Results) -> list[str]:
     return [
         f"`{run['command']}`; "
-        + ", ".join(f"{k} {v}" for k, v in run["machine"].items() if v is not None)
+        + ", ".join(f"{k} {v}" for k, v in run["machine"].items())
         + "."
         for run in results.runs
     ]

@@ -93,6 +93,18 @@ def test_episodes_of_a_batch_stand_in_all_phases_and_part_ways_when_they_end(gri
     assert len(pairs) == 500
 
 
+def test_an_id_whose_episodes_are_one_step_long_has_a_script(monkeypatch):
+    spec = {"horizon": 1, "size": 4}
+    declared = Declaration(ENV, "tests.core.throwaway:Grid", spec, "covered", "A grid", "Us")
+    monkeypatch.setattr(registry, "_declared", dict(registry._declared))
+    registry.declare(declared)
+    try:
+        script = play.write(play.native(ENV, 4), play.Pool(ENV).batch(4), 0.001)
+    finally:
+        del gym.registry[ENV]
+    assert script.ended == 1.0
+
+
 @pytest.mark.parametrize("name", ["sync", "async"])
 def test_single_environments_play_the_same_script(grid, name):
     envs = play.native(grid, 3)
@@ -263,6 +275,7 @@ def test_the_profiler_names_what_a_step_calls(grid, monkeypatch, capsys):
 def test_every_family_is_whole(env_id):
     module = families.of(env_id)
     assert module is None or hasattr(module, "FLOOR") == hasattr(module, "floor")
+    assert families.floor(env_id)[0]
     for target in families.targets(env_id):
         assert target.over is None or target.level == "torch"
     if module is not None:

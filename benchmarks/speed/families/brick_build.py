@@ -14,6 +14,10 @@ from genenvs.tasks.brick_build import layers, stability
 
 ENV = "genenvs/BrickBuild-v0"
 FLOOR = "the mask of all 5,600 placements"
+WHY = (
+    "Whether a finished build stands is worked out build by build; the mask is made a second time "
+    "for what ended; the layers around the hand are unpacked to be seen."
+)
 TARGETS = (Target(ENV, 64, "torch", 5, "sync"), Target(ENV, 1_024, "floor", 39_000))
 COUNTS = (1, 10, 30, 60, 120)  # bricks
 

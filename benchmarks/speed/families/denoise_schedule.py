@@ -13,6 +13,10 @@ from genenvs.tasks.denoise_schedule.budget import DenoiseBudget
 
 ENV = "genenvs/DenoiseSchedule-v0"
 FLOOR = "the network's bare forwards"
+WHY = (
+    "Next to nothing at large batches. At small ones the task's arithmetic, new episodes and "
+    "`info`: many small operations, run with caches that the forward has emptied."
+)
 TARGETS = (
     *(Target(ENV, size, "torch", 1 / 1.1, "floor") for size in (16, 256)),
     Target(ENV, 64, "torch", 5, "sync"),

@@ -15,6 +15,16 @@ from genenvs.tasks.primitive_model.moves import AMOUNTS, EACH, PASS, first_cuboi
 
 ENV = "genenvs/PrimitiveModel-v0"
 FLOOR = "the survey of the cuboid whose turn it is: which voxels only it fills"
+WHY = {
+    ENV: (
+        "What each legal move would change, which is observed; then the mask. The floor is the "
+        "largest part: filling the union of the other cuboids, slab by slab."
+    ),
+    "genenvs/PrimitiveModelDepth-v0": (
+        "The depth picture of each target, gathered to be observed; then the mask. The floor is "
+        "the largest part: filling the union of the other cuboids, slab by slab."
+    ),
+}
 TARGETS = (Target(ENV, 64, "torch", 5, "sync"),)
 BATCH = 64
 

@@ -13,6 +13,10 @@ from genenvs.simulators.engine import installed
 
 ENV = "genenvs/RoomLayout-v0"
 FLOOR = "the survey of all 4,096 places"
+WHY = (
+    "Putting the thing down, the planes that are observed and the mask: hundreds of operations on "
+    "rows of bits. The survey itself is most of a step: what it shifts and samples, place by place."
+)
 TARGETS = (Target(ENV, 1_024, "torch", 10_000), Target(ENV, 64, "torch", 20, "sync"))
 ROOMS = 8
 
