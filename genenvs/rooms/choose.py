@@ -104,8 +104,9 @@ def choose(which: str, each: dict[str, int]) -> dict[str, list[int]]:
                         break
                     test = solvable if which == "layout" else harder
                     good = numbers[part][test(rooms.rows(part))].tolist()
+                    good = good[: each[split] - len(kept[split])]
                     bar.update(len(good))
-                    kept[split] += good[: each[split] - len(kept[split])]
+                    kept[split] += good
     return kept
 
 
