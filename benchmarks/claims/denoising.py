@@ -1,0 +1,345 @@
+"""Fine-tuning a small Stable Diffusion by reinforcement learning: what is gained, what is gamed.
+
+    python -m benchmarks.claims.denoising [PART ...] [--seeds 0 1 2]
+
+Parts: `scene` (ddpo, paid by the parser), `jpeg` (ddpo, paid for small files), `gradient`
+(reward_gradient beside ddpo on one bounded differentiable reward), `search` (best of N), `flow`
+(flow_grpo with and without its KL term). Every run is scored on the prompts of the test split, by
+the deterministic sampler at guidance 1, before and after. Runs are kept in runs/claims/denoising
+and go on where they were stopped.
+"""
+
+import argparse
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import torch
+from gymnasium.vector import AutoresetMode
+from torch import Tensor
+
+import agents
+import genenvs
+from agents.denoise.pictures import grid
+from agents.evaluation import Policy
+from benchmarks.cells import across_seeds
+from benchmarks.claims import record
+from genenvs.core.evaluate import Evaluation, Interval
+from genenvs.generators.store import WEIGHTS
+from genenvs.images.rewards import jpeg
+from genenvs.images.sheets import sheet
+
+ENV, FLOW = "genenvs/DenoiseLatent-v0", "genenvs/DenoiseLatentFlow-v0"
+FOLDER = Path("runs/claims/denoising")
+GOLD = ("correct", "clean", "strange", "diversity")
+EPISODES = 1_024
+SHOWN = 12  # pictures of a row
+HORIZON = 10
+CANDIDATES = (1, 2, 4, 8, 16)
+BRIGHT = 0.8  # the reward that the two agents of `gradient` are timed to
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How one row of runs is trained."""
+
+    agent: str
+    images: int
+    env: str = ENV
+    arguments: dict[str, Any] = field(default_factory=dict)
+    config: dict[str, Any] = field(default_factory=dict)
+
+
+PLANS = {
+    "scene": Plan("ddpo", 16_384),
+    "jpeg": Plan("ddpo", 8_192, arguments={"reward": "jpeg_compressibility"}),
+    "gradient, reward_gradient": Plan("reward_gradient", 1_024, arguments={"reward": "brightness"}),
+    "gradient, ddpo": Plan("ddpo", 8_192, arguments={"reward": "brightness"}),
+    "flow, with KL": Plan("flow_grpo", 96_000, FLOW),
+    "flow, without": Plan("flow_grpo", 96_000, FLOW, config={"kl_coef": 0.0}),
+}
+
+
+@dataclass(frozen=True)
+class Found:
+    """A run: how it went and what it came to."""
+
+    curve: list[dict[str, float]]
+    minutes: float
+    test: Evaluation
+
+
+def environments(env: str, arguments: dict[str, Any]) -> Any:
+    """Of the test split."""
+    return gym.make_vec(
+        env, num_envs=256, split="test", keep_final=True, output="torch",
+        autoreset_mode=AutoresetMode.SAME_STEP, **arguments,
+    )  # fmt: skip
+
+
+def played(env: str, arguments: dict[str, Any], policy: Callable[[Any], Any]) -> Evaluation:
+    """The same episodes for everyone."""
+    envs = environments(env, arguments)
+    return genenvs.evaluate(envs, policy(envs), episodes=EPISODES, keep_final=True, progress=False)
+
+
+def untrained(envs: Any) -> Any:
+    """The generator's deterministic sampler at guidance 1: what all runs begin as."""
+    task = envs.unwrapped.task
+
+    def policy(observation: Any, info: Any) -> Tensor:
+        return task.steer(observation, task.sampled(envs.unwrapped.state, level=0.0))
+
+    return policy
+
+
+def acting(agent: Any) -> Callable[[Any], Any]:
+    """An agent as `played` asks for it."""
+    return lambda envs: Policy(agent)
+
+
+def run(name: str, seed: int) -> Found:
+    """Train, or go on, and score."""
+    plan = PLANS[name]
+    folder = FOLDER / f"{name.replace(', ', '-').replace(' ', '-')}-{seed}"
+    made = agents.train(
+        plan.agent, plan.env, steps=plan.images * HORIZON, seed=seed, config=plan.config,
+        arguments=plan.arguments, out=folder, resume=True,
+    )  # fmt: skip
+    test = played(plan.env, plan.arguments, acting(made.agent))
+    return Found(made.curve, made.seconds / 60, test)
+
+
+def over(found: Sequence[Found], metric: str) -> Interval:
+    """Means of the runs, across seeds."""
+    return across_seeds([mean(each.test, metric) for each in found])
+
+
+def mean(test: Evaluation, metric: str) -> float:
+    """Of an evaluation, whether of episodes or of the set."""
+    return float(test.summary()[metric]["mean"])
+
+
+def rows_of(name: str, found: Sequence[Found], before: Evaluation) -> list[dict[str, Any]]:
+    """The proxy and every gold metric, before and after."""
+    minutes = across_seeds([each.minutes for each in found])
+    rows = []
+    for metric in ("reward", *GOLD):
+        rows.append(record.row("untrained", metric, constant(mean(before, metric)), "test"))
+        rows.append(record.row(name, metric, over(found, metric), "test, over seeds"))
+    return [*rows, record.row(name, "minutes", minutes, "wall clock, one thread")]
+
+
+def constant(value: float) -> Interval:
+    """A number without spread."""
+    return Interval(value, value, value, 1)
+
+
+def pictures(titles: Sequence[str], tests: Sequence[Evaluation], caption: str) -> np.ndarray:
+    """The first episodes of each, row by row."""
+    panels = []
+    for title, test in zip(titles, tests, strict=True):
+        final: Any = test.final
+        panels.append((title, grid(final.image[None, :SHOWN])))
+    wide = [sheet([panel]) for panel in panels]
+    whole = np.concatenate(wide, 0)
+    line = sheet([("", np.full((1, whole.shape[1] - 20, 3), 255, np.uint8))], caption)
+    return np.concatenate([whole, line[:, : whole.shape[1]]], 0)
+
+
+def ceiling(name: str) -> float:
+    """What the parser says of real scenes through the generator's autoencoder."""
+    report = json.loads((WEIGHTS / name / "training.json").read_text(encoding="utf-8"))
+    return float(report["ceiling"]["through_vae"])
+
+
+def closed(found: Sequence[Found], before: Evaluation, highest: float) -> Interval:
+    """Share of the gap from the untrained model to the ceiling, across seeds."""
+    low = mean(before, "correct")
+    return across_seeds([(mean(e.test, "correct") - low) / (highest - low) for e in found])
+
+
+def scene(seeds: Sequence[int]) -> None:
+    """The parser's reward, on prompts that were not trained on."""
+    before = played(ENV, {}, untrained)
+    found = [run("scene", seed) for seed in seeds]
+    gain = across_seeds([100 * (mean(e.test, "correct") - mean(before, "correct")) for e in found])
+    share = closed(found, before, ceiling("sprites"))
+    rows = rows_of("ddpo", found, before)
+    rows.append(record.row("ddpo", "gain in points", gain, "correct, unseen prompts; aim 10"))
+    rows.append(record.row("ddpo", "share of the gap closed", share, "to the ceiling"))
+    record.write(
+        "denoising_scene",
+        title="DDPO learns to draw what is asked for",
+        text=(
+            f"`ddpo` on `sprites`, paid by the scene parser, {PLANS['scene'].images:,} images,"
+            f" {len(seeds)} seeds. On unseen prompts {gain.mean:.1f} points more pictures are"
+            f" correct ({gain.low:.1f} to {gain.high:.1f}); the aim was 10."
+        ),
+        rows=rows,
+        command="python -m benchmarks.claims.denoising scene",
+        picture=pictures(
+            ("untrained", "ddpo"), (before, found[0].test), "the same unseen prompts and noise"
+        ),
+    )
+
+
+def jpeg_part(seeds: Sequence[int]) -> None:
+    """Small files: the reward rises, what was asked for is lost."""
+    plan = PLANS["jpeg"]
+    before = played(ENV, plan.arguments, untrained)
+    found = [run("jpeg", seed) for seed in seeds]
+    rises = [np.polyfit(range(len(e.curve)), [r["reward"] for r in e.curve], 1)[0] for e in found]
+    thirds = [_thirds([r["reward"] for r in e.curve]) for e in found]
+    monotone = sum(all(a < b for a, b in pairwise(t)) for t in thirds)
+    floor = jpeg.floor_kb(32, 32)
+    rows = rows_of("ddpo", found, before)
+    rows.append(record.row("ddpo", "rise a batch", across_seeds([float(r) for r in rises]), "kB"))
+    record.write(
+        "denoising_jpeg",
+        title="Paid for small files, DDPO forgets the prompt",
+        text=(
+            f"`ddpo` paid minus the kilobytes of the JPEG file (quality {jpeg.QUALITY}, enlarged"
+            f" bicubically to {jpeg.MEASURED} px), {plan.images:,} images, {len(seeds)} seeds. A"
+            f" flat picture costs {floor:.3f} kB. On unseen prompts files shrink from"
+            f" {-mean(before, 'reward'):.2f} to {-over(found, 'reward').mean:.2f} kB, in"
+            f" {monotone} of {len(seeds)} runs from third to third of the training, while the"
+            f" share of correct pictures falls from {mean(before, 'correct'):.1%} to"
+            f" {over(found, 'correct').mean:.1%}: the gold metric tells."
+        ),
+        rows=rows,
+        command="python -m benchmarks.claims.denoising jpeg",
+        picture=pictures(
+            ("untrained", "paid for small files"), (before, found[0].test),
+            "the same unseen prompts and noise",
+        ),
+    )  # fmt: skip
+
+
+def _thirds(values: Sequence[float]) -> list[float]:
+    return [float(part.mean()) for part in np.array_split(np.asarray(values), 3)]
+
+
+def gradient(seeds: Sequence[int]) -> None:
+    """A reward with a gradient: images until it is reached, with and without its gradient."""
+    names = ("reward_gradient", "ddpo")
+    found = {n: [run(f"gradient, {n}", seed) for seed in seeds] for n in names}
+    before = played(ENV, PLANS["gradient, ddpo"].arguments, untrained)
+    until = {n: [_until(each) for each in found[n]] for n in names}
+    rows = [row for n in names for row in rows_of(n, found[n], before)]
+    for n in names:
+        reached = across_seeds([images for images, _ in until[n]])
+        spent = across_seeds([minutes for _, minutes in until[n]])
+        rows.append(record.row(n, f"images to a reward of {BRIGHT:g}", reached, "training"))
+        rows.append(record.row(n, f"minutes to a reward of {BRIGHT:g}", spent, "training"))
+    times = [
+        across_seeds([b[k] / a[k] for a, b in zip(*until.values(), strict=True)]) for k in (0, 1)
+    ]
+    rows.append(record.row("ddpo / reward_gradient", "images", times[0], "over seeds; aim 5"))
+    rows.append(record.row("ddpo / reward_gradient", "minutes", times[1], "over seeds"))
+    record.write(
+        "denoising_gradient",
+        title="A reward that can be differentiated is reached sooner",
+        text=(
+            f"Brightness, to {BRIGHT:g} of 1 in training, {len(seeds)} seeds: `reward_gradient`"
+            f" needs {times[0].mean:.1f} times fewer images than `ddpo` ({times[0].low:.1f} to"
+            f" {times[0].high:.1f}; the aim was 5) and {times[1].mean:.1f} times less time."
+        ),
+        rows=rows,
+        command="python -m benchmarks.claims.denoising gradient",
+        picture=pictures(
+            ("untrained", *names), (before, *(found[n][0].test for n in names)),
+            "the same unseen prompts and noise",
+        ),
+    )  # fmt: skip
+
+
+def _until(found: Found) -> tuple[float, float]:
+    """Images and minutes until the reward was there; those of the whole run where it never was."""
+    there = next((row for row in found.curve if row["reward"] >= BRIGHT), found.curve[-1])
+    share = there["steps"] / found.curve[-1]["steps"]  # every batch takes as long
+    return there["steps"] / HORIZON, share * found.minutes
+
+
+def search(seeds: Sequence[int]) -> None:
+    """The best of N: no learning, N times the images."""
+    rows, shares = [], []
+    for count in CANDIDATES:
+        agent = agents.train(
+            "best_of_n", ENV, steps=1, config={"candidates": count}, arguments={}
+        ).agent
+        test = played(ENV, {}, acting(agent))
+        shares.append(mean(test, "reward"))
+        for metric in ("reward", "correct"):
+            rows.append(record.row(f"best of {count}", metric, test.interval(metric), "test"))
+    slope, start = np.polyfit(np.log2(CANDIDATES), shares, 1)
+    fit = start + slope * np.log2(CANDIDATES)
+    left = 1 - np.var(np.asarray(shares) - fit) / np.var(shares)
+    record.write(
+        "denoising_search",
+        title="The best of N samples",
+        text=(
+            "Searched with the reward that is measured, on unseen prompts, from samples with noise"
+            f" at guidance 1. The reward grows by {slope:.3f} with every doubling of N; a straight"
+            f" line over log2 N explains {left:.1%} of it."
+        ),
+        rows=rows,
+        command="python -m benchmarks.claims.denoising search",
+    )
+
+
+def flow(seeds: Sequence[int]) -> None:
+    """The claim of Flow-GRPO: with its KL term the proxy rises and gold stays."""
+    names = ("with KL", "without")
+    before = played(FLOW, {}, untrained)
+    found = {n: [run(f"flow, {n}", seed) for seed in seeds] for n in names}
+    highest = ceiling("sprites-flow")
+    rows = [row for n in names for row in rows_of(f"flow_grpo {n}", found[n], before)]
+    shares = {n: closed(found[n], before, highest) for n in names}
+    for n, share in shares.items():
+        rows.append(record.row(f"flow_grpo {n}", "share of the gap closed", share, "aim 0.85"))
+    strange = {n: over(found[n], "strange").mean for n in names}
+    record.write(
+        "denoising_flow",
+        title="Flow-GRPO, with and without KL",
+        text=(
+            f"`flow_grpo` on `sprites-flow` at guidance 1, {PLANS['flow, with KL'].images:,} images"
+            f" of 10 steps, {len(seeds)} seeds. With its KL term it closes"
+            f" {shares['with KL'].mean:.2f} of the gap from the untrained model"
+            f" ({mean(before, 'correct'):.1%} correct) to the ceiling ({highest:.1%}) on unseen"
+            f" prompts; the aim was 0.85. Without it {shares['without'].mean:.2f}. Strangeness,"
+            f" which nobody is paid for: {mean(before, 'strange'):.2f} untrained,"
+            f" {strange['with KL']:.2f} with KL, {strange['without']:.2f} without."
+        ),
+        rows=rows,
+        command="python -m benchmarks.claims.denoising flow",
+        picture=pictures(
+            ("untrained", *names), (before, *(found[n][0].test for n in names)),
+            "the same unseen prompts and noise",
+        ),
+    )  # fmt: skip
+
+
+PARTS = {"scene": scene, "jpeg": jpeg_part, "gradient": gradient, "search": search, "flow": flow}
+
+
+def main() -> None:
+    """Run the parts asked for."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("parts", nargs="*", default=list(PARTS), help=", ".join(PARTS))
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    given = parser.parse_args()
+    if unknown := [part for part in given.parts if part not in PARTS]:
+        parser.error(f"parts are {', '.join(PARTS)}; got {', '.join(unknown)}")
+    torch.set_num_threads(1)
+    for part in given.parts:
+        PARTS[part](given.seeds)
+
+
+if __name__ == "__main__":
+    main()
