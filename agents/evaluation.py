@@ -1,6 +1,6 @@
 """Scoring an agent by `genenvs.evaluate`, and filming its best, median and worst episode."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from genenvs.core.loading import load_task
 from genenvs.core.registry import declaration, normalise, scores
 
 from . import checkpoint
+from .problem import Problem
 from .training import Trained
 
 ROWS = 256  # of an evaluation's batch
@@ -160,7 +161,9 @@ def film(trained: Trained, found: Evaluation, folder: Path, split: str = "test")
         path = folder / FILMS / f"{name}.gif"
         with replacing(path) as temporary:
             pictures = writer(temporary, ".gif", 8)
-            for frame in _frames(trained, seed, episode, split):
+            for frame in frames(
+                trained.problem, lambda envs: Policy(trained.agent), seed, episode, split
+            ):
                 pictures.add(frame)
             pictures.close()
         written.append(path)
@@ -168,26 +171,48 @@ def film(trained: Trained, found: Evaluation, folder: Path, split: str = "test")
 
 
 @torch.no_grad()
-def _frames(trained: Trained, seed: int, episode: int, split: str) -> list[np.ndarray]:
-    """Pictures of one episode, its last state included; thinned out where it is long."""
-    problem = trained.problem
+def frames(
+    problem: Problem,
+    make_policy: Callable[[Any], Any],
+    seed: int,
+    episode: int,
+    split: str,
+    most: int = MOST_FRAMES,
+) -> list[np.ndarray]:
+    """Pictures of one episode, its last state included; thinned out where it is long.
+
+    Args:
+        problem: the environment.
+        make_policy: makes what acts, of the batch of one that it acts in.
+        seed: of the list of episodes.
+        episode: its number in the list.
+        split: that is played.
+        most: pictures, but for the last.
+
+    Returns:
+        uint8 [H, W, 3] each.
+    """
     more: dict[str, Any] = {"split": split} if problem.native else {}
     envs: Any = problem.make(1, AutoresetMode.DISABLED, render_mode="rgb_array", **more)
     options = {"episode": [episode]} if problem.native else None
-    policy = Policy(trained.agent)
-    policy.reset(1)
     try:
+        policy = make_policy(envs)
         observation, info = envs.reset(seed=[seed], options=options)
-        frames, ended = [], False
+        if hasattr(policy, "reset"):
+            policy.reset(1)
+        found, ended, step, stride = [], False, 0, 1
         while not ended:
-            frames.append(_picture(envs))
+            if step % stride == 0:
+                found.append(_picture(envs))
+            if len(found) > most:  # drawing may cost much more than playing
+                found, stride = found[::2], 2 * stride
+            step += 1
             observation, _, terminated, truncated, info = envs.step(policy(observation, info))
             ended = bool(terminated[0]) or bool(truncated[0])
-        frames.append(_picture(envs))
+        found.append(_picture(envs))
     finally:
         envs.close()
-    stride = -(-len(frames) // MOST_FRAMES)
-    return [*frames[:-1:stride], frames[-1]]
+    return found
 
 
 def _picture(envs: Any) -> np.ndarray:

@@ -5,6 +5,7 @@
     python -m benchmarks.leaderboard collect --suite core --agents ppo a3c random reference
     python -m benchmarks.leaderboard validate FILE ...
     python -m benchmarks.leaderboard verify FILE ...
+    python -m benchmarks.leaderboard film FILE ...
     python -m benchmarks.leaderboard report --out runs/board
     python -m benchmarks.leaderboard schema
 
@@ -66,6 +67,10 @@ def main(arguments: Sequence[str]) -> int:
     again.add_argument("--seed", type=int, help="only the run with this seed")
     again.add_argument("--who", default=None, help="answers for it; default: git's user.name")
     again.set_defaults(do=_verify)
+
+    shoot = commands.add_parser("film", help="play the first episode again, as a film for the site")
+    shoot.add_argument("files", nargs="+", type=Path, help="submissions, or folders of them")
+    shoot.set_defaults(do=_film)
 
     report = commands.add_parser("report", help="build the site")
     report.add_argument("places", nargs="*", type=Path, default=[collect.RESULTS],
@@ -157,6 +162,20 @@ def _verify(options: Any) -> int:
         print(f"{path}: {verdict}; largest difference of a score {record['max_difference']:.3g};"
               f" {record['worst']}")  # fmt: skip
         wrong += not record["passed"]
+    return 1 if wrong else 0
+
+
+def _film(options: Any) -> int:
+    from .film import film
+
+    _there(options.files)
+    wrong = 0
+    for path in board.files(options.files):
+        try:
+            print(film(path))
+        except (ValueError, OSError, apart.Failed) as error:
+            print(f"{path}: no film: {error}")
+            wrong += 1
     return 1 if wrong else 0
 
 

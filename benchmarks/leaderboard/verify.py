@@ -14,6 +14,7 @@ import numpy as np
 import genenvs
 from agents.folder import git_commit
 from agents.run import write_json
+from agents.training import Trained
 from benchmarks import apart, cells
 from benchmarks.cells import SCRIPTED, Limits
 from genenvs.core.evaluate import Evaluation
@@ -218,22 +219,32 @@ def play(submission: Submission, path: Path, seed: int, episodes: int | None) ->
             env, policy, episodes=episodes or protocol.episodes, seed=protocol.env_seeds[0],
             num_envs=rows, split=protocol.split, **arguments,
         )  # fmt: skip
-    from agents import policy as policies
     from agents.evaluation import score
 
-    run = next(run for run in it.runs if run.seed == seed)
-    trained = policies.load(validate.policy_of(path, run))
-    made = dataclasses.asdict(trained.agent.config)
-    _same("agent", trained.name, it.agent.name)
-    _same("config", json.loads(json.dumps(made)), it.config)
-    _same("environment", trained.problem.env, env)
-    problem = dataclasses.replace(trained.problem, arguments=arguments)
     return score(
-        dataclasses.replace(trained, problem=problem),
+        policy_to_play(it, path, next(run for run in it.runs if run.seed == seed)),
         episodes=episodes or protocol.episodes,
         split=protocol.split,
         seeds=tuple(protocol.env_seeds),
     ).evaluation
+
+
+def policy_to_play(submission: Submission, path: Path, run: Run) -> Trained:
+    """The policy of a run, on the environment that was played.
+
+    Raises:
+        ValueError: its file is none, or of something else than the submission says.
+    """
+    from agents import policy as policies
+
+    it = submission
+    trained = policies.load(validate.policy_of(path, run))
+    made = dataclasses.asdict(trained.agent.config)
+    _same("agent", trained.name, it.agent.name)
+    _same("config", json.loads(json.dumps(made)), it.config)
+    _same("environment", trained.problem.env, it.environment.id)
+    problem = dataclasses.replace(trained.problem, arguments=dict(it.environment.arguments))
+    return dataclasses.replace(trained, problem=problem)
 
 
 def _same(name: str, kept: Any, stated: Any) -> None:

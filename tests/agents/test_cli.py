@@ -63,8 +63,9 @@ def test_a_film_is_of_the_episodes_that_were_scored(tmp_path):
     order = found.episodes["return"].argsort(kind="stable")
     for name, place in (("best", order[-1]), ("median", order[8]), ("worst", order[0])):
         with Image.open(tmp_path / f"run/episodes/{name}.gif") as film:
-            frames = evaluation._frames(
-                trained, int(found.episodes["seed"][place]),
+            frames = evaluation.frames(
+                trained.problem, lambda envs: evaluation.Policy(trained.agent),
+                int(found.episodes["seed"][place]),
                 int(found.episodes["episode_index"][place]), "validation",
             )  # fmt: skip
             assert len(frames) == found.episodes["length"][place] + 1

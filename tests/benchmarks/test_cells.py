@@ -1,6 +1,8 @@
 """Training runs of the benchmarks: each in its own process, once."""
 
+import json
 import math
+import shutil
 
 import pytest
 
@@ -27,6 +29,33 @@ def test_a_cell_is_played_once_and_failures_are_told(folder):
     assert sorted(path.suffix for path in folder.iterdir()) == [".failed", ".json"]
     TINY.path.write_text(TINY.path.read_text()[:-20])
     assert cells.result(TINY)["failed"] == "not played", "half a result is none"
+
+
+def test_no_disk_loses_nothing(folder, monkeypatch):
+    planned = [Cell("random", "CartPole-v1", seed, 0, 4) for seed in range(3)]
+
+    def player(missing, limits):
+        for cell in missing:
+            left = folder / "left"
+            left.mkdir()
+            (left / cells.RESULT).write_text(json.dumps({"seed": cell.seed}))
+            yield cell, left
+
+    def full(source, target):
+        if json.loads(source.read_text())["seed"] == 1:
+            target.write_text("{")
+            raise OSError(28, "No space left on device")
+        target.write_bytes(source.read_bytes())
+
+    monkeypatch.setattr(cells.shutil, "copyfile", full)
+    with pytest.raises(OSError, match="No space left"):
+        cells.run(planned, 1, 60, player, quiet=True)
+    assert [cells.known(cell) for cell in planned] == [{"seed": 0}, None, None]
+    shutil.rmtree(folder / "left")
+    assert len(list(folder.iterdir())) == 1, "nothing is left half-written"
+    monkeypatch.undo()
+    monkeypatch.setattr(cells, "FOLDER", folder)
+    assert [found["seed"] for found in cells.run(planned, 1, 60, player, quiet=True)] == [0, 1, 2]
 
 
 def test_a_cell_that_takes_too_much_has_failed():

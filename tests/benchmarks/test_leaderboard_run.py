@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 
 from agents import checkpoint
 from benchmarks import apart, cells
-from benchmarks.leaderboard import board, collect, suites, verify
+from benchmarks.leaderboard import board, collect, film, suites, verify
 from benchmarks.leaderboard.__main__ import main
 from benchmarks.leaderboard.submission import POLICIES, read
 from genenvs.core.files import sha256
@@ -198,6 +199,16 @@ def test_a_policy_that_names_code_is_not_loaded(copied, quick):
     spoil(path, name_it)
     with pytest.raises(ValueError, match="names code"):
         verify.verify(path, "a reader")
+
+
+@pytest.mark.parametrize("agent", ["actor_critic", "random"])
+def test_the_first_episode_is_filmed(copied, monkeypatch, agent):
+    path = copied / agent / "VoxelStroke-v0.json"
+    monkeypatch.setattr(apart, "run", lambda command, *limits: film.main(*command[1:]))
+    monkeypatch.setattr(film, "FRAMES", 3)  # drawing costs more than playing
+    with Image.open(film.film(path)) as made:
+        assert made.format == "WEBP" and 1 < made.n_frames <= 5 and max(made.size) <= film.SIDE
+    assert len(board.load([copied])[0]) == 2, "a film is no submission"
 
 
 def test_no_disk_loses_nothing(played, copied, monkeypatch, capsys):
