@@ -88,9 +88,11 @@ def _interval(statistic: Statistic, *groups: Scores, resamples: int) -> Interval
         _check(scores)
     names = list(groups[0])
     strata = [[scores[name] for name in names] for scores in groups]
-    value, low, high = bootstrap(statistic, *strata, resamples=resamples)
-    count = sum(len(scores[name]) for scores in groups for name in names)
-    return Interval(float(value), float(low), float(high), count)
+    value, low, high = map(float, bootstrap(statistic, *strata, resamples=resamples))
+    counts = [len(scores[name]) for scores in groups for name in names]
+    if max(counts) < 2:  # every resample is the sample: that is no certainty
+        low = high = float("nan")
+    return Interval(value, low, high, sum(counts))
 
 
 def _check(scores: Mapping[str, np.ndarray]) -> None:
@@ -107,6 +109,8 @@ def aggregate(
     resamples: int = RESAMPLES,
 ) -> Interval:
     """`interquartile_mean`, `optimality_gap` or `mean` of scores, with its interval.
+
+    The ends are NaN where no environment has two runs.
 
     Raises:
         ValueError: no environment, one without runs, or a score that is no finite number.

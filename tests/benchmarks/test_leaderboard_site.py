@@ -9,7 +9,8 @@ import pytest
 from PIL import Image
 
 import genenvs
-from benchmarks.leaderboard.board import Entry, Problem
+from benchmarks.leaderboard.board import Entry, Problem, load
+from benchmarks.leaderboard.collect import RESULTS
 from benchmarks.leaderboard.site import build
 from benchmarks.leaderboard.site.rows import rows
 from benchmarks.leaderboard.site.standings import suites
@@ -18,6 +19,7 @@ from benchmarks.leaderboard.submission import Submission, dump
 from genenvs.core import registry
 from genenvs.core.loading import load_task
 from tests.needs import browser
+from tests.repository.project import ROOT
 
 ROOM, STROKE, BUDGET = (
     f"genenvs/{name}-v0" for name in ("RoomLayout", "VoxelStroke", "DenoiseBudget")
@@ -329,6 +331,14 @@ def test_a_build_that_fails_leaves_the_board_that_was_there(tmp_path, monkeypatc
     assert page(out) == before and [p.name for p in tmp_path.iterdir()] == ["out"]
 
 
+@pytest.mark.slow
+def test_the_published_results_make_a_board(tmp_path):
+    entries, refused = load([ROOT / RESULTS])
+    build(entries, tmp_path / "out", refused)
+    text = page(tmp_path / "out")
+    assert all(f'id="row-{each.submission.name}"' in text for each in entries) and not refused
+
+
 def _fail(*arguments):
     raise OSError("no space left on device")
 
@@ -383,8 +393,11 @@ def visit(site, chromium):
 
 def texts(driver, selector):
     """Of the elements that can be seen, in their order."""
-    found = driver.find_elements("css selector", selector)
-    return [each.text for each in found if each.is_displayed()]
+    return driver.execute_script(
+        "return [...document.querySelectorAll(arguments[0])]"
+        ".filter(e => e.checkVisibility()).map(e => e.innerText.trim())",
+        selector,
+    )
 
 
 def choose(driver, name, value):
@@ -405,12 +418,11 @@ def test_headers_sort_by_keyboard_and_the_address_follows(visit):
     driver = visit()
     header = driver.find_element("css selector", "#results th[data-column=vs]")
     header.find_element("css selector", "button").send_keys("\ue007")  # Enter
-    numbers = [
-        float(each.get_attribute("data-value") or "nan")
-        for each in driver.find_elements(
-            "css selector", "#results tr.row:not([hidden]) td:nth-child(3)"
-        )
-    ]
+    numbers = driver.execute_script(
+        "return [...document.querySelectorAll('#results tr.row:not([hidden]) td:nth-child(3)')]"
+        ".map(e => e.dataset.value)"
+    )
+    numbers = [float(text or "nan") for text in numbers]
     known = [x for x in numbers if x == x]
     assert known == sorted(known, reverse=True) and len(known) > 5
     assert all(x != x for x in numbers[len(known) :]), "what is not known stands last"
@@ -441,6 +453,9 @@ def test_filters_leave_what_they_say_and_can_be_cleared(visit):
     assert texts(driver, SHOWN) == whole and "#" not in driver.current_url
     choose(driver, "suite", "full")
     assert sorted(texts(driver, SHOWN)) == ["a2c", "ppo"]
+    choose(driver, "suite", "")
+    driver.refresh()
+    assert len(texts(driver, SHOWN)) == 11, "the address keeps that all suites are shown"
 
 
 @pytest.mark.slow
@@ -459,6 +474,8 @@ def test_a_deep_link_sorts_filters_and_opens_its_row(visit):
     focused.click()
     assert not driver.find_element("id", "detail-gamer-RoomLayout-v0").is_displayed()
     assert "row=" not in driver.current_url and "env=" in driver.current_url
+    driver = visit("index.html#row=a2c-full")
+    assert driver.find_element("id", "detail-a2c-full").is_displayed(), "its suite is shown"
 
 
 @pytest.mark.slow

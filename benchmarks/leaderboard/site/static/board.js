@@ -15,8 +15,8 @@ const readHash = () => {
 let state = readHash();
 
 const setState = (name, value) => {
-  if (value) state.set(name, value);
-  else state.delete(name);
+  if (value === null) state.delete(name);
+  else state.set(name, value);
   const text = state.toString();
   history.replaceState(null, "", text ? "#" + text : location.pathname + location.search);
 };
@@ -125,12 +125,13 @@ const apply = () => {
     const known = [...select.options].some((option) => option.value === wanted);
     select.value = known ? wanted : (select.dataset.usual ?? "");
   }
+  const row = rowOf(state.get("row") ?? "");
+  if (row && control("suite") && !state.has("suite")) control("suite").value = row.dataset.suite;
   for (const table of all("table[data-name]")) {
     const [column, direction] = (state.get(table.dataset.name) ?? "").split(".");
     if (column) sortTable(table, column, direction === "asc" ? "asc" : "desc");
   }
   filter();
-  const row = rowOf(state.get("row") ?? "");
   if (!row) return;
   if (row.hidden) {
     say("The linked result is hidden by the filters.");
@@ -200,7 +201,7 @@ for (const table of all("table[data-name]")) {
 for (const name of FILTERS) {
   control(name)?.addEventListener("change", (event) => {
     const usual = event.target.dataset.usual ?? "";
-    setState(name, event.target.value === usual ? "" : event.target.value);
+    setState(name, event.target.value === usual ? null : event.target.value);
     filter();
     say(document.querySelector("[data-count]")?.textContent ?? "");
   });
@@ -209,7 +210,7 @@ for (const row of all("tr.row")) {
   row.querySelector("button.open").addEventListener("click", () => {
     const open = !isOpen(row);
     setOpen(row, open);
-    setState("row", open ? row.id.slice("row-".length) : "");
+    setState("row", open ? row.id.slice("row-".length) : null);
   });
 }
 for (const link of all("a.film")) {
@@ -222,7 +223,7 @@ for (const link of all("a.film")) {
 }
 for (const button of all("button.reset")) {
   button.addEventListener("click", () => {
-    for (const name of FILTERS) setState(name, "");
+    for (const name of FILTERS) setState(name, null);
     apply();
     say("Filters cleared.");
   });
