@@ -4,7 +4,8 @@ Everything is measured on small pictures, a few numbers a frame, batched over fr
 of the camera: shift and zoom of the whole picture between neighbouring frames by one step of Lucas
 and Kanade (1981) with three unknowns. What stands out is colour unlike the frame's edges. Cuts are
 changes of the picture that stick out of those around them, the idea of PySceneDetect's adaptive
-detector (whose package needs OpenCV, which this library does without); dissolves are not found.
+detector (whose package needs OpenCV, which this library does without). Dissolves and fades are
+stretches whose middle is the mean of their ends: only what is mixed changes in a straight line.
 """
 
 from dataclasses import dataclass, fields
@@ -20,6 +21,7 @@ from genenvs.video.sound import RATE
 WIDE, HIGH = 64, 36  # pixels of the pictures that are measured
 CHANGE, RATIO = 0.06, 3.0  # of a cut: mean change of a pixel, and over the mean of those around
 AROUND = 6  # frames before and after
+STRETCH, MIXED, STRAIGHT = 8, 0.04, 0.15  # of a dissolve: frames, change over them, see `mixed`
 LEAST = 12  # frames of a shot
 MOST = 480  # frames; longer ones are cut into equal parts
 _ROUNDS, _STILL, _FLAT = 2, 0.02, 1.0
@@ -34,6 +36,53 @@ def changes(frames: Tensor) -> Tensor:
     Pixels in [0, 1].
     """
     return (frames[1:] - frames[:-1]).abs().mean((1, 2, 3))
+
+
+def mixed(frames: Tensor) -> Tensor:
+    """Where pictures are mixtures of those before and after.
+
+    Over `STRETCH` frames the picture changes by `MIXED` at least, and the one in the middle differs
+    from the mean of the ends by no more than `STRAIGHT` of that. In a dissolve it is that mean but
+    for what moves meanwhile; at a cut it is like one of the ends (1/2), and things that move are in
+    a third place (1/4 and more of drawn clips).
+
+    Args:
+        frames: float32 [T, 3, H, W] in [0, 1].
+
+    Returns:
+        bool [T]: frames in the middle of such stretches.
+    """
+    found = torch.zeros(len(frames), dtype=torch.bool)
+    if len(frames) > STRETCH:
+        half = STRETCH // 2
+        first, middle, last = frames[:-STRETCH], frames[half:-half], frames[STRETCH:]
+        change = (last - first).abs().mean((1, 2, 3))
+        away = (middle - (first + last) / 2).abs().mean((1, 2, 3))
+        found[half:-half] = (change >= MIXED) & (away <= STRAIGHT * change)
+    return found
+
+
+def dissolves(mixed: Tensor) -> list[int]:
+    """Middles of runs of mixed frames (bool [T]); those nearer than `STRETCH` are one, as a fade's.
+
+    Rising.
+    """
+    runs: list[list[int]] = []
+    for at in mixed.nonzero()[:, 0].tolist():
+        if runs and at - runs[-1][-1] <= STRETCH:
+            runs[-1].append(at)
+        else:
+            runs.append([at])
+    return [(run[0] + run[-1] + 1) // 2 for run in runs]
+
+
+def begins(change: Tensor, mixed: Tensor) -> list[int]:
+    """Where shots begin: at `cuts`, and in the middle of `dissolves`, `LEAST` frames apart."""
+    found = cuts(change)
+    for at in dissolves(mixed):
+        if min(abs(at - other) for other in [*found, len(mixed)]) >= LEAST:
+            found.append(at)
+    return sorted(found)
 
 
 def cuts(change: Tensor) -> list[int]:

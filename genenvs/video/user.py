@@ -27,7 +27,8 @@ from genenvs.video.decode import SUFFIXES
 from genenvs.video.measure import HIGH, WIDE, Measures
 from genenvs.video.sound import PER_FRAME
 
-_VERSION = 1  # of what is kept; rises when anything would be measured otherwise
+_PART = 512  # frames that are looked at together
+_VERSION = 2  # of what is kept; rises when anything would be measured otherwise
 
 
 @dataclass(frozen=True)
@@ -121,21 +122,18 @@ def _parse(path: Path, digest: str, kept: dict) -> File:
 
 def _cut(pictures: np.ndarray, heard: np.ndarray) -> tuple[Shot, ...]:
     frames = torch.from_numpy(pictures)
-    change = torch.cat([
-        measure.changes(part.permute(0, 3, 1, 2).float() / 255)
-        for part in _overlapping(frames)
-    ])  # fmt: skip
+    change, mixed = torch.zeros(len(frames) - 1), torch.zeros(len(frames), dtype=torch.bool)
+    for k in range(0, max(1, len(frames) - 1), _PART):  # in parts, for memory's sake
+        whole = frames[k : k + _PART + measure.STRETCH].permute(0, 3, 1, 2).float() / 255
+        change[k : k + len(whole) - 1] = measure.changes(whole)
+        mixed[k : k + len(whole)] |= measure.mixed(whole)
     found = []
-    for start, length in measure.spans(measure.cuts(change), len(frames)):
+    begins = measure.begins(change, mixed)
+    for start, length in measure.spans(begins, len(frames)):
         part = slice(start * PER_FRAME, (start + length) * PER_FRAME)
         seen = measure.measure(frames[start : start + length], heard[part])
         found.append(Shot(start, length, tuple(guess.attributes(seen)), seen))
     return tuple(found)
-
-
-def _overlapping(frames: Tensor, many: int = 512) -> list[Tensor]:
-    """Parts that share a frame with the next, for memory's sake."""
-    return [frames[k : k + many + 1] for k in range(0, max(1, len(frames) - 1), many)]
 
 
 def read_folder(path: str | Path) -> Folder:

@@ -145,3 +145,26 @@ def test_attributes_of_drawn_clips_are_guessed_better_than_by_chance():
     share = dict(zip(shots.NAMES, (right / 24).tolist(), strict=True))
     assert share["sound"] > 0.9 and share["type"] > 0.85
     assert share["motion"] > 0.4 and share["location"] > 0.5
+
+
+def test_dissolves_and_fades_are_found_and_motion_is_none():
+    from genenvs.core import random
+    from genenvs.video import film
+    from genenvs.video.clips import draw
+    from genenvs.video.footage import Drawn
+
+    clips = Drawn(draw(random.mix(torch.arange(5), 8)))
+    length = clips.length.clamp(max=40) - 4
+    ways = torch.tensor([film.CUT, film.DISSOLVE, film.FADE, film.CUT, film.DISSOLVE])
+    edit = film.Edit(torch.arange(5), torch.zeros(5, dtype=torch.int64), length, ways)
+    whole = np.concatenate(list(film.frames(edit, clips)))
+    small = torch.nn.functional.interpolate(
+        torch.from_numpy(whole).permute(0, 3, 1, 2).float() / 255, size=(36, 64), mode="area"
+    )
+    mixed = measure.mixed(small)
+    found = measure.dissolves(mixed)
+    begun = edit.begins[[1, 2, 4]].tolist()
+    assert len(found) == 3 and all(0 < a - b < 12 for a, b in zip(found, begun, strict=True))
+    shots = measure.begins(measure.changes(small), mixed)
+    assert len(shots) == 5 and shots[3] == int(edit.begins[3])
+    assert measure.dissolves(measure.mixed(small[:6])) == []  # too few frames to say
