@@ -231,10 +231,22 @@ def load(
                 dtype=dtype,
                 max_batch=max_batch or max(1, elements // size),
                 # Not diffusers' own `to`, which warns about layers that this class has not.
-                unet=torch.nn.Module.to(content.unet, device=device, dtype=dtype),
+                unet=_frozen(torch.nn.Module.to(content.unet, device=device, dtype=dtype), dtype),
                 _table=conversion(schedule, content.prediction)[..., None, None, None],
                 _conditional=content.conditional,
                 _full_float32=device.type == "cuda" and dtype == torch.float32,
             )
         named[generator] = made
         return made
+
+
+def _frozen(network: torch.nn.Module, dtype: torch.dtype) -> torch.nn.Module:
+    """The network, which knows its precision and no longer looks for it.
+
+    diffusers goes through all modules for `dtype`, twice a forward: a tenth of a small one.
+    """
+    kind = type(network)
+    network.__class__ = type(
+        kind.__name__, (kind,), {"dtype": dtype, "__module__": kind.__module__}
+    )
+    return network

@@ -161,6 +161,22 @@ def test_lower_precision_still_gives_float32_close_to_it(folders: dict) -> None:
     assert 0 < error < 0.1
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_no_evaluation_looks_for_the_precision_of_the_network(folders, dtype, monkeypatch) -> None:
+    from diffusers.models import modeling_utils
+
+    tiny = load(str(folders["sample"]), dtype=dtype, max_batch=78)
+    plain, find, looked = type(tiny.unet).__mro__[1], modeling_utils.get_parameter_dtype, []
+    assert tiny.unet.dtype == dtype and type(tiny.unet).__name__ == plain.__name__
+    monkeypatch.setattr(
+        modeling_utils, "get_parameter_dtype", lambda network: looked.append(1) or find(network)
+    )
+    found = tiny.predict(*batch(tiny))
+    assert not looked
+    monkeypatch.setattr(tiny.unet, "__class__", plain)
+    assert torch.equal(tiny.predict(*batch(tiny)), found) and looked
+
+
 def test_the_same_content_is_loaded_once_and_other_content_again(tmp_path: Path) -> None:
     first = write_model(tmp_path / "a", seed=1)
     twin = write_model(tmp_path / "b", seed=1)
