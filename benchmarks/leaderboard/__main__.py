@@ -21,8 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import apart, cells
-
-from . import board, collect, submission, suites, verify
+from benchmarks.leaderboard import board, collect, submission, suites, verify
 
 PREFIX = "leaderboard:"
 
@@ -105,7 +104,7 @@ def _run(options: Any) -> int:
         return 0
     player = None
     if options.ray is not None:
-        from .cluster import on_ray
+        from benchmarks.leaderboard.cluster import on_ray
 
         player = on_ray(options.ray, options.jobs)
     try:
@@ -166,7 +165,7 @@ def _verify(options: Any) -> int:
 
 
 def _film(options: Any) -> int:
-    from .film import film
+    from benchmarks.leaderboard.film import film
 
     _there(options.files)
     wrong = 0
@@ -180,7 +179,7 @@ def _film(options: Any) -> int:
 
 
 def _report(options: Any) -> int:
-    from .site import build
+    from benchmarks.leaderboard.site import build
 
     _there(options.places)
     entries, problems = board.load(options.places)

@@ -6,10 +6,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from benchmarks.leaderboard import validate
+from benchmarks.leaderboard.submission import POLICIES, Submission, read
 from genenvs.core.files import sha256
-
-from . import validate
-from .submission import POLICIES, Submission, read
 
 State = Literal["verified", "validated", "reported"]
 VERIFIED = ".verified"  # before a submission's suffix: the record of who played it again

@@ -12,12 +12,11 @@ import numpy as np
 from agents.registry import BUILT_IN
 from benchmarks import cells, machine
 from benchmarks.cells import SCRIPTED, Cell
+from benchmarks.leaderboard import submission
+from benchmarks.leaderboard.submission import POLICIES, Submission
+from benchmarks.leaderboard.suites import Suite
 from genenvs.core.files import making
 from genenvs.core.registry import arguments_hash, declaration, normalise, scores
-
-from . import submission
-from .submission import POLICIES, Submission
-from .suites import Suite
 
 RESULTS = Path("benchmarks/results/leaderboard")
 ROWS = 40  # of a published curve

@@ -11,12 +11,11 @@ from PIL import Image
 
 from benchmarks import apart
 from benchmarks.cells import Limits
+from benchmarks.leaderboard.site.films import FOLDER, SUFFIX
+from benchmarks.leaderboard.submission import Submission, read
+from benchmarks.leaderboard.verify import LIMITS, checked, playable, policy_to_play
 from genenvs.core.evaluate import random_policy
 from genenvs.core.files import making
-
-from .site.films import FOLDER, SUFFIX
-from .submission import Submission, read
-from .verify import LIMITS, checked, playable, policy_to_play
 
 FRAMES, SIDE, MILLISECONDS = 40, 192, 120
 

@@ -110,7 +110,7 @@ def load(suite: str) -> Suite:
     ]:
         if env not in genenvs.ids():
             raise ValueError(f"{path}: no environment {env!r} in genenvs")
-    from .submission import NAME
+    from benchmarks.leaderboard.submission import NAME
 
     if not NAME.fullmatch(path.stem):
         raise ValueError(f"{path}: a suite's name must be letters, digits, _, . and -")

@@ -10,12 +10,11 @@ from pathlib import Path
 import numpy as np
 
 import genenvs
+from benchmarks.leaderboard.submission import POLICIES, Run, Sample, Submission
 from genenvs.core.files import sha256
 from genenvs.core.loading import load_task
 from genenvs.core.registry import arguments_hash, declaration, scores
 from genenvs.core.rewards import Metric
-
-from .submission import POLICIES, Run, Sample, Submission
 
 # Of sums in another order, and of figures that were written with seven digits.
 CLOSE = {"rel_tol": 1e-5, "abs_tol": 1e-6}

@@ -17,12 +17,11 @@ from agents.run import write_json
 from agents.training import Trained
 from benchmarks import apart, cells
 from benchmarks.cells import SCRIPTED, Limits
+from benchmarks.leaderboard import validate
+from benchmarks.leaderboard.board import record_of
+from benchmarks.leaderboard.submission import Run, Sample, Submission, read
 from genenvs.core.evaluate import Evaluation
 from genenvs.core.files import sha256
-
-from . import validate
-from .board import record_of
-from .submission import Run, Sample, Submission, read
 
 # Of a standard deviation over episodes. On the machine that a submission was made on the difference
 # is 0; elsewhere sums in another order may turn a close choice of an action.
