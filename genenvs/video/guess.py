@@ -1,8 +1,8 @@
 """The eight attributes of a shot, guessed from what is measured of it.
 
 Rules that can be read, with thresholds that were set on drawn clips, whose attributes are known:
-sound and type are told well, motion and location often; number, angle, size and subject little
-better than by chance or no better (`docs/video.md` has the figures). Who knows better says so.
+sound and type are told well, motion and location often; number, angle, size little better than by
+chance and subject no better (`docs/video.md` has the figures). Who knows better says so.
 """
 
 from genenvs.video import attributes as shots
