@@ -18,8 +18,18 @@ from .registry import find
 from .training import Trained, check_size
 
 FORMAT = 1
-# Parts of Stable-Baselines3's policies that only learning needs; they may be most of the file.
-LEARNING = ("critic.", "critic_target.", "actor_target.", "q_net_target.")
+# What only learning needs, value networks above all: half of the file or more.
+LEARNING = (
+    "v.",  # of our ActorCritic; the others are of Stable-Baselines3's and sb3-contrib's policies
+    "value_net.",
+    "mlp_extractor.value_net.",
+    "vf_features_extractor.",
+    "lstm_critic.",
+    "critic.",
+    "critic_target.",
+    "actor_target.",
+    "q_net_target.",
+)
 
 
 def save(trained: Trained, path: Path) -> None:

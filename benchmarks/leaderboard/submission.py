@@ -342,14 +342,14 @@ def write(submission: Submission, path: Path) -> None:
 
 
 def dump(submission: Submission) -> str:
-    """As its file holds it: a line for each run's curve, so that differences can be read."""
+    """As its file holds it: a line for what has no tables or lists inside, a curve's point say."""
     text = json.dumps(submission.model_dump(mode="json"), indent=1, allow_nan=False)
-    # A row of a curve in one line instead of five.
-    return re.sub(r"\{\s*(\"steps\": [^{}]*?)\s*\}", _in_one_line, text) + "\n"
+    # No string holds a bare end of a line, so that none is changed.
+    return re.sub(r"([\[{])\n([^\[\]{}]*)\n *([\]}])", _in_one_line, text) + "\n"
 
 
 def _in_one_line(found: re.Match[str]) -> str:
-    return "{" + re.sub(r"\s*\n\s*", " ", found[1]) + "}"
+    return found[1] + re.sub(r"\n *", " ", found[2]).strip() + found[3]
 
 
 def schema() -> str:

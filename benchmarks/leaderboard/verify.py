@@ -97,7 +97,7 @@ def verify(
         "episodes": submission.protocol.episodes,
         "max_difference": float(max(abs(each.found - each.stated) for each in scores)),
         "tolerance": TOLERANCE,
-        "worst": str(worst),
+        "worst": str(worst) if worst.ratio else "no difference",
         "passed": worst.ratio <= 1,
     }
     write_json(record_of(path), record)

@@ -32,10 +32,18 @@ def test_it_acts_as_the_agent_that_was_trained(agent, tmp_path):
     np.testing.assert_array_equal(found["return"], again["return"])
 
 
-def test_what_only_learning_needs_is_left_out(tmp_path):
-    policy.save(train("sac"), tmp_path / "p.safetensors")
+@pytest.mark.parametrize(
+    ("agent", "parts"),
+    [
+        ("sac", {"actor"}),
+        ("ppo", {"mlp_extractor.policy_net", "action_net"}),
+        ("actor_critic", {"pi"}),
+    ],
+)
+def test_what_only_learning_needs_is_left_out(agent, parts, tmp_path):
+    policy.save(train(agent), tmp_path / "p.safetensors")
     tensors, _ = checkpoint.load(tmp_path / "p.safetensors")
-    assert all(name.startswith("network.actor.") for name in tensors)
+    assert all(any(name.startswith(f"network.{part}.") for part in parts) for name in tensors)
 
 
 @pytest.fixture

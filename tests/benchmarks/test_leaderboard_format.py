@@ -17,6 +17,14 @@ def test_the_published_schema_is_that_of_the_models():
     assert submission.SCHEMA.read_text() == submission.schema()
 
 
+def test_a_file_is_short_and_its_text_unchanged():
+    text = "[\n 1,\n  2\n] {\n a: [ 1,   2 ] }"
+    made = make(notes=text)
+    content = submission.dump(made)
+    assert submission.parse(content.encode(), "a.json") == made
+    assert '{"steps": 1000, "mean_return":' in content and len(content.splitlines()) < 150
+
+
 @pytest.mark.parametrize("agent", ["ppo", "random"])
 def test_what_is_written_is_read_again(tmp_path, agent):
     made = make(agent)
