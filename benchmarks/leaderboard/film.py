@@ -17,7 +17,7 @@ from benchmarks.leaderboard.verify import LIMITS, checked, playable, policy_to_p
 from genenvs.core.evaluate import random_policy
 from genenvs.core.files import making
 
-FRAMES, SIDE, MILLISECONDS = 40, 192, 120
+FRAMES, SIDE, MILLISECONDS = 40, 288, 120
 
 
 def place(path: Path, submission: Submission) -> Path:

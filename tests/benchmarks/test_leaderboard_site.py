@@ -114,7 +114,10 @@ def example(folder=Path(".")):
     found += [
         entry(ROOM, "gamer", runs_at(ROOM, [0.2, 0.3], paid=1.0, gold=0.0), folder=folder),
         entry(STROKE, "gamer", runs_at(STROKE, [0.1, 0.1]), failed=["out of memory"]),
-        entry(ROOM, "random", runs_at(ROOM, [0.0, 0.02], curve=False), folder=folder),
+        entry(
+            ROOM, "random", runs_at(ROOM, [0.0, 0.02], curve=False), folder=folder,
+            tuning={"trials": None, "steps": None},
+        ),
         entry(
             ROOM, EVIL, runs_at(ROOM, [0.4]), name="evil-RoomLayout", author="javascript:alert(1)",
             command=TURNED, notes="</script><script>alert(2)</script>", folder=folder,
@@ -495,6 +498,15 @@ def test_on_a_phone_nothing_but_tables_scrolls_sideways(visit, address):
     )
     wide = driver.execute_script("return document.documentElement.scrollWidth")
     assert wide == 360
+
+
+@pytest.mark.slow
+def test_an_open_row_does_not_widen_its_table(visit):
+    driver = visit(width=1280)
+    wide = "return document.querySelector('#results .wide').scrollWidth"
+    before = driver.execute_script(wide)
+    driver.find_element("css selector", "#row-ppo-RoomLayout-v0 button.open").click()
+    assert driver.execute_script(wide) == before <= 1280
 
 
 @pytest.mark.slow
