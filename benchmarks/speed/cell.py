@@ -38,7 +38,7 @@ class Settings:
     device: str = "cpu"
     repeats: int = REPEATS
     seconds: float = SECONDS
-    limit: float = 20.0
+    limit: float = 10.0
 
 
 def measure(

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 REPEATS = 10
-SECONDS = 0.1  # length of a lap, at least: decides how often a call is made in it
+SECONDS = 0.05  # length of a lap, at least: decides how often a call is made in it
 
 Lap = Callable[[], tuple[float, float]]  # seconds on the clock, and how much was made in them
 Row = dict[str, Any]

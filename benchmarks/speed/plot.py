@@ -46,6 +46,7 @@ def draw(results: Results, path: Path) -> None:
                        linewidth=1.2, markersize=4, **style)  # fmt: skip
         panel.set(title=env.rpartition("/")[2], xscale="log", yscale="log")
         panel.title.set_fontsize(9)
+        panel.xaxis.set_minor_formatter("")
         panel.grid(alpha=0.3)
     for panel in panels[len(ids) :]:
         panel.set_axis_off()
@@ -53,7 +54,7 @@ def draw(results: Results, path: Path) -> None:
     figure.supylabel("environment steps a second", fontsize=9)
     handles, labels = panels[0].get_legend_handles_labels()
     figure.legend(
-        handles, labels, loc="outside lower center", ncols=min(10, 3 * across), fontsize=8
+        handles, labels, loc="outside upper center", ncols=min(10, 3 * across), fontsize=8
     )
     with replacing(path) as temporary:
         figure.savefig(temporary, dpi=110, metadata={"Software": None})
