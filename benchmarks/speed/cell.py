@@ -145,8 +145,8 @@ def _laps(bench: Bench, names: Sequence[str], left: dict[str, str]) -> dict[str,
     for name, peer in PEERS.items():
         if name not in names or (peer.beside is not None and env not in peer.beside):
             continue
-        if size > peer.most:
-            left[name] = f"no more than {peer.most:,} at once"
+        if not peer.least <= size <= peer.most:
+            left[name] = f"measured from {peer.least:,} to {peer.most:,}"
         elif bench.script.device != "cpu" and name != "cartpole":
             left[name] = "measured on the CPU"
         else:

@@ -45,11 +45,12 @@ class AtScript(gym.Wrapper[Any, Any, Any, Any]):
 
 @dataclass(frozen=True)
 class Peer:
-    """How to make a lap of it, and the largest batch at which that says anything new."""
+    """How to make a lap of it, and the batches at which that says anything new."""
 
     lap: Callable[[Bench], Lap]
     most: int
     beside: tuple[str, ...] | None = None  # the ids that it is a peer of; None: all
+    least: int = 1
 
 
 def rows(script: Script) -> list[Callable[[], gym.Env[Any, Any]]]:
@@ -140,5 +141,5 @@ PEERS: dict[str, Peer] = {
     "subproc": Peer(subproc, MOST_PROCESSES),
     "cartpole": Peer(cartpole, 4_096),
     "jumanji": Peer(partial(jumanji, False), 4_096, BESIDE),
-    "jumanji scan": Peer(partial(jumanji, True), 4_096, BESIDE),
+    "jumanji scan": Peer(partial(jumanji, True), 4_096, BESIDE, least=4_096),
 }
