@@ -69,7 +69,9 @@ class MotionNav(Task):
     The decoder ships: it was trained on six clips of one person's walk, 7.5 seconds, which pybullet
     carries, with mirror images, tempo and bend as the only additions (`genenvs.motion.walks`). It
     walks at 0.5 to 1.3 m/s and turns some 60 degrees a second. It knows no standing, no running and
-    nobody else's gait. `env.unwrapped.artefact().save(path)` keeps a walk as .mp4, .gif or .bvh.
+    nobody else's gait. `python -m genenvs.motion.training.primitives` trains it on one thread in
+    8,000 steps, 1,000 of which took 59 to 105 CPU seconds: 8 to 14 minutes of a core.
+    `env.unwrapped.artefact().save(path)` keeps a walk as .mp4, .gif or .bvh.
 
     ## Action space
     `Box(-1, 1, [8])`: the latent, of which 1 is two standard deviations. All zeros walk on.
