@@ -20,6 +20,7 @@ WHY = (
 )
 TARGETS = (Target(ENV, 64, "torch", 5, "sync"), Target(ENV, 1_024, "floor", 39_000))
 COUNTS = (1, 10, 30, 60, 120)  # bricks
+JUDGED = 2  # episodes at a time
 
 
 def floor(task: Any, state: Any) -> Callable[[], Any]:
@@ -49,6 +50,6 @@ def rows(device: str) -> Iterator[Row]:
         laps = {"lp": lap_of(lambda some=some: stability.scores(next(some)), 1)}  # type: ignore[misc]
         spent = [1e3 / rate for rate in in_turns(laps)["lp"]]
         yield row(f"stability of {count} bricks", 1, Spread.of(spent), unit="ms")
-    pick = state.rows(torch.arange(8))
-    laps = {"judge": lap_of(lambda: task.judge(pick.clone()), 8)}
-    yield row("episodes judged", 8, Spread.of(in_turns(laps)["judge"]), "about 50")
+    pick = state.rows(torch.arange(JUDGED))
+    laps = {"judge": lap_of(lambda: task.judge(pick.clone()), JUDGED)}
+    yield row("episodes judged", JUDGED, Spread.of(in_turns(laps)["judge"]), "about 50")
