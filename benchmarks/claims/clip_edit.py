@@ -129,8 +129,9 @@ def main() -> None:
             f" {_verdict(above[CLIPS], 'above greedy')} ShotAttributes: {shots.mean:.0%}"
             f" [{shots.low:.0%}, {shots.high:.0%}] of what who knows the grammar is right in"
             f" expectation. {_verdict(above[SHOTS], f'above {SHARE:.0%}')} An interval over three"
-            " seeds must lie above as a whole. *Long takes* has a higher agreement than greedy"
-            " (fewer shots, so better ones) and is paid less: `cadence` and `pacing` tell."
+            " seeds must lie above as a whole. Agreement alone can be had by *long takes* of what"
+            " matches the strip, fewer shots, so better ones; they are paid less than greedy, and"
+            " `cadence` and `pacing` tell which agents lean that way: see their rows."
         ),
         rows=rows,
         command="python -m benchmarks.claims.clip_edit",
