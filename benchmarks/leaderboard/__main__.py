@@ -143,7 +143,9 @@ def _validate(options: Any) -> int:
         print(f"{entry.path}: {entry.state}{''.join(f'; {note}' for note in entry.notes)}")
     for problem in problems:
         print(f"{problem.path}: refused: {problem.why}")
-    return 1 if problems else 0
+    if not entries and not problems:
+        print("there is no submission")
+    return 1 if problems or not entries else 0
 
 
 def _verify(options: Any) -> int:

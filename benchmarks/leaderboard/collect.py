@@ -60,7 +60,11 @@ def collect(
             lines.append(f"{agent} on {env}: {done} of {len(group)} seeds are played")
             continue
         path = place(folder, agent, env)
-        submission.write(_make(suite, group, path, author, policies), path)
+        try:
+            submission.write(_make(suite, group, path, author, policies), path)
+        except ValueError as error:  # a score that is no number, say: the others do not wait
+            lines.append(f"{agent} on {env}: {error}")
+            continue
         written.append(path)
     return written, lines
 

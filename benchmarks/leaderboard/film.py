@@ -54,9 +54,10 @@ def frames(submission: Submission, path: Path) -> list[np.ndarray]:
     from agents.problem import Problem
 
     protocol, environment = submission.protocol, submission.environment
+    played = playable(submission)
     problem = Problem(environment.id, dict(environment.arguments))
     if submission.agent.kind == "learner":
-        trained = policy_to_play(submission, path, playable(submission)[0])
+        trained = policy_to_play(submission, path, played[0])
 
         def make(envs: Any) -> Any:
             return evaluation.Policy(trained.agent)

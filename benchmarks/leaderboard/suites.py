@@ -156,7 +156,7 @@ def plan(
         if env not in suite.environments:
             raise ValueError(f"the suite {suite.name} has no environment {env!r}")
     cells, left = [], []
-    for env in environments or suite.environments:
+    for env in dict.fromkeys(environments or suite.environments):
         wanted = list(dict.fromkeys(agents))
         for agent in wanted:
             if env in suite.settings.masked and agent in KNOW_NO_MASK:

@@ -13,7 +13,7 @@ import genenvs
 from benchmarks.leaderboard.submission import POLICIES, Run, Sample, Submission
 from genenvs.core.files import sha256
 from genenvs.core.loading import load_task
-from genenvs.core.registry import arguments_hash, declaration, scores
+from genenvs.core.registry import NOT_OF_THE_MDP, arguments_hash, declaration, scores
 from genenvs.core.rewards import Metric
 
 # Of sums in another order, and of figures that were written with seven digits.
@@ -172,6 +172,10 @@ def _environment(it: Submission, found: Findings) -> bool:
         found.notes.append(
             f"it is of genenvs {it.software.genenvs}, and this is {genenvs.__version__}"
         )
+        return False
+    # No hash tells them, and `task` names code.
+    if given := sorted(NOT_OF_THE_MDP & set(it.environment.arguments)):
+        found.errors.append(f"environment.arguments: {', '.join(given)} cannot be set here")
         return False
     try:
         said = arguments_hash(env, it.environment.arguments)

@@ -61,6 +61,13 @@ def declare(declaration: Declaration) -> None:
     )
 
 
+# Arguments that do not change the MDP of an id; the last one is make_vec's own.
+NOT_OF_THE_MDP = frozenset({
+    "split", "instances", "device", "render_mode", "task", "num_envs", "output", "autoreset_mode",
+    "validate", "keep_final", "vectorization_mode",
+})  # fmt: skip
+
+
 def ids() -> list[str]:
     """Every declared id, in order of declaration."""
     return list(_declared)
@@ -89,22 +96,8 @@ def arguments_hash(env_id: str, overrides: Mapping[str, Any] | None = None) -> s
     ...) does not enter, nor does an override that spells out a default. Only an override of what
     the id does not register loads the task, to see its defaults.
     """
-    ignored = {
-        "split",
-        "instances",
-        "device",
-        "render_mode",
-        "task",
-        "num_envs",
-        "output",
-        "autoreset_mode",
-        "validate",
-        "keep_final",
-        "vectorization_mode",
-    }  # fmt: skip  (the last one is make_vec's own)
     known = declaration(env_id)
-    if known.score != "return":
-        ignored.add("reward_weights")
+    ignored = NOT_OF_THE_MDP | (set() if known.score == "return" else {"reward_weights"})
     changes = {k: _plain(v) for k, v in (overrides or {}).items() if k not in ignored}
     if set(changes) - set(known.arguments):
         from genenvs.core.loading import defaults

@@ -53,6 +53,8 @@ REFUSED = {
     "another score": ({"environment__score": "accuracy"}, "the score of .* is 'objective'"),
     "another hash": ({"environment__arguments_hash": "0" * 16}, "have the hash"),
     "an argument that there is not": ({"environment__arguments": {"horizn": 3}}, "hash"),
+    "code for a task": ({"environment__arguments": {"task": "evil:Task"}}, "task cannot be set"),
+    "one instance of the split": ({"environment__arguments": {"instances": 1}}, "instances cannot"),
     "a score that cannot be": ({"runs__0__score__mean": 0.5}, "must lie in -inf .. 0"),
     "a score on training instances that cannot be": (
         {"runs__0__train_score": {"mean": 0.5, "std": 0.1, "n": 8}},

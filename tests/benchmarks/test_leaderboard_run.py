@@ -16,6 +16,7 @@ from benchmarks.leaderboard import board, collect, film, suites, verify
 from benchmarks.leaderboard.__main__ import main
 from benchmarks.leaderboard.submission import POLICIES, read
 from genenvs.core.files import sha256
+from genenvs.core.registry import arguments_hash
 
 ENV = "genenvs/VoxelStroke-v0"
 TINY = f"""
@@ -318,3 +319,46 @@ def test_a_program_ends_with_who_started_it(tmp_path):
     process.kill()
     process.wait()
     child.wait(60)  # raises where it lives on
+
+
+def test_a_spread_that_was_made_up_allows_nothing(copied, quick):
+    path = copied / "random" / "VoxelStroke-v0.json"
+
+    def wide(content):
+        for run in content["runs"]:
+            run["paid"]["std"] = 1e9
+            run["paid"]["mean"] += 1.0
+
+    spoil(path, wide)
+    record = verify.verify(path, "a reader")
+    assert not record["passed"] and "the return" in record["worst"]
+
+
+def test_nothing_of_a_submission_is_executed(copied):
+    path = copied / "random" / "VoxelStroke-v0.json"
+
+    def foreign(content):
+        env = content["environment"]
+        env["arguments"] = {"targets": "somebody.s:module"}
+        env["arguments_hash"] = arguments_hash(env["id"], env["arguments"])
+        for run in content["runs"]:
+            run["normalised"] = None
+        content["summary"]["normalised"] = None
+
+    spoil(path, foreign)
+    for play in (verify.verify, lambda path, who: film.film(path)):
+        with pytest.raises(ValueError, match="code, files and downloads are not played"):
+            play(path, "a reader")
+
+
+def test_an_environment_that_is_named_twice_is_played_once():
+    suite = suites.load("smoke")
+    env = suite.environments[0]
+    once, _ = suites.plan(suite, ["random"], environments=[env])
+    twice, _ = suites.plan(suite, ["random"], environments=[env, env])
+    assert twice == once
+
+
+def test_where_there_is_nothing_to_check_it_is_said(tmp_path, capsys):
+    assert main(["validate", str(tmp_path)]) == 1
+    assert "no submission" in capsys.readouterr().out
