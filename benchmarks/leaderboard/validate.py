@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 import genenvs
+from benchmarks.cells import LIST_SEED
 from benchmarks.leaderboard.submission import POLICIES, Run, Sample, Submission
 from genenvs.core.files import sha256
 from genenvs.core.loading import load_task
@@ -191,6 +192,11 @@ def _environment(it: Submission, found: Findings) -> bool:
         found.notes.append("it is of other arguments than the registered ones")
     if it.protocol.split != "test":
         found.notes.append(f"it is of the split {it.protocol.split!r}; the board's is 'test'")
+    if it.protocol.env_seeds != [LIST_SEED]:
+        seeds = ", ".join(map(str, it.protocol.env_seeds))
+        found.notes.append(f"its episodes are of seed {seeds}; the board's are of {LIST_SEED}")
+    if it.training is not None and it.training.split != "train":
+        found.notes.append(f"it was trained on the split {it.training.split!r}")
     return True
 
 
@@ -230,6 +236,12 @@ def _scores(it: Submission, found: Findings) -> None:
                 found.errors.append(f"seed {run.seed}: {env} has no metric {name!r}")
     if measured is None:
         found.notes.append(f"{env} has no measured scores to compare with")
+        return
+    # Who leaves one out would look less gamed than he is.
+    golden = {k for k in measured["random"]["metrics"] if k in metrics and metrics[k].gold}
+    for run in it.runs:
+        if missing := sorted(golden - set(run.metrics) - {it.environment.score}):
+            found.notes.append(f"seed {run.seed} does not say {', '.join(missing)}")
 
 
 def _possible(found: Findings, name: str, sample: Sample, span: tuple[float, float] | None) -> None:

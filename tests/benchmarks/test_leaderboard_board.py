@@ -99,6 +99,9 @@ def test_a_spread_that_values_in_a_range_cannot_have_is_refused(put):
 
 REPORTED = {
     "of an older version": ({"environment__id": "genenvs/DenoiseSchedule-v99"}, "another version"),
+    "a gold metric left out": ({"runs__0__metrics": {}}, "seed 0 does not say"),
+    "of other episodes": ({"protocol__env_seeds": [12345]}, "episodes are of seed 12345"),
+    "trained on the test split": ({"training__split": "test"}, "trained on the split 'test'"),
     "of another package": ({"software__genenvs": "0.0.1"}, "of genenvs 0.0.1"),
     "from tomorrow": ({"date": "2999-01-01"}, "is to come"),
     "without weights": ({"runs__0__weights": None}, "seed 0 has no weights"),

@@ -557,3 +557,12 @@ def test_a_film_plays_in_its_place_and_an_agent_stands_out_in_the_curves(visit):
     key.click()
     faded = "return document.querySelectorAll('#agents section:not([hidden]) svg g.faded').length"
     assert driver.execute_script(faded) > 0
+
+
+def test_a_folder_with_anything_else_is_not_replaced(tmp_path):
+    out = tmp_path / "board"
+    (out / ".git").mkdir(parents=True)
+    (out / "board.json").write_text("{}")
+    with pytest.raises(ValueError, match=r"other files too \(\.git\)"):
+        build(example(tmp_path), out)
+    assert (out / ".git").is_dir()

@@ -26,6 +26,8 @@ HERE = Path(__file__).parent
 DOCS = Path(__file__).resolve().parents[3] / "docs" / "environments"
 USUAL = "core"  # the suite that is shown first
 INDEX = "board.json"  # a folder that holds one is a site
+# What a site is made of; a folder with anything else is somebody's.
+OWN = {INDEX, "index.html", "environments", "pictures", "films", "submissions", "static"}
 THUMBNAIL, SHEET = (480, 300), 1200  # pixels: of a card, and the width of an environment's picture
 
 
@@ -125,6 +127,8 @@ def build(entries: Sequence[Entry], out: Path, problems: Sequence[Problem] = ())
         raise ValueError("there is no submission: the board would be empty")
     if out.exists() and not (out / INDEX).is_file() and (not out.is_dir() or any(out.iterdir())):
         raise ValueError(f"{out} is no leaderboard (it holds no {INDEX}): it is not replaced")
+    if out.is_dir() and (others := sorted({each.name for each in out.iterdir()} - OWN)):
+        raise ValueError(f"{out} holds other files too ({others[0]}): it is not replaced")
     table = sorted(rows(entries), key=_order)
     found = suites(table)
     with making_folder(out) as folder:
