@@ -153,9 +153,7 @@ def _parts(results: Results) -> list[tuple[str, ...]]:
 
 def _runs(results: Results) -> list[str]:
     return [
-        f"`{run['command']}`; "
-        + ", ".join(f"{k} {v}" for k, v in run["machine"].items())
-        + "."
+        f"`{run['command']}`; " + ", ".join(f"{k} {v}" for k, v in run["machine"].items()) + "."
         for run in results.runs
     ]
 

@@ -191,7 +191,15 @@ def modules_of(texts: list[str]) -> set[str]:
     [
         ("genenvs", [*PROJECT["dependencies"], "genenvs[all,rllib]"]),
         ("agents", [*PROJECT["dependencies"], *EXTRAS["agents"]]),
-        ("benchmarks", [*PROJECT["dependencies"], *EXTRAS["agents"], *EXTRAS["benchmarks"]]),
+        (
+            "benchmarks",
+            [
+                *PROJECT["dependencies"],
+                *EXTRAS["agents"],
+                *EXTRAS["benchmarks"],
+                *EXTRAS["jumanji"],
+            ],
+        ),
         ("docs", [*PROJECT["dependencies"], "genenvs[torchrl,rllib]"]),
         ("tests", [*PROJECT["dependencies"], "genenvs[all,open3d,rllib,zoo]"]),
     ],
