@@ -33,8 +33,9 @@ CURVES, PICTURES = Path("benchmarks/results/curves"), Path("docs/environments")
 
 def players(env: str, names: Sequence[str]) -> list[str]:
     """The agents that stand for `names` on an id."""
-    masked = env in suites.load("core").settings.masked
-    return [suites.STAND_IN.get(name, name) if masked else name for name in names]
+    core = suites.load("core")
+    found = [(suites.spared(core, name, env) or ("", name))[1] for name in names]
+    return [name for name in found if name is not None]
 
 
 def grid(ids: list[str], names: list[str]) -> list[Cell]:

@@ -13,6 +13,7 @@ from ..problem import Problem
 from ..sb3 import SB3Agent
 from .rollout import ChainPlayer
 from .sb3_policy import DenoiserActor
+from .trainer import SPACES
 
 
 @dataclass
@@ -55,7 +56,7 @@ class DenoiserPPO(SB3Agent):
     """PPO with the denoiser as actor (Stable-Baselines3)."""
 
     Config = DenoiserPPOConfig
-    spaces = "Box"
+    spaces = SPACES
     algorithm = sb3.PPO
     policies = DenoiserActor, DenoiserActor
     policy_arguments = "rule", "level", "guidance", "lora_rank"

@@ -16,6 +16,8 @@ FOLDER = Path(__file__).with_name("suites")
 # Of Stable-Baselines3 and sb3-contrib these are told nothing of which actions are legal.
 KNOW_NO_MASK = ("ppo", "a2c", "dqn", "ddpg", "td3", "sac", "recurrent_ppo")
 STAND_IN = {"ppo": "maskable_ppo"}  # the same but for the mask
+# Where the agent is a denoiser: those that train one, as near as there is to the others.
+DENOISERS = {"ppo": "denoiser_ppo", "actor_critic": "ddpo", "a3c": "flow_grpo"}
 
 
 @dataclass
@@ -48,6 +50,8 @@ class Settings:
     """Train on the first N of the training split; null: on all of it."""
     masked: list[str] = field(default_factory=list)
     """Ids that agents which know no mask are spared."""
+    denoisers: list[str] = field(default_factory=list)
+    """Ids whose action is a denoiser's output: agents that are none are spared them."""
     limits: Limits = field(default_factory=Limits)
 
 
@@ -106,6 +110,7 @@ def load(suite: str) -> Suite:
             raise ValueError(f"{path}: {key} must have an entry `default`")
     for env in [
         *settings.masked,
+        *settings.denoisers,
         *(() if settings.environments == "all" else settings.environments),
     ]:
         if env not in genenvs.ids():
@@ -118,6 +123,21 @@ def load(suite: str) -> Suite:
 
 
 # --- who plays what ---
+
+
+def spared(suite: Suite, agent: str, env: str) -> tuple[str, str | None] | None:
+    """Why an agent does not play an environment that it could, and who does; None: it plays."""
+    if agent in SCRIPTED:
+        return None
+    if env in suite.settings.masked and agent in KNOW_NO_MASK:
+        return f"{agent} knows no mask", STAND_IN.get(agent)
+    if env in suite.settings.denoisers:
+        from agents.denoise.trainer import SPACES
+        from agents.registry import find
+
+        if getattr(find(agent), "spaces", None) != SPACES:
+            return f"{agent} is no denoiser", DENOISERS.get(agent)
+    return None
 
 
 @dataclass(frozen=True)
@@ -159,10 +179,10 @@ def plan(
     for env in dict.fromkeys(environments or suite.environments):
         wanted = list(dict.fromkeys(agents))
         for agent in wanted:
-            if env in suite.settings.masked and agent in KNOW_NO_MASK:
-                stand_in = STAND_IN.get(agent)
+            if (found := spared(suite, agent, env)) is not None:
+                why_not, stand_in = found
                 instead = f"; {stand_in} plays in its place" if stand_in else ""
-                left.append(Left(agent, env, f"{agent} knows no mask{instead}"))
+                left.append(Left(agent, env, f"{why_not}{instead}"))
                 if stand_in is None or stand_in in wanted:
                     continue
                 agent = stand_in

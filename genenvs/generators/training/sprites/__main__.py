@@ -1,6 +1,6 @@
 """Train the `sprites` generators, stage by stage, and put them where they ship.
 
-    python -m genenvs.generators.training.sprites [vae first tuned base flow] [--work runs/sprites]
+    python -m genenvs.generators.training.sprites [vae first second ...] [--work runs/sprites]
 
 `tuned` is the model at its best; `base`, from which reinforcement learning starts, is the same
 after some more steps in which a share of the captions belongs to other scenes. Stages read what the
@@ -23,18 +23,26 @@ from genenvs.generators.store import WEIGHTS, seal, write_json
 from genenvs.generators.training.sprites import diffusion, flow, latents, learn, vae, words
 from genenvs.generators.training.sprites.loop import Plan
 
-# What was shipped is what these made.
+# What was shipped is what these made. The first two stages came before the exercise in reading.
 PLANS = {
     "vae": Plan(steps=4_000, batch=48, learning_rate=2e-3, threads=1),
     "first": Plan(steps=16_000, batch=96, learning_rate=1.5e-3, threads=1, stop=11_000),
-    "tuned": Plan(steps=12_000, batch=96, learning_rate=1.2e-3, threads=1, seed=1),
+    "second": Plan(steps=12_000, batch=96, learning_rate=1.2e-3, threads=1, seed=1, stop=9_750),
+    "tuned": Plan(steps=6_000, batch=96, learning_rate=1.2e-3, threads=1, seed=1, stop=4_500),
     "base": Plan(steps=1_000, batch=96, learning_rate=4e-4, threads=1, seed=2),
-    "flow": Plan(steps=16_000, batch=96, learning_rate=1.5e-3, threads=1),
+    "flow": Plan(steps=12_000, batch=96, learning_rate=1.5e-3, threads=1),
 }
-BEFORE = {"tuned": "first", "base": "tuned"}  # whose weights a stage begins with
-ROWS = {"vae": 40_000} | dict.fromkeys(("first", "tuned", "base", "flow"), 65_536)  # scenes
+BEFORE = {
+    "second": "first",
+    "tuned": "second",
+    "base": "tuned",
+}  # whose weights a stage begins with
+TEACHER = "tuned"  # of the flow
+SCENES = 65_536
 # Of the captions, in what reinforcement learning starts from.
 SHUFFLED = {"first": 0.2, "base": 0.3, "flow": 0.2}
+EXERCISE = {"tuned": 500, "flow": 1_000}
+SHIFT = {"tuned": 2.0, "base": 2.0, "flow": 2.0}
 WATCHED = {"plain": (10, 1.0), "guided": (20, 3.0)}
 NAMES = {"base": "sprites", "tuned": "sprites-tuned", "flow": "sprites-flow"}
 
@@ -57,7 +65,7 @@ def run(stage: str, plan: Plan, work: Path, progress: bool) -> None:
     from transformers import CLIPTokenizer
 
     if stage == "vae":
-        made, record = vae.train(plan, ROWS[stage], progress)
+        made, record = vae.train(plan, 40_000, progress)
         made.save_pretrained(work / "vae")
         write_json(work / "vae.json", record)
         return
@@ -69,16 +77,24 @@ def run(stage: str, plan: Plan, work: Path, progress: bool) -> None:
     model: Any = (flow.Flow if stage == "flow" else diffusion.Diffusion)(tokenizer)
     if stage in BEFORE:
         model.load_state_dict(load_file(work / f"{BEFORE[stage]}.safetensors"), strict=False)
-    watched = "guided" if stage == "tuned" else "plain"
+    teacher = None
+    if stage == "flow":
+        master = diffusion.Diffusion(tokenizer).eval()
+        master.load_state_dict(load_file(work / f"{TEACHER}.safetensors"))
+        teacher = flow.teacher(master)
+    watched = "guided" if stage in ("second", "tuned") else "plain"
     shuffled = SHUFFLED.get(stage, 0.0)
     averaged, record = learn.train(
         model,
         encoder,
         tokenizer,
         plan,
-        ROWS[stage],
+        SCENES,
         shuffled,
+        SHIFT.get(stage, 1.0),
+        EXERCISE.get(stage, 0),
         {watched: WATCHED[watched]},
+        teacher,
         work / f"pool-{plan.seed}-{sha256(weights)[:8]}.safetensors",
         work / f"{stage}-checkpoint.safetensors",
         progress,

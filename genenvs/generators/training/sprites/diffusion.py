@@ -8,6 +8,7 @@ from torch import Tensor
 
 from genenvs.generators.training.sprites import words
 from genenvs.generators.training.sprites.folder import write
+from genenvs.generators.training.sprites.grounding import Grounding
 from genenvs.generators.training.sprites.learn import Model
 
 TEXT: dict[str, Any] = {
@@ -68,6 +69,7 @@ class Diffusion(Model):
 
         super().__init__()
         self.text: Any = CLIPTextModel(text_config(tokenizer))
+        self.grounding = Grounding(TEXT["hidden_size"])
         self.network: Any = UNet2DConditionModel(**UNET).to(memory_format=torch.channels_last)
         self.register_buffer("squared", self.scheduler().alphas_cumprod, persistent=False)
 
@@ -80,6 +82,10 @@ class Diffusion(Model):
     def encode(self, ids: Tensor) -> Tensor:
         """float32 [B, 10, 64]."""
         return self.text(ids).last_hidden_state
+
+    def features(self, condition: Tensor) -> Tensor:
+        """All of it."""
+        return condition
 
     def predict(self, x: Tensor, time: Tensor, condition: Tensor) -> Tensor:
         """Velocity; times are training timesteps."""

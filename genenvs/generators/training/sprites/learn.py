@@ -7,20 +7,30 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from genenvs.generators.training.draws import stratified
 from genenvs.generators.training.sprites import latents as scenes
+from genenvs.generators.training.sprites.grounding import Grounding
 from genenvs.generators.training.sprites.loop import Plan, fit
 
+Teacher = Callable[[Tensor, Tensor, Tensor], Tensor]
+"""Noisy latents, times of the one who learns, tokens int64 [B, 10]: what it should say."""
 DROPPED = 0.1  # share of empty captions, which guidance needs
 
 
 class Model(nn.Module):
     """Text encoders and a network, as one model for one optimiser."""
 
+    grounding: Grounding
+
     @abstractmethod
     def encode(self, ids: Tensor) -> Any:
         """Tokens int64 [B, 10] to what `predict` takes."""
+
+    @abstractmethod
+    def features(self, condition: Any) -> Tensor:
+        """Of the tokens, in what `encode` returns: float32 [B, 10, width]."""
 
     @abstractmethod
     def predict(self, x: Tensor, time: Tensor, condition: Any) -> Tensor:
@@ -71,7 +81,10 @@ def train(
     plan: Plan,
     rows: int,
     shuffled: float,
+    shift: float,
+    exercise: int,
     watched: Mapping[str, tuple[int, float]],
+    teacher: Teacher | None = None,
     cache: Path | None = None,
     checkpoint: Path | None = None,
     progress: bool = True,
@@ -85,7 +98,13 @@ def train(
         plan: how.
         rows: scenes.
         shuffled: share of captions that belong to another scene.
+        shift: of the noise levels that are drawn; above 1 there are more high ones, which decide
+            what stands where (Stable Diffusion 3's time shift).
+        exercise: steps in which the text encoders learn the captions by themselves; they go on with
+            it while denoising. 0 for none.
         watched: name -> (steps, guidance) of samplers whose accuracy is logged.
+        teacher: whose outputs are learned, in place of noise and scene themselves: the mean in
+            place of a draw, so far fewer steps.
         cache: a file that keeps the encoded scenes from one stage to the next.
         checkpoint: a file to go on from.
         progress: show bars.
@@ -103,12 +122,22 @@ def train(
         clean = mean[chosen] + std[chosen] * torch.randn(shape, generator=generator)
         luck = torch.rand(plan.batch, generator=generator)
         other = asked[torch.randint(rows, (plan.batch,), generator=generator)]
-        prompt = torch.where(luck < shuffled, other, asked[chosen])
-        prompt = torch.where(luck > 1 - DROPPED, len(table) - 1, prompt)
+        own = torch.where(luck > 1 - DROPPED, len(table) - 1, asked[chosen])
+        prompt = torch.where(luck < shuffled, other, own)
         noise = torch.randn(shape, generator=generator)
-        x, time, target = model.corrupt(clean, noise, stratified(plan.batch, generator))
-        output = model.predict(x, time, model.encode(table[prompt]))
-        return (output - target).square().mean()
+        place = stratified(plan.batch, generator)
+        place = shift * place / (1 + (shift - 1) * place)
+        x, time, target = model.corrupt(clean, noise, place.clamp_max(1 - 1e-6))
+        if teacher is not None:
+            target = teacher(x, time, table[own])
+        condition = model.encode(table[prompt])
+        found = functional.mse_loss(model.predict(x, time, condition), target)
+        if exercise:
+            found = found + model.grounding(model.features(condition), prompt)
+        return found
+
+    if exercise and not (checkpoint is not None and checkpoint.exists()):
+        _read_first(model, table[:-1], exercise)
 
     def watch(averaged: nn.Module) -> dict[str, float]:
         samplers = {name: sampler(averaged, table, *how) for name, how in watched.items()}
@@ -118,3 +147,14 @@ def train(
         }
 
     return fit(model, loss, plan, watch, max(1, plan.steps // 16), progress, checkpoint)
+
+
+def _read_first(model: Model, table: Tensor, steps: int) -> None:
+    """Let the text encoders learn what the captions say."""
+    optimiser = torch.optim.AdamW(model.parameters(), lr=3e-3)
+    for _ in range(steps):
+        prompt = torch.randint(len(table), (128,))
+        value = model.grounding(model.features(model.encode(table[prompt])), prompt)
+        optimiser.zero_grad(set_to_none=True)  # what takes no part has no gradient, and stays
+        value.backward()
+        optimiser.step()
