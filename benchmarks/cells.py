@@ -315,10 +315,18 @@ def known(cell: Cell) -> dict[str, Any] | None:
     """What `play` gave, if all of it is there; half of it, of a folder that was copied, is none."""
     try:
         found = json.loads(cell.path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        whole = isinstance(found, dict) and _has_policy(cell, found.get("weights"))
+    except (OSError, ValueError, KeyError, TypeError):
         return None
-    lacks_policy = bool(found.get("weights")) and not cell.policy.exists()
-    return None if lacks_policy else found
+    return found if whole else None
+
+
+def _has_policy(cell: Cell, weights: Mapping[str, Any] | None) -> bool:
+    """Whether the policy that a result tells of lies there, to the last byte."""
+    if weights is None:
+        return True
+    same_size = cell.policy.stat().st_size == weights["bytes"]
+    return same_size and sha256(cell.policy) == weights["sha256"]
 
 
 def result(cell: Cell) -> dict[str, Any]:

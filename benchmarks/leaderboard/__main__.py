@@ -140,7 +140,9 @@ def _validate(options: Any) -> int:
     _there(options.files)
     entries, problems = board.load(options.files)
     for entry in entries:
-        print(f"{entry.path}: {entry.state}{''.join(f'; {note}' for note in entry.notes)}")
+        seeds = f", {len(entry.verified_seeds)} of {len(entry.submission.runs)} seeds"
+        state = entry.state + (seeds if entry.state == "verified" else "")
+        print(f"{entry.path}: {state}{''.join(f'; {note}' for note in entry.notes)}")
     for problem in problems:
         print(f"{problem.path}: refused: {problem.why}")
     if not entries and not problems:

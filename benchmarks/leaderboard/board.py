@@ -1,7 +1,9 @@
 """A board: the submissions of folders, and how far each of them can be trusted."""
 
 import json
-from collections.abc import Iterable, Sequence
+import math
+import os
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -12,6 +14,11 @@ from genenvs.core.files import sha256
 
 State = Literal["verified", "validated", "reported"]
 VERIFIED = ".verified"  # before a submission's suffix: the record of who played it again
+# Of a standard deviation over episodes, between what is stated and what is found again. On the
+# machine that a submission was made on the difference is 0; elsewhere sums in another order may
+# turn a close choice of an action.
+TOLERANCE = 0.05
+LARGEST_RECORD = 1_000_000  # bytes
 
 
 @dataclass(frozen=True)
@@ -33,6 +40,12 @@ class Entry:
     notes: list[str] = field(default_factory=list)
     verification: dict[str, Any] | None = None
 
+    @property
+    def verified_seeds(self) -> list[int]:
+        """Of the runs that were played again and gave the same; none where it is not verified."""
+        known = self.verification if self.state == "verified" else None
+        return list(known["seeds"]) if known else []
+
 
 @dataclass(frozen=True)
 class Problem:
@@ -43,19 +56,27 @@ class Problem:
 
 
 def files(places: Iterable[Path]) -> list[Path]:
-    """Every file that should be a submission, below folders or named themselves, in order."""
+    """Every file that should be a submission, below folders or named themselves, in order.
+
+    Links are among them, whatever they lead to: `submission.read` refuses each by name.
+    """
     found: list[Path] = []
     for place in places:
-        inside = sorted(place.rglob("*.json")) if place.is_dir() else [place]
-        found += [path for path in inside if not _beside(path, place)]
+        found += sorted(_below(place)) if place.is_dir() else [place]
     return list(dict.fromkeys(found))
 
 
-def _beside(path: Path, place: Path) -> bool:
-    """Whether a file is a record, or what a killed program left: their names begin with a dot."""
-    parts = path.relative_to(place).parts if path != place else ()
-    hidden = any(part.startswith(".") or part == POLICIES for part in parts)
-    return hidden or path.stem.endswith(VERIFIED)
+def _below(place: Path) -> Iterator[Path]:
+    for folder, inner, others in os.walk(place):  # enters no link
+        # Names of what a killed program left begin with a dot.
+        inner[:] = [name for name in inner if not name.startswith(".")]
+        policies = POLICIES in Path(folder).relative_to(place).parts
+        for name in [*inner, *others]:
+            path = Path(folder, name)
+            record = policies or path.stem.endswith(VERIFIED)
+            seen = path.is_symlink() or (path.suffix == ".json" and not record)
+            if seen and not name.startswith("."):
+                yield path
 
 
 def load(places: Iterable[Path]) -> tuple[list[Entry], list[Problem]]:
@@ -76,13 +97,13 @@ def load(places: Iterable[Path]) -> tuple[list[Entry], list[Problem]]:
             continue
         if found.errors:
             problems.append(Problem(path, "; ".join(found.errors)))
-        elif submission.name in names:
-            first = names[submission.name]
+        elif submission.name.casefold() in names:  # it names files, on any system
+            first = names[submission.name.casefold()]
             problems.append(
                 Problem(path, f"{first} has the same name, {submission.name!r}, and stands first")
             )
         else:
-            names[submission.name] = path
+            names[submission.name.casefold()] = path
             entries.append(_entry(submission, path, found.notes))
     return entries, problems
 
@@ -90,7 +111,7 @@ def load(places: Iterable[Path]) -> tuple[list[Entry], list[Problem]]:
 def _entry(submission: Submission, path: Path, notes: Sequence[str]) -> Entry:
     """With its state: what was played again counts as long as not a byte has changed."""
     state: State = "reported" if notes else "validated"
-    record, why = _verification(path)
+    record, why = _verification(submission, path)
     notes = [*notes, *([why] if why else [])]
     if record is not None and not record["passed"]:
         state = "reported"
@@ -114,18 +135,24 @@ KINDS = {
     "commit": str,
     "submission": str,
     "seeds": list,
+    "episodes": int,
     "max_difference": float,
+    "tolerance": float,
     "worst": str,
     "passed": bool,
 }
 
 
-def _verification(path: Path) -> tuple[dict[str, Any] | None, str | None]:
-    """The record, if it is one and of these very bytes; else why it does not count."""
+def _verification(submission: Submission, path: Path) -> tuple[dict[str, Any] | None, str | None]:
+    """The record, if it is one, and of these very bytes and runs; else why it does not count."""
     place = record_of(path)
+    if place.is_symlink():
+        return None, f"{place.name} is a link"
     if not place.is_file():
         return None, None
     try:
+        if place.stat().st_size > LARGEST_RECORD:
+            return None, f"{place.name} is no record of a verification"
         record = json.loads(place.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):
         return None, f"{place.name} is no record of a verification"
@@ -135,4 +162,26 @@ def _verification(path: Path) -> tuple[dict[str, Any] | None, str | None]:
         return None, f"{place.name} is no record of a verification"
     if record["submission"] != sha256(path):
         return None, "it was changed since it was verified"
-    return record, None
+    why = _unfounded(submission, record)
+    return (None, f"{place.name} does not count: {why}") if why else (record, None)
+
+
+def _unfounded(submission: Submission, record: dict[str, Any]) -> str | None:
+    """Why what a record says cannot have been found by playing the submission; None where it can.
+
+    By the hash of the submission a record is bound to the hashes of its policies too.
+    """
+    seeds, playable = record["seeds"], {run.seed for run in submission.playable_runs}
+    if not seeds:
+        return "no run was played"
+    if any(type(seed) is not int or seed not in playable for seed in seeds):
+        return f"of seeds {seeds!r:.80} not all have a policy here"
+    if len(set(seeds)) < len(seeds):
+        return f"a seed counts once; got {seeds!r:.80}"
+    if record["episodes"] != submission.protocol.episodes:
+        return f"of {record['episodes']!r:.20} episodes; there are {submission.protocol.episodes}"
+    if record["passed"] and not math.isfinite(record["max_difference"]):
+        return "its difference is no number"
+    if record["passed"] and not 0 <= record["tolerance"] <= TOLERANCE:
+        return f"{record['tolerance']:g} of a spread were allowed; {TOLERANCE:g} are"
+    return None

@@ -6,14 +6,16 @@ its machine dies, Ray starts the task anew elsewhere; a cell is known by the res
 so what a dead worker had half done is never seen.
 """
 
+import json
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from agents.folder import git_commit
 from benchmarks import apart
 from benchmarks.apart import ROOT
-from benchmarks.cells import Cell, Limits, Outcomes, Player, play_apart
+from benchmarks.cells import RESULT, Cell, Limits, Outcomes, Player, play_apart
 from genenvs.core.optional import require
 
 RETRIES = 3
@@ -40,6 +42,7 @@ def on_ray(address: str, jobs: int) -> Player:
             configure_logging=False,
             **where,
         )
+        commit = git_commit()  # of what travels: history stays here
         try:
             task = ray.remote(num_cpus=1, max_retries=RETRIES)(play_on_worker)
             waiting = {task.remote(vars(cell), vars(limits)): cell for cell in cells}
@@ -47,15 +50,15 @@ def on_ray(address: str, jobs: int) -> Player:
                 (done,), _ = ray.wait(list(waiting), num_returns=1)
                 cell = waiting.pop(done)
                 with tempfile.TemporaryDirectory(prefix="cells-") as folder:
-                    yield cell, _unpack(ray, done, Path(folder))
+                    yield cell, _unpack(ray, done, Path(folder), commit)
         finally:
             ray.shutdown()
 
     return player
 
 
-def _unpack(ray: Any, done: Any, folder: Path) -> Path | str:
-    """The files of a cell, or why there are none."""
+def _unpack(ray: Any, done: Any, folder: Path, commit: str | None) -> Path | str:
+    """The files of a cell, its result with the commit that was played, or why there are none."""
     try:
         why, files = ray.get(done)
     except ray.exceptions.RayError as error:
@@ -64,6 +67,9 @@ def _unpack(ray: Any, done: Any, folder: Path) -> Path | str:
         return why
     for name, content in files.items():
         (folder / name).write_bytes(content)
+    result = json.loads((folder / RESULT).read_text(encoding="utf-8"))
+    result["circumstances"]["software"]["commit"] = commit
+    (folder / RESULT).write_text(json.dumps(result) + "\n", encoding="utf-8")
     return folder
 
 

@@ -27,7 +27,12 @@ SCRIPTED_TEXT = {"random": "uniform over legal actions", "reference": "the scrip
 
 def place(folder: Path, agent: str, env: str) -> Path:
     """Where the submission of an agent on an id lies."""
-    return folder / agent.replace(":", ".") / f"{env.rpartition('/')[2]}.json"
+    return folder / _slug(agent) / f"{env.rpartition('/')[2]}.json"
+
+
+def _slug(agent: str) -> str:
+    """An agent's name as part of a file's: no two have one, `a.b:C` and `a:b.C` neither."""
+    return agent.replace(":", "..")
 
 
 def collect(
@@ -80,7 +85,7 @@ def _make(suite: Suite, group: Sequence[Cell], path: Path, author: str, kept: in
     more = "" if cell.agent in SCRIPTED else f" --seeds {len(group)}"
     table = {
         "format": submission.FORMAT,
-        "name": f"{suite.name}-{cell.agent.replace(':', '.')}-{cell.env.rpartition('/')[2]}",
+        "name": f"{suite.name}-{_slug(cell.agent)}-{cell.env.rpartition('/')[2]}",
         "suite": suite.name,
         "author": author,
         "date": first.get("date", datetime.date.today().isoformat()),

@@ -11,8 +11,8 @@ from PIL import Image
 
 from benchmarks import apart
 from benchmarks.cells import Limits
-from benchmarks.leaderboard.site.films import FOLDER, SUFFIX
-from benchmarks.leaderboard.submission import Submission, read
+from benchmarks.leaderboard.site.films import FOLDER, SUFFIX, name_of, outdated
+from benchmarks.leaderboard.submission import Submission, no_link, read
 from benchmarks.leaderboard.verify import LIMITS, checked, playable, policy_to_play
 from genenvs.core.evaluate import random_policy
 from genenvs.core.files import making
@@ -22,11 +22,13 @@ FRAMES, SIDE, MILLISECONDS = 40, 288, 120
 
 def place(path: Path, submission: Submission) -> Path:
     """Where the film of a submission lies."""
-    return path.parent / FOLDER / f"{submission.name}{SUFFIX}"
+    return path.parent / FOLDER / f"{name_of(submission)}{SUFFIX}"
 
 
 def film(path: Path, limits: Limits = LIMITS) -> Path:
     """Play the first episode again, in a process apart, and write it beside the submission.
+
+    Films of what the submission held before are removed.
 
     Raises:
         OSError: something cannot be read or written.
@@ -36,12 +38,15 @@ def film(path: Path, limits: Limits = LIMITS) -> Path:
     submission = checked(path)
     playable(submission)
     target = place(path, submission)
+    no_link(target.parent)
     with tempfile.TemporaryDirectory(prefix="film-") as folder:
         out = Path(folder) / f"film{SUFFIX}"
         command = ["benchmarks.leaderboard.film", str(path.resolve()), str(out)]
         apart.run(command, limits.seconds, limits.memory_gb)
         with making(target) as temporary:
             temporary.write_bytes(out.read_bytes())
+    for old in outdated(target.parent, submission):
+        old.unlink()
     return target
 
 

@@ -260,6 +260,15 @@ class Submission(Strict):
     """None where every seed failed."""
     notes: Text = ""
 
+    @property
+    def playable_runs(self) -> list[Run]:
+        """Runs that can be played again: of a learner those whose policy lies beside it."""
+        if self.agent.kind == "scripted":
+            return list(self.runs)
+        return [
+            run for run in self.runs if run.weights is not None and run.weights.file is not None
+        ]
+
     @model_validator(mode="after")
     def _whole(self) -> Self:
         if not self.runs and not self.failed:
@@ -276,12 +285,23 @@ def read(path: Path) -> Submission:
 
     Raises:
         OSError: it cannot be read.
-        ValueError: it is too large, truncated, not JSON, or not of the format; says where.
+        ValueError: it is a link, too large, truncated, not JSON, or not of the format; says where.
     """
+    no_link(path)
     size = path.stat().st_size
     if size > LARGEST:
         raise ValueError(f"{path.name} must have at most {LARGEST:,} bytes; it has {size:,}")
     return parse(path.read_bytes(), path.name)
+
+
+def no_link(path: Path) -> None:
+    """Refuse what would lead out of a folder that somebody else has filled.
+
+    Raises:
+        ValueError: it is a link.
+    """
+    if path.is_symlink():
+        raise ValueError(f"{path.name} is a link: links are not followed")
 
 
 def parse(content: bytes, source: str) -> Submission:

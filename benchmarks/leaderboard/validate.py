@@ -11,6 +11,7 @@ import numpy as np
 
 import genenvs
 from benchmarks.cells import LIST_SEED
+from benchmarks.leaderboard import suites
 from benchmarks.leaderboard.submission import POLICIES, Run, Sample, Submission
 from genenvs.core.files import sha256
 from genenvs.core.loading import load_task
@@ -68,9 +69,7 @@ def _arithmetic(it: Submission, found: Findings) -> None:
                 f"seed {run.seed}: {run.paid.n} episodes were paid, the protocol has {most}"
             )
         _episodes(run, found)
-        steps = [row.steps for row in run.curve]
-        if sorted(set(steps)) != steps:
-            found.errors.append(f"seed {run.seed}: the curve's steps must rise")
+        _curve(it, run, found)
     if it.summary is not None:
         _compare(found, "summary.seeds", it.summary.seeds, len(it.runs))
         mean = float(np.mean([run.score.mean for run in it.runs]))
@@ -82,6 +81,19 @@ def _arithmetic(it: Submission, found: Findings) -> None:
             found.errors.append("summary.normalised must be null where a run has none")
     if it.date > datetime.date.today().isoformat():
         found.notes.append(f"its date, {it.date}, is to come")
+
+
+def _curve(it: Submission, run: Run, found: Findings) -> None:
+    steps = [row.steps for row in run.curve]
+    if sorted(set(steps)) != steps:
+        found.errors.append(f"seed {run.seed}: the curve's steps must rise")
+    elif steps and it.training is None:
+        found.errors.append(f"seed {run.seed}: who was not trained has no curve")
+    elif len(steps) > 1 and it.training is not None and steps[-2] >= it.training.steps:
+        # A rollout begins before the budget is used up, and may end behind it: no two do.
+        found.errors.append(
+            f"seed {run.seed}: the curve goes on at {steps[-2]:,} of {it.training.steps:,} steps"
+        )
 
 
 def _episodes(run: Run, found: Findings) -> None:
@@ -135,11 +147,12 @@ def wrong_file(path: Path, run: Run) -> str | None:
     """Why the policy of a run is not the one that was submitted; None where it is."""
     assert run.weights is not None
     policy = policy_of(path, run)
+    if policy.parent.is_symlink():
+        return f"the folder {policy.parent.name} is a link"
+    if policy.is_symlink():
+        return f"the policy {policy.name} is a link"
     if not policy.is_file():
         return f"there is no policy {policy.name}"
-    home = (path.parent / POLICIES).resolve()
-    if policy.is_symlink() or policy.resolve().parent != home:
-        return f"the policy {policy.name} is a link"
     if policy.stat().st_size != run.weights.bytes:
         return (
             f"the policy {policy.name} has {policy.stat().st_size:,} bytes,"
@@ -197,7 +210,29 @@ def _environment(it: Submission, found: Findings) -> bool:
         found.notes.append(f"its episodes are of seed {seeds}; the board's are of {LIST_SEED}")
     if it.training is not None and it.training.split != "train":
         found.notes.append(f"it was trained on the split {it.training.split!r}")
+    _budget(it, found)
     return True
+
+
+def _budget(it: Submission, found: Findings) -> None:
+    """Whoever takes part in a suite of ours is trained as it says; of others nothing is known."""
+    if it.suite not in {path.stem for path in suites.FOLDER.glob("*.yaml")}:
+        return
+    suite, env = suites.load(it.suite), it.environment.id
+    if env not in suite.environments:
+        found.notes.append(f"the suite {it.suite} has no environment {env}")
+        return
+    if it.training is None:
+        return
+    for name, said, right in (
+        ("steps", it.training.steps, suite.steps_of(env)),
+        ("instances", it.training.instances, suite.settings.instances),
+    ):
+        if said != right:
+            here, there = ("all" if each is None else f"{each:,}" for each in (said, right))
+            found.notes.append(
+                f"it was trained with {here} {name}; the suite {it.suite} has {there}"
+            )
 
 
 def _unknown(env: str) -> str:

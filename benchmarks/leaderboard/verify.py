@@ -19,14 +19,11 @@ from agents.training import Trained
 from benchmarks import apart, cells
 from benchmarks.cells import SCRIPTED, Limits
 from benchmarks.leaderboard import validate
-from benchmarks.leaderboard.board import record_of
-from benchmarks.leaderboard.submission import Run, Submission, read
+from benchmarks.leaderboard.board import TOLERANCE, record_of
+from benchmarks.leaderboard.submission import Run, Submission, no_link, read
 from genenvs.core.evaluate import Evaluation
 from genenvs.core.files import sha256
 
-# Of a standard deviation over episodes. On the machine that a submission was made on the difference
-# is 0; elsewhere sums in another order may turn a close choice of an action.
-TOLERANCE = 0.05
 LIMITS = Limits(1_800.0, 6.0)
 
 
@@ -79,6 +76,7 @@ def verify(
         ValueError: it is no valid submission, or cannot be played again.
         benchmarks.apart.Failed: playing it broke or took too much.
     """
+    no_link(path)
     before = sha256(path)
     submission = checked(path)
     chosen = [run for run in playable(submission) if seed is None or run.seed == seed]
@@ -156,12 +154,11 @@ def playable(submission: Submission) -> list[Run]:
         if it.agent.name not in SCRIPTED or len(it.protocol.env_seeds) > 1:
             raise Unplayable(f"{it.name}: of scripts {', '.join(SCRIPTED)} can be played, one seed")
         _no_code(it)
-        return list(it.runs)
-    _no_code(it, it.agent.name)
-    runs = [run for run in it.runs if run.weights is not None and run.weights.file is not None]
-    if not runs:
+    else:
+        _no_code(it, it.agent.name)
+    if not it.playable_runs:
         raise Unplayable(f"{it.name} has no policy beside it")
-    return runs
+    return it.playable_runs
 
 
 def _no_code(it: Submission, agent: str = "ppo") -> None:

@@ -3,6 +3,7 @@
 import copy
 from typing import Any
 
+from benchmarks.leaderboard import suites
 from benchmarks.leaderboard.submission import Submission
 from genenvs.core.registry import arguments_hash, declaration, scores
 
@@ -22,6 +23,7 @@ def table(agent: str = "ppo", env: str = ENV, levels: tuple[float, ...] = (0.8, 
     low, high = measured["random"]["mean"], measured["reference"]["mean"]
     paid = [measured[name]["metrics"]["return"] for name in ("random", "reference")]
     learner = agent not in ("random", "reference")
+    steps = suites.load("core").steps_of(env)
     name = f"{agent}-{env.rpartition('/')[2]}"
     runs: list[dict[str, Any]] = []
     for seed, level in enumerate(levels):
@@ -40,8 +42,8 @@ def table(agent: str = "ppo", env: str = ENV, levels: tuple[float, ...] = (0.8, 
             "train_score": {"mean": score + 0.001, "std": 0.01, "n": 64} if learner else None,
             "episodes": None,
             "curve": [
-                {"steps": 1000 * k, "mean_return": paid[0] + k / 10 * (paid[1] - paid[0]) * level,
-                 "episodes": 10}
+                {"steps": steps * k // 10,
+                 "mean_return": paid[0] + k / 10 * (paid[1] - paid[0]) * level, "episodes": 10}
                 for k in range(1, 11)
             ] if learner else [],
             "seconds": 10.0 + seed,
@@ -65,7 +67,7 @@ def table(agent: str = "ppo", env: str = ENV, levels: tuple[float, ...] = (0.8, 
             "arguments": {},
             "score": declaration(env).score,
         },
-        "training": {"steps": 10_000, "split": "train", "instances": None} if learner else None,
+        "training": {"steps": steps, "split": "train", "instances": None} if learner else None,
         "protocol": {
             "split": "test",
             "episodes": 64,

@@ -1,5 +1,6 @@
 """Training runs of the benchmarks: each in its own process, once."""
 
+import hashlib
 import json
 import math
 import shutil
@@ -29,6 +30,20 @@ def test_a_cell_is_played_once_and_failures_are_told(folder):
     assert sorted(path.suffix for path in folder.iterdir()) == [".failed", ".json"]
     TINY.path.write_text(TINY.path.read_text()[:-20])
     assert cells.result(TINY)["failed"] == "not played", "half a result is none"
+
+
+def test_a_cell_whose_policy_is_cut_short_or_another_is_played_again():
+    cell = Cell("reinforce", "CartPole-v1", 0, 300, 4, keep=True)
+    weights = {"sha256": hashlib.sha256(b"weights").hexdigest(), "bytes": 7}
+    cell.path.write_text(json.dumps({"seed": 0, "weights": weights}))
+    for content, there in ((b"weights", True), (b"wei", False), (b"WEIGHTS", False)):
+        cell.policy.write_bytes(content)
+        assert (cells.known(cell) is not None) == there
+    cell.policy.unlink()
+    assert cells.known(cell) is None
+    for text in ("[]", '{"weights": 3}', '{"weights": {"bytes": 7}}'):
+        cell.path.write_text(text)
+        assert cells.known(cell) is None
 
 
 def test_no_disk_loses_nothing(folder, monkeypatch):

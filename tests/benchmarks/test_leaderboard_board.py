@@ -9,7 +9,7 @@ import re
 import pytest
 
 import genenvs
-from benchmarks.leaderboard import board, validate
+from benchmarks.leaderboard import board, validate, verify
 from benchmarks.leaderboard.__main__ import main
 from benchmarks.leaderboard.submission import POLICIES, Submission
 from genenvs.core.registry import declaration, scores
@@ -73,6 +73,10 @@ REFUSED = {
     "episodes of another mean": ({"runs__0__episodes": [-0.1] * 64}, "score.mean is given"),
     "too few episodes": ({"runs__0__episodes": [-0.1] * 3}, "score.n is given as 64"),
     "a curve that runs backwards": ({"runs__0__curve__3__steps": 1}, "steps must rise"),
+    "a curve that goes on when training is over": (
+        {"training__steps": 100},
+        "the curve goes on at 58,982 of 100 steps",
+    ),
     "a metric that there is not": (
         {"runs__0__metrics": {"beauty": {"mean": 1.0, "std": 0.0, "n": 64}}},
         "no metric 'beauty'",
@@ -102,6 +106,15 @@ REPORTED = {
     "a gold metric left out": ({"runs__0__metrics": {}}, "seed 0 does not say"),
     "of other episodes": ({"protocol__env_seeds": [12345]}, "episodes are of seed 12345"),
     "trained on the test split": ({"training__split": "test"}, "trained on the split 'test'"),
+    "trained for longer than its suite says": (
+        {"training__steps": 10**9},
+        "with 1,000,000,000 steps; the suite core has 65,536",
+    ),
+    "trained on fewer instances": ({"training__instances": 5}, "5 instances; the suite core has"),
+    "not in its suite": (
+        {"suite": "smoke", "environment__id": "genenvs/DenoiseScheduleDPM-v0"},
+        "the suite smoke has no environment",
+    ),
     "of another package": ({"software__genenvs": "0.0.1"}, "of genenvs 0.0.1"),
     "from tomorrow": ({"date": "2999-01-01"}, "is to come"),
     "without weights": ({"runs__0__weights": None}, "seed 0 has no weights"),
@@ -111,7 +124,9 @@ REPORTED = {
 @pytest.mark.parametrize("case", REPORTED, ids=str)
 def test_what_cannot_be_compared_is_reported(put, case):
     changes, said = REPORTED[case]
-    (entry,), problems = board.load([put(**changes)])
+    env = changes.get("environment__id", ENV)
+    content = table(env=env) if env in genenvs.ids() else table()
+    (entry,), problems = board.load([put(content=content, **changes)])
     assert not problems and entry.state == "reported" and said in " ".join(entry.notes)
 
 
@@ -175,18 +190,84 @@ def record(path, **changes):
     return {
         "who": "somebody", "date": "2026-11-21", "commit": "0" * 40, "seeds": [0], "episodes": 64,
         "submission": hashlib.sha256(path.read_bytes()).hexdigest(),
-        "max_difference": 0.0, "worst": "nothing", "passed": True,
+        "max_difference": 0.0, "tolerance": 0.05, "worst": "nothing", "passed": True,
     } | changes  # fmt: skip
 
 
-def test_a_verified_submission_is_so_until_it_is_changed(put):
-    path = put()
+@pytest.fixture
+def kept(put, tmp_path):
+    """A submission with the policy of its first seed beside it; the second is known by its hash."""
+    (tmp_path / POLICIES).mkdir()
+    policy = tmp_path / POLICIES / "a-0.safetensors"
+    policy.write_bytes(b"weights")
+    digest = hashlib.sha256(b"weights").hexdigest()
+    weights = {"sha256": digest, "bytes": len(b"weights"), "file": policy.name}
+
+    def write(**changes):
+        return put(runs__0__weights=weights, **changes)
+
+    return write
+
+
+def test_a_verified_submission_is_so_until_it_is_changed(kept):
+    path = kept()
     board.record_of(path).write_text(json.dumps(record(path)))
     ((entry,), _) = board.load([path.parent])
     assert entry.state == "verified" and entry.verification["who"] == "somebody"
-    put(notes="better than it was")
+    assert entry.verified_seeds == [0] and len(entry.submission.runs) == 2
+    kept(notes="better than it was")
     ((entry,), _) = board.load([path.parent])
     assert entry.state == "validated" and "changed since" in entry.notes[0]
+    assert entry.verified_seeds == []
+
+
+UNFOUNDED = {
+    "of no run": ({"seeds": []}, "no run was played"),
+    "of a run that there is not": ({"seeds": [0, 7]}, "not all have a policy here"),
+    "of a run whose policy nobody has": ({"seeds": [1]}, "not all have a policy here"),
+    "of one run twice": ({"seeds": [0, 0]}, "a seed counts once"),
+    "of no seed": ({"seeds": [False]}, "not all have a policy here"),
+    "of fewer episodes": ({"episodes": 1}, "of 1 episodes; there are 64"),
+    "that allows anything": ({"tolerance": 9.0}, "9 of a spread were allowed"),
+    "of no number": ({"max_difference": math.nan}, "no number"),
+}
+
+
+@pytest.mark.parametrize("case", UNFOUNDED, ids=str)
+def test_a_record_of_what_cannot_have_been_played_does_not_count(kept, case):
+    changes, said = UNFOUNDED[case]
+    path = kept()
+    board.record_of(path).write_text(json.dumps(record(path, **changes)))
+    ((entry,), problems) = board.load([path.parent])
+    assert not problems and entry.state == "validated" and entry.verification is None
+    assert said in entry.notes[0]
+
+
+def test_the_record_of_another_submission_does_not_count(kept, put, tmp_path):
+    mine, other = kept(), put("b.json", table("random", levels=(0.0,)))
+    board.record_of(mine).write_text(json.dumps(record(other)))
+    assert [entry.state for entry in board.load([tmp_path])[0]] == ["validated"] * 2
+
+
+def test_links_in_a_folder_are_named_and_not_followed(kept, put, tmp_path):
+    path, away = kept(), tmp_path.parent / f"{tmp_path.name}-away"
+    away.mkdir()
+    put("ppo.json", name="ppo").rename(away / "ppo.json")
+    (away / "record.json").write_text(json.dumps(record(path)))
+    (tmp_path / "b.json").symlink_to(away / "ppo.json")
+    (tmp_path / "folder").symlink_to(away)
+    board.record_of(path).symlink_to(away / "record.json")
+    entries, problems = board.load([tmp_path])
+    assert [(entry.path.name, entry.state) for entry in entries] == [("a.json", "validated")]
+    assert [p.path.name for p in problems] == ["a.verified.json", "b.json", "folder"]
+    assert all("links are not followed" in problem.why for problem in problems)
+    with pytest.raises(ValueError, match="is a link"):
+        verify.verify(tmp_path / "b.json", "a reader")
+    (tmp_path / POLICIES).rename(away / POLICIES)
+    (tmp_path / POLICIES).symlink_to(away / POLICIES)
+    _, problems = board.load([tmp_path])
+    named = {problem.path.name: problem.why for problem in problems}
+    assert "the folder policies is a link" in named["a.json"] and POLICIES in named
 
 
 @pytest.mark.parametrize(
@@ -199,8 +280,8 @@ def test_a_verified_submission_is_so_until_it_is_changed(put):
     ],
     ids=["another result", "of the wrong kind", "half", "nested"],
 )
-def test_a_record_counts_for_what_it_says(put, content, state, said):
-    path = put()
+def test_a_record_counts_for_what_it_says(kept, content, state, said):
+    path = kept()
     text = content if isinstance(content, str) else json.dumps(record(path, **content))
     board.record_of(path).write_text(text)
     ((entry,), problems) = board.load([path.parent])

@@ -1,19 +1,20 @@
 """Cells on a Ray cluster of this machine, a worker of which is killed."""
 
+import json
 import threading
 import time
 from collections import Counter
 from contextlib import suppress
+from types import SimpleNamespace
 
 import psutil
 import pytest
 
+from agents.folder import git_commit
 from benchmarks import cells
-from benchmarks.cells import Cell, Limits
+from benchmarks.cells import POLICY, RESULT, Cell, Limits
 from benchmarks.leaderboard import cluster
 from tests.needs import needs
-
-pytestmark = [needs("ray", extra="ray"), pytest.mark.slow]
 
 CONFIG = {"num_envs": 4, "n_steps": 16, "hidden": [4]}
 GRID = [Cell("reinforce", "CartPole-v1", seed, 3_000, 4, CONFIG, keep=True) for seed in range(3)]
@@ -38,6 +39,20 @@ class Killer(threading.Thread):
                         return
 
 
+def test_the_commit_that_travelled_stands_in_the_result(tmp_path):
+    """A worker has no history to ask."""
+    software = {"commit": None, "genenvs": "0.1.0"}
+    found = {"seed": 3, "circumstances": {"software": software, "hardware": {}}}
+    files = {RESULT: json.dumps(found).encode(), POLICY: b"weights"}
+    ray = SimpleNamespace(get=lambda done: (None, files))
+    assert cluster._unpack(ray, None, tmp_path, "abc+") == tmp_path
+    kept = json.loads((tmp_path / RESULT).read_text())
+    assert kept["circumstances"]["software"] == software | {"commit": "abc+"} and kept["seed"] == 3
+    assert (tmp_path / POLICY).read_bytes() == b"weights"
+
+
+@pytest.mark.slow
+@needs("ray", extra="ray")
 def test_a_worker_that_dies_loses_nothing_and_nothing_counts_twice(tmp_path, monkeypatch):
     monkeypatch.setattr(cells, "FOLDER", tmp_path)
     kept: Counter[str] = Counter()
@@ -57,6 +72,8 @@ def test_a_worker_that_dies_loses_nothing_and_nothing_counts_twice(tmp_path, mon
     assert killer.cell is not None, "no worker was killed"
     assert "failed" in results[-1] and "CartPole-v1" in results[-1]["failed"]
     assert not [found for found in results[:-1] if "failed" in found]
+    commits = {found["circumstances"]["software"]["commit"] for found in results[:-1]}
+    assert commits == {git_commit()}
     assert kept == Counter({cell.name: 1 for cell in grid})
     assert all(cell.policy.exists() for cell in GRID)
     deadline = time.monotonic() + 30
@@ -65,6 +82,8 @@ def test_a_worker_that_dies_loses_nothing_and_nothing_counts_twice(tmp_path, mon
         time.sleep(0.1)
 
 
+@pytest.mark.slow
+@needs("ray", extra="ray")
 def test_a_cluster_that_is_not_there_is_told(tmp_path, monkeypatch):
     monkeypatch.setattr(cells, "FOLDER", tmp_path)
     monkeypatch.setenv("RAY_gcs_rpc_server_connect_timeout_s", "1")

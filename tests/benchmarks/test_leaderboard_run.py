@@ -207,7 +207,12 @@ def test_the_first_episode_is_filmed(copied, monkeypatch, agent):
     path = copied / agent / "VoxelStroke-v0.json"
     monkeypatch.setattr(apart, "run", lambda command, *limits: film.main(*command[1:]))
     monkeypatch.setattr(film, "FRAMES", 3)  # drawing costs more than playing
-    with Image.open(film.film(path)) as made:
+    old = film.place(path, read(path)).with_name(f"{read(path).name}-{'0' * 16}.webp")
+    old.parent.mkdir()
+    old.touch()
+    target = film.film(path)
+    assert [*target.parent.iterdir()] == [target], "films of older policies are removed"
+    with Image.open(target) as made:
         assert made.format == "WEBP" and 1 < made.n_frames <= 5 and max(made.size) <= film.SIDE
     assert len(board.load([copied])[0]) == 2, "a film is no submission"
 
@@ -242,6 +247,11 @@ def test_the_command_tells_what_failed_and_what_is_missing(played, monkeypatch, 
     assert main(["collect", *asked, str(tmp_path / "c")]) == 0
 
 
+def test_no_two_agents_write_one_file(tmp_path):
+    agents = ["a.b:C", "a:b.C", "ppo"]
+    assert len({collect.place(tmp_path, agent, ENV).parent.name for agent in agents}) == 3
+
+
 def test_a_thin_curve_has_the_same_episodes_and_mean():
     curve = [[100 * k, float(k), 1 + k % 3] for k in range(1, 101)]
     rows = collect.thinned(curve, 7)
@@ -266,7 +276,7 @@ def test_core_has_every_environment_and_names_who_stands_in(monkeypatch):
     assert "ppo knows no mask; maskable_ppo plays in its place" in {each.why for each in left}
     both, _ = suites.plan(core, ["ppo", "maskable_ppo"], 1, ["genenvs/RoomLayout-v0"])
     assert [cell.agent for cell in both] == ["maskable_ppo"]
-    assert core.steps_of("genenvs/PrimitiveModelDepth-v0") == 16_384
+    assert core.steps_of("genenvs/PrimitiveModelDepth-v0") == 49_152
     assert core.steps_of("genenvs/PrimitiveModel-v0") == 65_536
 
 

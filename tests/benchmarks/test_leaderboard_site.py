@@ -11,7 +11,7 @@ from PIL import Image
 import genenvs
 from benchmarks.leaderboard.board import Entry, Problem, load
 from benchmarks.leaderboard.collect import RESULTS
-from benchmarks.leaderboard.site import build
+from benchmarks.leaderboard.site import build, films
 from benchmarks.leaderboard.site.rows import rows
 from benchmarks.leaderboard.site.standings import suites
 from benchmarks.leaderboard.site.text import fixed, place, shown
@@ -30,6 +30,9 @@ TURNED = "rm \u202e fr- txt.exe"
 
 def sample(mean, n=64):
     return {"mean": float(mean), "std": 0.1, "n": n}
+
+
+WEIGHTS = {"sha256": "ab" * 32, "bytes": 9_000, "file": "p.safetensors"}
 
 
 def run_of(env, seed, level, paid=None, gold=None, curve=True, train=None):
@@ -58,7 +61,7 @@ def run_of(env, seed, level, paid=None, gold=None, curve=True, train=None):
         ],
         "seconds": 60.0,
         "cpu_seconds": 55.0 + seed,
-        "weights": {"sha256": "ab" * 32, "bytes": 9_000},
+        "weights": WEIGHTS,
     }
 
 
@@ -98,7 +101,9 @@ def entry(env, agent, runs, state="validated", failed=(), remarks=(), folder=Pat
         else None,
     }  # fmt: skip
     submission = Submission.model_validate(table | changes)
-    return Entry(submission, folder / f"{submission.name}.json", state, list(remarks))
+    played = {"seeds": [run["seed"] for run in runs[:1]], "who": "a reader"}
+    record = played if state == "verified" else None
+    return Entry(submission, folder / f"{submission.name}.json", state, list(remarks), record)
 
 
 def runs_at(env, levels, **more):
@@ -139,10 +144,12 @@ def site(tmp_path_factory):
     folder = tmp_path_factory.mktemp("board")
     (folder / "in" / "films").mkdir(parents=True)
     frames = [Image.new("RGB", (64, 48), colour) for colour in ("red", "green", "blue")]
-    film = folder / "in" / "films" / "ppo-RoomLayout-v0.webp"
+    entries = example(folder / "in")
+    names = {each.submission.name: films.name_of(each.submission) for each in entries}
+    film = folder / "in" / "films" / f"{names['ppo-RoomLayout-v0']}.webp"
     frames[0].save(film, save_all=True, append_images=frames[1:], duration=100, lossless=True)
-    (folder / "in" / "films" / "gamer-RoomLayout-v0.webp").write_bytes(b"no film")
-    build(example(folder / "in"), folder / "out", problems(folder))
+    (film.parent / f"{names['gamer-RoomLayout-v0']}.webp").write_bytes(b"no film")
+    build(entries, folder / "out", problems(folder))
     return folder / "out"
 
 
@@ -255,6 +262,37 @@ def test_a_curve_ends_where_training_ended():
     assert np.isnan(found[0].curves[0, -1])
 
 
+def test_what_is_only_reported_does_not_squeeze_the_curves_of_others():
+    honest = entry(ROOM, "ppo", runs_at(ROOM, [0.5]))
+    training = {"steps": 10**9, "split": "train", "instances": None}
+    vast = entry(ROOM, "vast", runs_at(ROOM, [0.5]), "reported", training=training)
+    # It may be true, but no curve of it goes so far.
+    boast = entry(ROOM, "boast", runs_at(ROOM, [0.5]), training=training)
+    alone, found = rows([honest]), rows([honest, vast, boast])
+    np.testing.assert_array_equal(found[0].curves, alone[0].curves)
+    assert np.isfinite(found[0].curves).all() and found[0].curves[0, -1] > 0.3
+
+
+def test_no_two_players_have_one_label():
+    found = rows(
+        [
+            entry(ROOM, agent, runs_at(ROOM, [level]), name=f"n{k}", author=author)
+            for k, (agent, author, level) in enumerate(
+                [
+                    ("ppo", "x", 0.1),
+                    ("ppo", "y", 0.2),
+                    ("ppo (x)", "z", 0.9),
+                    ("PPO  (x)", "z", 0.8),
+                ]
+            )
+        ]
+    )
+    labels = [row.label for row in found]
+    assert labels == ["ppo (x)", "ppo (y)", "ppo (x) #2", "PPO  (x) #3"]
+    standings = {s.label: s.iqm.mean for s in suites(found)[0].standings}
+    assert standings == pytest.approx(dict(zip(labels, (0.1, 0.2, 0.9, 0.8), strict=True)))
+
+
 # --- files ---
 
 
@@ -309,11 +347,72 @@ def test_hostile_strings_are_text(site):
 
 
 def test_a_film_beside_a_submission_is_shown_and_a_broken_one_is_left_out(site):
-    assert (site / "films" / "ppo-RoomLayout-v0.webp").is_file()
-    with Image.open(site / "films" / "ppo-RoomLayout-v0-last.webp") as still:
-        assert still.convert("RGB").getpixel((3, 3))[2] > 200, "the last picture, which is blue"
-    assert 'href="films/ppo-RoomLayout-v0.webp"' in page(site)
-    assert not (site / "films" / "gamer-RoomLayout-v0.webp").exists()
+    film, still = sorted((site / "films").iterdir(), key=lambda path: len(path.name))
+    assert re.fullmatch(r"ppo-RoomLayout-v0-[0-9a-f]{16}\.webp", film.name)
+    assert still.name == f"{film.stem}-last.webp"
+    with Image.open(still) as last:
+        assert last.convert("RGB").getpixel((3, 3))[2] > 200, "the last picture, which is blue"
+    assert f'href="films/{film.name}"' in page(site)
+
+
+def test_a_film_is_that_of_its_policy_and_of_nobody_else(tmp_path):
+    def publish(submission, film):
+        path = tmp_path / "in" / "films" / film
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (8, 8)).save(path)
+        shown = films.publish(
+            [Entry(submission, tmp_path / "in" / "a.json", "validated")], tmp_path
+        )
+        path.unlink()
+        return submission.name in shown
+
+    first = entry(ROOM, "ppo", runs_at(ROOM, [0.5])).submission
+    again = runs_at(ROOM, [0.5])
+    again[0]["weights"] = WEIGHTS | {"sha256": "cd" * 32}
+    retrained = entry(ROOM, "ppo", again).submission
+    # The last picture of `ppo` was named as the film of this one is.
+    last = entry(ROOM, "ppo", again, name=f"{first.name}-last").submission
+    names = [films.name_of(each) for each in (first, retrained, last)]
+    assert len({*names, *(f"{name}-last" for name in names)}) == 6
+    assert publish(first, f"{names[0]}.webp") and not publish(first, f"{first.name}.webp")
+    assert not publish(retrained, f"{names[0]}.webp"), "of a policy that is no more"
+    for name in (first.name, *names):
+        (tmp_path / f"{name}.webp").touch()
+    assert {p.stem for p in films.outdated(tmp_path, retrained)} == {first.name, names[0]}
+
+
+def test_a_link_to_a_film_is_not_followed(tmp_path):
+    one = entry(ROOM, "ppo", runs_at(ROOM, [0.5]), folder=tmp_path / "in")
+    (tmp_path / "in").mkdir()
+    (tmp_path / "away").mkdir()
+    Image.new("RGB", (8, 8)).save(tmp_path / "away" / f"{films.name_of(one.submission)}.webp")
+    (tmp_path / "in" / "films").symlink_to(tmp_path / "away")
+    assert films.publish([one], tmp_path) == {}
+
+
+def test_a_board_on_which_everything_is_refused_says_why(tmp_path):
+    build([], tmp_path / "out", problems(tmp_path))
+    text = page(tmp_path / "out")
+    assert "1 file is not on the board" in text and "is no JSON: &lt;img" in text
+    assert json.loads(page(tmp_path / "out", "board.json"))["refused"][0]["why"].startswith("is no")
+
+
+def test_how_many_seeds_were_played_again_is_shown(site):
+    text = page(site)
+    assert "1 of 4 seeds" in text and '<td class="number" data-value="3">3 / 12</td>' in text
+    named = {row["name"]: row for row in json.loads(page(site, "board.json"))["results"]}
+    assert named["ppo-RoomLayout-v0"]["verified_seeds"] == [0]
+    assert named["gamer-RoomLayout-v0"]["verified_seeds"] == []
+
+
+def test_suites_of_other_budgets_have_curves_of_their_own(site, tmp_path):
+    text = page(site, "environments/VoxelStroke-v0.html")
+    titles = re.findall(r"<h2>(Training[^<]*)</h2>", text)
+    assert titles == ["Training, suite core", "Training, suite full"]
+    core, full = text[text.index("Training, suite core") :].split("Training, suite full")
+    assert "agent-0" in core and ">a2c<" not in core and ">a2c<" in full.partition("</section>")[0]
+    assert len(re.findall(r'id="plot-learning-VoxelStroke-v0-\d"', text)) == 2
+    assert "<h2>Training</h2>" in page(site, "environments/RoomLayout-v0.html"), "it has one suite"
 
 
 def test_a_folder_that_is_no_board_is_left_alone(tmp_path):

@@ -55,6 +55,15 @@ class Environment:
 
 
 @dataclass(frozen=True)
+class Training:
+    """The curves of a suite on an environment: their axis is the suite's budget."""
+
+    suite: str
+    plot: Any
+    labels: list[str]
+
+
+@dataclass(frozen=True)
 class Board:
     """All that the pages show."""
 
@@ -120,10 +129,11 @@ def build(entries: Sequence[Entry], out: Path, problems: Sequence[Problem] = ())
         problems: files that are not on the board, which lists them with their reasons.
 
     Raises:
-        ValueError: two submissions have one name, there is none at all, or `out` holds other files.
+        ValueError: two submissions have one name, there is none at all, not even one that is
+            refused, or `out` holds other files.
         OSError: the folder cannot be written.
     """
-    if not entries:
+    if not entries and not problems:
         raise ValueError("there is no submission: the board would be empty")
     if out.exists() and not (out / INDEX).is_file() and (not out.is_dir() or any(out.iterdir())):
         raise ValueError(f"{out} is no leaderboard (it holds no {INDEX}): it is not replaced")
@@ -168,18 +178,32 @@ def _write_pages(board: Board, places: dict[str, int], folder: Path) -> None:
     template = pages.get_template("environment.html")
     for env in board.envs:
         own = [row for row in board.rows if row.env == env.id]
-        current = [row for row in own if row.current and len(row.curves)]
         page = template.render(
             board=board,
             env=env,
             rows=own,
-            plot=plots.learning(env.stem, current, places),
-            plotted=list(dict.fromkeys(row.label for row in current)),
+            training=_training(env, own, places),
+            several=len({row.submission.suite for row in own}) > 1,
             gallery=[row for row in own if row.submission.name in board.pictures],
             places=places,
             root="../",
         )
         (folder / "environments" / f"{env.stem}.html").write_text(page, encoding="utf-8")
+
+
+def _training(env: Environment, rows: Sequence[Row], places: dict[str, int]) -> list[Training]:
+    groups: dict[str, list[Row]] = {}
+    for row in rows:
+        if row.current and len(row.curves):
+            groups.setdefault(row.submission.suite, []).append(row)
+    return [
+        Training(
+            suite,
+            plots.learning(f"{env.stem}-{k}", own, places),
+            list(dict.fromkeys(row.label for row in own)),
+        )
+        for k, (suite, own) in enumerate(groups.items())
+    ]
 
 
 def _environment(env_id: str, folder: Path) -> Environment:
@@ -258,6 +282,7 @@ def _row_record(row: Row) -> dict[str, Any]:
         "environment": row.env,
         "agent": row.label,
         "state": row.entry.state,
+        "verified_seeds": row.entry.verified_seeds,
         "score": _record(row.score),
         "normalised": _record(row.normalised),
         "paid": _record(row.paid),

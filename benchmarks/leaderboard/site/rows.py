@@ -5,6 +5,7 @@ and the random and reference scores of the package, and only where id, arguments
 that these were measured on.
 """
 
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -74,7 +75,8 @@ class Row:
 
     Attributes:
         entry: the submission and how far it can be trusted.
-        label: of the agent, with the author where several authors use the name.
+        label: of the agent, with the author where several authors use the name; it is one
+            player's alone.
         score: raw; None where every run failed.
         runs: normalised scores [n]; empty where they are not comparable, and `why` says so.
         why: see `runs`.
@@ -113,7 +115,7 @@ class Row:
     @property
     def player(self) -> tuple[str, str]:
         """Who played: two authors may use one name."""
-        return self.submission.agent.name, self.submission.author
+        return _player(self.submission)
 
     @property
     def normalised(self) -> Interval | None:
@@ -136,23 +138,22 @@ def rows(entries: Sequence[Entry]) -> list[Row]:
     if len(set(names)) < len(names):
         double = next(name for name in names if names.count(name) > 1)
         raise ValueError(f"two submissions are named {double!r}; a name stands for one")
-    authors: dict[str, set[str]] = {}
     newest: dict[tuple[str, ...], Entry] = {}
     for entry in entries:
         each = entry.submission
-        authors.setdefault(each.agent.name, set()).add(each.author)
         known = newest.setdefault(_place(each), entry)
         newest[_place(each)] = max(known, entry, key=_order)
+    labels = _labels([entry.submission for entry in entries])
     budgets: dict[tuple[str, str], int] = {}
     for entry in entries:
         each = entry.submission
-        if each.training is not None:
+        if why_not(entry) is None:  # what is only reported must not squeeze the others' curves
             place = (each.suite, each.environment.id)
-            budgets[place] = max(budgets.get(place, 1), each.training.steps)
+            budgets[place] = max(budgets.get(place, 1), _reach(each))
     return [
         _row(
             entry,
-            label=_label(entry.submission, len(authors[entry.submission.agent.name]) > 1),
+            label=labels[_player(entry.submission)],
             current=newest[_place(entry.submission)] is entry,
             budget=budgets.get((entry.submission.suite, entry.submission.environment.id), 1),
         )
@@ -201,9 +202,39 @@ def _place(each: Submission) -> tuple[str, ...]:
     return each.suite, each.environment.id, each.agent.name, each.author
 
 
-def _label(submission: Submission, shared: bool) -> str:
-    name = submission.agent.name
-    return f"{name} ({submission.author})" if shared else name
+def _player(each: Submission) -> tuple[str, str]:
+    return each.agent.name, each.author
+
+
+def _labels(submissions: Sequence[Submission]) -> dict[tuple[str, str], str]:
+    """What every player is called: no two alike, nor such that a reader takes one for the other."""
+    players = list(dict.fromkeys(map(_player, submissions)))
+    names = [name for name, _ in players]
+    found: dict[tuple[str, str], str] = {}
+    taken: set[str] = set()
+    for name, author in players:
+        plain = label = f"{name} ({author})" if names.count(name) > 1 else name
+        count = 1
+        while (seen := _seen(label)) in taken:
+            count += 1
+            label = f"{plain} #{count}"
+        taken.add(seen)
+        found[name, author] = label
+    return found
+
+
+def _seen(label: str) -> str:
+    """What is left of a label on a page, to a reader who does not look closely."""
+    return " ".join(unicodedata.normalize("NFKC", label).casefold().split())
+
+
+def _reach(each: Submission) -> int:
+    """Steps that a submission makes the axis of curves long: those that its curves bear out."""
+    ends = [run.curve[-1].steps for run in each.runs if run.curve]
+    if each.training is None or not ends:
+        return 1
+    # The last episode may end well before the last step; half of it is no budget.
+    return each.training.steps if 2 * max(ends) >= each.training.steps else max(1, *ends, 1)
 
 
 def _row(entry: Entry, label: str, current: bool, budget: int) -> Row:

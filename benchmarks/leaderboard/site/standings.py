@@ -45,6 +45,11 @@ class Standing:
     improvement: dict[str, Interval]
 
     @property
+    def verified_run_count(self) -> int:
+        """Runs that were played again and gave the same."""
+        return sum(len(row.entry.verified_seeds) for row in self.rows)
+
+    @property
     def states(self) -> Counter[str]:
         """How many of its rows are verified, validated."""
         return Counter(row.entry.state for row in self.rows)
