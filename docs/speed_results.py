@@ -22,6 +22,10 @@ COMPARABLE = (
     "as ours does here. `jumanji` is a call from Python for each step; `jumanji scan` is one "
     "compiled program of many steps, in which only an agent in JAX can act."
 )
+SEVERAL = (
+    " Of some, levels were measured in several runs; the file says of each which it is from. "
+    "Ratios are always of one run."
+)
 
 
 def section(folder: Path, device: str) -> list[str]:
@@ -35,7 +39,8 @@ def section(folder: Path, device: str) -> list[str]:
         f"## Speed and memory ({device})",
         "Environment steps a second of random legal play, episodes in all phases, SAME_STEP "
         "autoreset. Levels and peers of one batch size are measured in turns: medians, of "
-        "the repeats that the file says, with ranges beside them.",
+        "the repeats that the file says, with ranges beside them."
+        + (SEVERAL if any(_runs_of(cell) > 1 for cell in results.cells) else ""),
         f"![Scaling](../{folder.parent.name}/{folder.name}/speed-{device}.png)",
         table(
             ("environment", "batch", "floor", "a step", "share of the floor", "why"),
@@ -61,6 +66,10 @@ def section(folder: Path, device: str) -> list[str]:
 def _rates(results: Results, env: str) -> list[Cell]:
     """The cells of an id in which something was measured."""
     return [cell for cell in results.cells if cell["env"] == env and cell["rates"]]
+
+
+def _runs_of(cell: Cell) -> int:
+    return len({rate["run"] for rate in cell["rates"].values()})
 
 
 def _links(results: Results, ids: list[str]) -> list[tuple[str, ...]]:

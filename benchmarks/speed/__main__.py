@@ -1,7 +1,8 @@
 """Measure every environment: `python -m benchmarks.speed [ID or part ...]`.
 
-Writes speed-<device>.json and a plot of how each environment scales; what was measured before stays
-in the file unless it is measured again. A run that broke off goes on with --resume.
+Writes speed-<device>.json and a plot of how each environment scales. What was measured before,
+other levels of a batch size too, stays in the file until it is measured again; --resume measures
+what is missing.
 """
 
 import argparse
@@ -31,6 +32,7 @@ QUICK_SIZES = ("16", "256")
 QUICK = Settings(repeats=3, seconds=0.02, limit=3.0)
 SLOW_PEERS = ("async", "subproc", "jumanji", "jumanji scan")  # start processes, or compile
 PROFILED = 256  # rows
+REACH = 64  # times a batch whose memory is not known: a larger one is not tried
 
 
 def main() -> None:
@@ -42,7 +44,7 @@ def main() -> None:
     add("--sizes", nargs="+", default=SIZES, help="numbers, or `largest`: what memory holds")
     add("--levels", nargs="+", choices=[*LEVELS, *PEERS], default=[*LEVELS, *PEERS])
     add("--quick", action="store_true", help=f"sizes {', '.join(QUICK_SIZES)}, 3 short repeats")
-    add("--resume", action="store_true", help="measure only what the file lacks")
+    add("--resume", action="store_true", help="measure only levels that the file lacks")
     add("--repeats", type=int, default=Settings.repeats)
     add("--seconds", type=float, default=SECONDS, help="of one repeat of one level")
     add("--limit", type=float, default=Settings.limit, help="seconds of the repeats of one size")
@@ -92,26 +94,36 @@ def environment(env: str, given: Any, settings: Settings, results: Results, jax:
     pool = cache(lambda: Pool(env, given.device))
     done: list[dict[str, Any]] = []
     for size in sorted(wanted):
+        names = missing(results, env, size, wanted[size]) if given.resume else wanted[size]
+        if names is not None:
+            one(pool, env, size, names, settings, results, jax, done)
         known = results.cell(env, size)
-        if not (given.resume and known is not None):
-            known = one(pool, env, size, wanted[size], settings, results, jax, done)
-        if known["rates"]:
+        if known is not None and known["rates"]:
             done.append(known)
     if "largest" not in given.sizes or not done:
         return
     if given.resume and any(c["env"] == env and "bound" in c for c in results.cells):
         return
-    results.drop_largest(env)
     size, bound = largest(done, given.memory, settings)
+    results.keep_largest(env, size)
     if size > done[-1]["num_envs"]:
         names = {*cell.NEEDED, "numpy"}
         one(pool, env, size, names, settings, results, jax, done, bound=bound)
 
 
+def missing(results: Results, env: str, size: int, names: set[str]) -> set[str] | None:
+    """Levels that a cell lacks, and does not say why; None where there are none."""
+    known = results.cell(env, size) or {"rates": {}, "left": {}}
+    if "all" in known["left"]:
+        return None
+    found = {*cell.applicable(env, size, names)} - {*known["rates"], *known["left"]}
+    return found or None
+
+
 def one(
     pool: Any, env: str, size: int, names: set[str], settings: Settings, results: Results,
     jax: Any, done: list[dict[str, Any]], **more: Any,
-) -> dict[str, Any]:  # fmt: skip
+) -> None:  # fmt: skip
     """Measure a cell, or say why not, and put it into the results."""
     slow = cell.too_slow(expected(done, size), settings)
     if slow:
@@ -122,7 +134,6 @@ def one(
     results.put(found | more)
     rate = f"{found['rates']['torch']['median']:,.0f} steps/s" if found["rates"] else slow
     print(f"{env}, {size:,}: {rate}, {found.get('seconds', 0)} s", flush=True)
-    return found
 
 
 def expected(done: list[dict[str, Any]], size: int) -> float:
@@ -136,14 +147,17 @@ def expected(done: list[dict[str, Any]], size: int) -> float:
 
 def largest(done: list[dict[str, Any]], memory: float, settings: Settings) -> tuple[int, str]:
     """The largest power of two that memory and the limit allow, and what bounds it."""
-    size, bound = done[-1]["num_envs"], ""
-    each = (done[-1]["mb"] or 0.0) * 1e6 / size
-    size = 1 << (size - 1).bit_length()
+    last, bound = done[-1]["num_envs"], ""
+    told = done[-1]["mb"] or 0.0  # 0 where the batch found room in what was freed before
+    each = told * 1e6 / last
+    size = 1 << (last - 1).bit_length()
     while not bound:
         if each * 2 * size > memory * 1e9:
             bound = f"{memory:g} GB"
         elif cell.too_slow(expected(done, 2 * size), settings):
             bound = f"{settings.limit:g} s for its repeats"
+        elif not told and 2 * size > REACH * last:
+            bound = f"{REACH} times {last:,}, whose memory is not told"
         else:
             size *= 2
     return size, bound

@@ -1,7 +1,7 @@
 """One cell: every level and peer of an environment at one batch size, measured in turns."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
@@ -135,16 +135,27 @@ def copies(script: Script, envs: Any) -> float:
     return round(len(found) / len(script.actions), 2)
 
 
+def applicable(env: str, num_envs: int, names: Collection[str]) -> list[str]:
+    """Which of `names` mean something for an id and a batch of this size; `torch` always does."""
+    levels = [name for name in LEVELS if name in names or name == "torch"]
+    peers = [name for name in names if name in PEERS]
+    beside = {name: PEERS[name].beside for name in peers}
+    return [
+        *(name for name in levels if name != "single" or num_envs == 1),
+        *(name for name, ids in beside.items() if ids is None or env in ids),
+    ]
+
+
 def _laps(bench: Bench, names: Sequence[str], left: dict[str, str]) -> dict[str, Callable[[], Lap]]:
     """Those that have a meaning at this size, not yet made; why not for the others."""
     size, env = bench.script.num_envs, bench.script.env
     made: dict[str, Callable[[], Lap]] = {}
-    for name, level in LEVELS.items():
-        if name in (*names, "torch") and not (name == "single" and size > 1):
+    for name in applicable(env, size, names):
+        if name in LEVELS:
+            level = LEVELS[name]
             made[name] = lambda level=level: level(bench)  # type: ignore[misc]
-    for name, peer in PEERS.items():
-        if name not in names or (peer.beside is not None and env not in peer.beside):
             continue
+        peer = PEERS[name]
         if not peer.least <= size <= peer.most:
             left[name] = f"measured from {peer.least:,} to {peer.most:,}"
         elif bench.script.device != "cpu" and name != "cartpole":

@@ -20,7 +20,7 @@ def table(results: Results, env: str) -> Table:
         if any(level in cell["rates"] for cell in cells):
             found.add_row(level, *(_spread(cell["rates"].get(level)) for cell in cells))
     found.add_section()
-    found.add_row("repeats", *(str(cell.get("repeats", "")) for cell in cells))
+    found.add_row("repeats", *(_repeats(cell) for cell in cells))
     found.add_row("memory, MB", *(_number(cell.get("mb")) for cell in cells))
     found.add_row("copies to host", *(_number(cell.get("copies")) for cell in cells))
     found.add_row("left out", *("; ".join(_left(cell)) for cell in cells))
@@ -45,6 +45,12 @@ def number(value: float) -> str:
 
 def _left(cell: dict[str, Any]) -> list[str]:
     return [f"{name}: {why}" for name, why in cell["left"].items()]
+
+
+def _repeats(cell: dict[str, Any]) -> str:
+    """Of the levels of a cell, which may be of several runs."""
+    counts = sorted({rate["repeats"] for rate in cell["rates"].values() if "repeats" in rate})
+    return " .. ".join(map(str, dict.fromkeys([*counts[:1], *counts[-1:]])))
 
 
 def _number(value: float | None) -> str:

@@ -14,7 +14,8 @@ class Results:
 
     Attributes:
         path: of the JSON file.
-        cells: what `cell.measure` gave, and `run`.
+        cells: what `cell.measure` gave, of one run or of several: each of the `rates` says with
+            `run` and `repeats` which it is from, the cell itself the last one.
         parts: `of` (an id or a module of `families`), `rows`, and `run`.
         runs: command and machine of each run that something here is from.
     """
@@ -31,7 +32,9 @@ class Results:
             try:
                 found = json.loads(path.read_text(encoding="utf-8"))
                 found = {name: list(found[name]) for name in ("runs", "cells", "parts")}
-            except (ValueError, KeyError, TypeError) as error:
+                for cell in found["cells"]:
+                    cell["rates"] = _of_run(cell, cell["run"])
+            except (ValueError, KeyError, TypeError, AttributeError) as error:
                 raise ValueError(f"{path} is no file of speed results: {error!r}") from error
         self.runs: list[dict[str, Any]] = found.get("runs", [])
         self.cells: list[Cell] = found.get("cells", [])
@@ -49,16 +52,24 @@ class Results:
         return known[0] if known else None
 
     def put(self, cell: Cell) -> None:
-        """Put a cell in the place of the one of the same environment and size, and write."""
-        key = (cell["env"], cell["num_envs"])
-        self.cells = [c for c in self.cells if (c["env"], c["num_envs"]) != key]
-        self.cells.append(cell | {"run": self._run})
+        """Put what a cell has into the one of the same environment and size, and write.
+
+        Levels that were not measured this time stay there, with the run that they are from.
+        """
+        known = self.cell(cell["env"], cell["num_envs"])
+        self.cells = [c for c in self.cells if c is not known]
+        now = cell | {"rates": _of_run(cell, self._run), "run": self._run}
+        self.cells.append(_merged(known or {}, now))
         self.cells.sort(key=lambda c: (c["env"], c["num_envs"]))
         self.write()
 
-    def drop_largest(self, env: str) -> None:
-        """Forget the cell of the largest batch: it may be of another size this time."""
-        self.cells = [c for c in self.cells if c["env"] != env or "bound" not in c]
+    def keep_largest(self, env: str, num_envs: int) -> None:
+        """Forget the cell of the largest batch where it was of another size than this time."""
+        self.cells = [
+            c
+            for c in self.cells
+            if c["env"] != env or "bound" not in c or c["num_envs"] == num_envs
+        ]
 
     def put_parts(self, of: str, rows: list[dict[str, Any]]) -> None:
         """Put rows in the place of those of the same family, and write."""
@@ -70,13 +81,38 @@ class Results:
 
     def write(self) -> None:
         """Write what is known; runs of which nothing is left are forgotten."""
-        used = sorted({entry["run"] for entry in (*self.cells, *self.parts)})
+        rates = [rate for cell in self.cells for rate in cell["rates"].values()]
+        used = sorted({entry["run"] for entry in (*self.cells, *rates, *self.parts)})
         place = {run: k for k, run in enumerate(used)}
-        again = [{**entry, "run": place[entry["run"]]} for entry in (*self.cells, *self.parts)]
+
+        def placed(entry: dict[str, Any]) -> dict[str, Any]:
+            return entry | {"run": place[entry["run"]]}
+
         content = {
             "runs": [self.runs[run] for run in used],
-            "cells": again[: len(self.cells)],
-            "parts": again[len(self.cells) :],
+            "cells": [
+                placed(cell) | {"rates": {k: placed(rate) for k, rate in cell["rates"].items()}}
+                for cell in self.cells
+            ],
+            "parts": [placed(part) for part in self.parts],
         }
         with making(self.path) as temporary:
             temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+
+
+def _of_run(cell: Cell, run: int) -> dict[str, Any]:
+    """The rates of a cell, each with the run that it is from and its repeats, where not known."""
+    facts = {"run": run} | ({"repeats": cell["repeats"]} if "repeats" in cell else {})
+    return {level: facts | rate for level, rate in cell["rates"].items()}
+
+
+def _merged(old: Cell, new: Cell) -> Cell:
+    """Both, the new one where both say something; what is measured is not left out."""
+    # Where nothing was measured this time, memory and the like are still those of the old cell.
+    whole = new | old if old.get("rates") and not new["rates"] else old | new
+    for name in ("rates", "over", "left"):
+        whole[name] = old.get(name, {}) | new.get(name, {})
+    if whole["rates"]:
+        gone = {*whole["rates"], "all"}
+        whole["left"] = {name: why for name, why in whole["left"].items() if name not in gone}
+    return whole

@@ -195,6 +195,17 @@ def test_the_largest_batch_is_bounded_by_memory_or_by_time():
     assert command.largest(slow, 33.0, SHORT) == (8_192, "30 s for its repeats")
 
 
+@pytest.mark.parametrize("told", [None, 0.0])
+def test_a_batch_whose_memory_is_not_told_is_bounded(told):
+    flat = [timed(256, 0.0001), timed(4_096, 0.0001)]  # nor does time say anything
+    for done in (flat, flat[1:]):
+        done[-1]["mb"] = told
+        assert command.largest(done, 2.0, SHORT) == (
+            262_144,
+            "64 times 4,096, whose memory is not told",
+        )
+
+
 # --- the command ---
 
 
@@ -221,10 +232,67 @@ def test_the_command_writes_what_the_page_and_the_plot_show(grid, tmp_path, monk
     run(monkeypatch, grid, "--sizes", "4", "8", "--resume", *short, *levels)
     found = Results(path)
     assert found.cell(grid, 4) == before and found.cell(grid, 8)["run"] == 1
+    measured = []
+    whole = cell.measure
+    monkeypatch.setattr(
+        cell, "measure", lambda *words: measured.append(words[1:3]) or whole(*words)
+    )
+    more = ("--levels", "numpy", "single", "--out", str(tmp_path))  # no batch of 4 is single
+    run(monkeypatch, grid, "--sizes", "4", "8", "--resume", *short, *more)
+    assert measured == [(4, ["numpy"]), (8, ["numpy"])]
+    rates = Results(path).cell(grid, 4)["rates"]
+    assert rates["floor"] == before["rates"]["floor"] and rates["numpy"]["run"] == 2
+    text = "\n".join(speed_results.section(tmp_path, "cpu"))
+    assert "Ratios are always of one run" in text and text.count("`python -m") == 3
+    run(monkeypatch, grid, "--sizes", "4", "8", "--resume", *short, *levels, *more)
+    assert len(measured) == 2, "nothing is missing"
     assert "SpeedGrid-v0" in capsys.readouterr().out
     page = "\n".join(speed_results.section(tmp_path, "cpu"))
     assert "| SpeedGrid-v0 | 8 | a copy of the observation and the mask: " in page
     assert "--sizes 4 8 --resume" in page
+
+
+def test_levels_that_are_not_measured_again_stay_with_the_run_they_are_from(tmp_path):
+    def measured(repeats, left=(), **rates):
+        return {
+            "env": "a",
+            "num_envs": 16,
+            "repeats": repeats,
+            "mb": float(repeats),
+            "rates": {name: {"median": rate} for name, rate in rates.items()},
+            "over": {name: {"median": rates["torch"] / rate} for name, rate in rates.items()},
+            "left": dict.fromkeys(left, "no time left"),
+        }
+
+    path = tmp_path / "speed-cpu.json"
+    results = Results(path)
+    results.begin("whole", {"processor": "old"})
+    results.put(measured(10, torch=8.0, sync=2.0, left=["async", "numpy"]))
+    results.begin("quick", {"processor": "new"})
+    results.put(measured(3, torch=9.0, numpy=3.0, left=["sync"]))
+    results = Results(path)
+    found = results.cell("a", 16)
+    rates = {name: (r["median"], r["run"], r["repeats"]) for name, r in found["rates"].items()}
+    assert rates == {"torch": (9.0, 1, 3), "sync": (2.0, 0, 10), "numpy": (3.0, 1, 3)}
+    assert {name: r["median"] for name, r in found["over"].items()} == {
+        "torch": 1.0, "sync": 4.0, "numpy": 3.0,
+    }  # fmt: skip
+    assert found["left"] == {"async": "no time left"} and (found["mb"], found["run"]) == (3.0, 1)
+    assert [r["command"] for r in results.runs] == ["whole", "quick"]
+    # A run that is too slow for all of it takes nothing away.
+    results.begin("slow", {})
+    results.put({"env": "a", "num_envs": 16, "rates": {}, "over": {}, "left": {"all": "slow"}})
+    assert Results(path).cell("a", 16) == found
+    results.put(measured(5, torch=7.0, sync=1.0, numpy=2.0))
+    assert [r["command"] for r in Results(path).runs] == ["slow"], "of the others nothing is left"
+
+
+def test_a_file_of_before_says_of_every_level_which_run_it_is_from(tmp_path):
+    path = tmp_path / "speed-cpu.json"
+    old = {"env": "a", "num_envs": 1, "repeats": 3, "rates": {"torch": {"median": 1.0}}, "run": 0}
+    path.write_text(json.dumps({"runs": [{"command": "x"}], "cells": [old], "parts": []}))
+    (rate,) = Results(path).cell("a", 1)["rates"].values()
+    assert rate == {"median": 1.0, "run": 0, "repeats": 3}
 
 
 def test_a_run_of_which_nothing_is_left_is_forgotten(tmp_path):
@@ -253,7 +321,9 @@ def test_words_that_the_command_does_not_know(monkeypatch, capsys, tmp_path, wor
     assert said in capsys.readouterr().err and not [*tmp_path.iterdir()]
 
 
-@pytest.mark.parametrize("text", ["{", "[]", '{"runs": []}'])
+@pytest.mark.parametrize(
+    "text", ["{", "[]", '{"runs": []}', '{"runs": [], "cells": [3], "parts": []}']
+)
 def test_a_damaged_file_of_results_is_named_and_left_as_it_is(tmp_path, text):
     path = tmp_path / "speed-cpu.json"
     path.write_text(text)
