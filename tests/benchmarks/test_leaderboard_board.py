@@ -11,6 +11,7 @@ import pytest
 import genenvs
 from benchmarks.leaderboard import board, validate, verify
 from benchmarks.leaderboard.__main__ import main
+from benchmarks.leaderboard.collect import RESULTS
 from benchmarks.leaderboard.submission import POLICIES, Submission
 from genenvs.core.registry import declaration, scores
 
@@ -286,6 +287,25 @@ def test_a_record_counts_for_what_it_says(kept, content, state, said):
     board.record_of(path).write_text(text)
     ((entry,), problems) = board.load([path.parent])
     assert not problems and entry.state == state and said in " ".join(entry.notes)
+
+
+def test_the_page_says_what_there_is_and_what_is_not(put, tmp_path):
+    from docs import leaderboard_results
+
+    assert leaderboard_results.section(tmp_path) == (
+        "There is no result of `core`, `full` and `smoke` yet."
+    )
+    (tmp_path / RESULTS).mkdir(parents=True)
+    for name, content in (("a", table()), ("b", table("random", levels=(0.0,)))):
+        put(f"{name}.json", content).rename(tmp_path / RESULTS / f"{name}.json")
+    path = tmp_path / RESULTS / "b.json"
+    board.record_of(path).write_text(json.dumps(record(path)))
+    (tmp_path / RESULTS / "half.json").write_text("{")
+    text = leaderboard_results.section(tmp_path)
+    assert "| `core` | `ppo` | 1 | 2 | 0 | 0 of 2 |  |" in text
+    assert "| `core` | `random` | 1 | 1 | 0 | 1 of 1 | somebody |" in text
+    assert "run --suite core --agents ppo,random\n" in text
+    assert "no result of `full` and `smoke` yet" in text and "Refused: `half.json`." in text
 
 
 def test_the_command_says_all_of_it(put, capsys):
