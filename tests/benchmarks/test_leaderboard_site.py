@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 import genenvs
+from benchmarks.leaderboard.__main__ import main
 from benchmarks.leaderboard.board import Entry, Problem, load
 from benchmarks.leaderboard.collect import RESULTS
 from benchmarks.leaderboard.site import build, films
@@ -266,9 +267,12 @@ def test_what_is_only_reported_does_not_squeeze_the_curves_of_others():
     honest = entry(ROOM, "ppo", runs_at(ROOM, [0.5]))
     training = {"steps": 10**9, "split": "train", "instances": None}
     vast = entry(ROOM, "vast", runs_at(ROOM, [0.5]), "reported", training=training)
+    curve = [{"steps": 10**9 - k, "mean_return": 1.0, "episodes": 1} for k in (1, 0)]
+    old = [run_of(ROOM, 0, 0.5) | {"curve": curve}]
+    older = entry(ROOM, "ppo", old, name="older", date="2025-01-01", training=training)
     # It may be true, but no curve of it goes so far.
     boast = entry(ROOM, "boast", runs_at(ROOM, [0.5]), training=training)
-    alone, found = rows([honest]), rows([honest, vast, boast])
+    alone, found = rows([honest]), rows([honest, vast, boast, older])
     np.testing.assert_array_equal(found[0].curves, alone[0].curves)
     assert np.isfinite(found[0].curves).all() and found[0].curves[0, -1] > 0.3
 
@@ -390,11 +394,17 @@ def test_a_link_to_a_film_is_not_followed(tmp_path):
     assert films.publish([one], tmp_path) == {}
 
 
-def test_a_board_on_which_everything_is_refused_says_why(tmp_path):
-    build([], tmp_path / "out", problems(tmp_path))
+def test_a_board_on_which_everything_is_refused_says_why(tmp_path, capsys):
+    (tmp_path / "in").mkdir()
+    for name, content in (("<b>.json", '"<img src=x>"'), ("half.json", "{")):
+        (tmp_path / "in" / name).write_text(content)
+    assert main(["report", str(tmp_path / "in"), "--out", str(tmp_path / "out")]) == 1
     text = page(tmp_path / "out")
-    assert "1 file is not on the board" in text and "is no JSON: &lt;img" in text
-    assert json.loads(page(tmp_path / "out", "board.json"))["refused"][0]["why"].startswith("is no")
+    assert "2 files are not on the board" in text and "<img src=x>" not in text
+    assert "&lt;b&gt;.json must hold a table; got str" in text and "cut short" in text
+    refused = json.loads(page(tmp_path / "out", "board.json"))["refused"]
+    assert [each["file"] for each in refused] == ["<b>.json", "half.json"]
+    assert "half.json: refused" in capsys.readouterr().out
 
 
 def test_how_many_seeds_were_played_again_is_shown(site):

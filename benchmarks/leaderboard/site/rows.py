@@ -147,7 +147,8 @@ def rows(entries: Sequence[Entry]) -> list[Row]:
     budgets: dict[tuple[str, str], int] = {}
     for entry in entries:
         each = entry.submission
-        if why_not(entry) is None:  # what is only reported must not squeeze the others' curves
+        # What is only reported, or no longer drawn, must not squeeze the others' curves.
+        if why_not(entry) is None and newest[_place(each)] is entry:
             place = (each.suite, each.environment.id)
             budgets[place] = max(budgets.get(place, 1), _reach(each))
     return [
@@ -234,7 +235,7 @@ def _reach(each: Submission) -> int:
     if each.training is None or not ends:
         return 1
     # The last episode may end well before the last step; half of it is no budget.
-    return each.training.steps if 2 * max(ends) >= each.training.steps else max(1, *ends, 1)
+    return each.training.steps if 2 * max(ends) >= each.training.steps else max(1, *ends)
 
 
 def _row(entry: Entry, label: str, current: bool, budget: int) -> Row:
