@@ -102,7 +102,7 @@ def entry(env, agent, runs, state="validated", failed=(), remarks=(), folder=Pat
         else None,
     }  # fmt: skip
     submission = Submission.model_validate(table | changes)
-    played = {"seeds": [run["seed"] for run in runs[:1]], "who": "a reader"}
+    played = {"seeds": [run["seed"] for run in runs[:1]], "who": 'A "reader"', "date": "2026-02-01"}
     record = played if state == "verified" else None
     return Entry(submission, folder / f"{submission.name}.json", state, list(remarks), record)
 
@@ -409,7 +409,8 @@ def test_a_board_on_which_everything_is_refused_says_why(tmp_path, capsys):
 
 def test_how_many_seeds_were_played_again_is_shown(site):
     text = page(site)
-    assert "1 of 4 seeds" in text and '<td class="number" data-value="3">3 / 12</td>' in text
+    assert 'title="played again by A &#34;reader&#34;, 2026-02-01">1 of 4 seeds<' in text
+    assert '<td class="number" data-value="3">3 / 12</td>' in text
     named = {row["name"]: row for row in json.loads(page(site, "board.json"))["results"]}
     assert named["ppo-RoomLayout-v0"]["verified_seeds"] == [0]
     assert named["gamer-RoomLayout-v0"]["verified_seeds"] == []
@@ -658,7 +659,8 @@ def test_a_film_plays_in_its_place_and_an_agent_stands_out_in_the_curves(visit):
     driver = visit("index.html#row=ppo-RoomLayout-v0")
     link = driver.find_element("css selector", "#detail-ppo-RoomLayout-v0 a.film")
     link.click()
-    assert link.find_element("tag name", "img").get_attribute("src").endswith("-v0.webp")
+    film = link.get_attribute("href")
+    assert link.find_element("tag name", "img").get_attribute("src") == film
     link.click()
     assert link.find_element("tag name", "img").get_attribute("src").endswith("-last.webp")
     key = driver.find_element("css selector", "button.key[data-key='0']")
