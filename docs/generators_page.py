@@ -3,6 +3,8 @@
 import json
 from typing import Any
 
+from safetensors.numpy import load_file
+
 from genenvs.cli.page import table
 from genenvs.generators.store import WEIGHTS
 
@@ -50,9 +52,92 @@ noise, uniform steps; the reference itself is {own:.4f} from the solution with a
 All figures: `python -m genenvs.generators.training.report`.
 """
 
+SPRITES = """
+## `sprites`
+
+![Real scenes above, samples of `sprites` below]({pictures}/sprites/samples.png)
+
+*`sprites`: real scenes of twelve unseen prompts above, samples with {base_how} below.*
+
+![Real scenes above, samples of `sprites-tuned` below]({pictures}/sprites-tuned/samples.png)
+
+*`sprites-tuned`, with {tuned_how}.*
+
+A complete small Stable Diffusion ({parameters:,} parameters beside an autoencoder of
+{vae:,}; {size:.1f} MB a folder) of captioned scenes of 32 x 32 pixels:
+`diffusers.StableDiffusionPipeline.from_pretrained` loads it. The scenes are drawn by
+`genenvs.images.scenes`: one to three things of four shapes, six colours and two sizes, in places
+that the caption may say, before textured backgrounds; 5,184 prompts, whose splits share none. A
+parser reads pictures back, as GenEval's detector does.
+
+`sprites-tuned` is the model at its best. `sprites`, from which reinforcement learning starts, is
+the same after {steps:,} more steps in which {shuffled:.0%} of the captions belonged to other
+scenes.
+
+Share of 1,200 samples of unseen prompts in which the parser finds all that was asked for:
+
+{figures}
+
+The ceiling is what the parser says of real scenes through the autoencoder; of the scenes
+themselves it is {real:.1%}.
+
+Trained from scratch by `python -m genenvs.generators.training.sprites` in {minutes:.0f} CPU minutes
+in all, on one thread; pictures by `python -m genenvs.generators.training.sprites.report`. Denoising
+alone never taught the text encoder a relation: after its first two stages "left of" and "right of"
+had one embedding. An exercise in reading (what has the caption said so far, and where does it
+stand?) mended that within minutes; see `genenvs/generators/training/sprites/grounding.py`.
+"""
+
 
 def render() -> str:
     """The page as Markdown."""
+    return _digits() + _sprites()
+
+
+def _sprites() -> str:
+    names = ("sprites", "sprites-tuned")
+    reports = {name: _read("training.json", name) for name in names}
+    base, tuned = reports.values()
+    kinds = list(tuned["ceiling"]["by_category"])
+    rows: list[tuple[str, ...]] = []
+    for name, report in reports.items():
+        for found in report["test"].values():
+            shares = [found["correct"], *(found["by_category"][kind] for kind in kinds)]
+            rows.append((f"`{name}`, {_how(found)}", *(f"{each:.1%}" for each in shares)))
+    highest = tuned["ceiling"]
+    shares = [highest["through_vae"], *highest["by_category"].values()]
+    rows.append(("ceiling", *(f"{each:.1%}" for each in shares)))
+    stages = [base[each] for each in ("vae", "first", "second", "tuned", "training")]
+    files = [path for path in (WEIGHTS / "sprites").rglob("*") if path.is_file()]
+    return SPRITES.format(
+        pictures="../genenvs/generators/weights",
+        base_how=_how(base["test"]["plain"]),
+        tuned_how=_how(tuned["test"]["guided"]),
+        parameters=_parameters("sprites", "unet", "text_encoder"),
+        vae=_parameters("sprites", "vae"),
+        size=sum(path.stat().st_size for path in files) / 1e6,
+        steps=base["training"]["plan"]["steps"],
+        shuffled=base["shuffled"],
+        figures=table(("", "all", *kinds), rows),
+        real=highest["real"],
+        minutes=sum(stage["cpu_minutes"] for stage in stages),
+    )
+
+
+def _parameters(name: str, *parts: str) -> int:
+    """Of some folders of a pipeline."""
+    found = 0
+    for part in parts:
+        (path,) = (WEIGHTS / name / part).glob("*.safetensors")
+        found += sum(tensor.size for tensor in load_file(path).values())
+    return found
+
+
+def _how(found: dict[str, Any]) -> str:
+    return f"{found['steps']} steps, guidance {found['guidance']:g}"
+
+
+def _digits() -> str:
     report = _read("report.json")
     training, found, errors = _read("training.json"), report["quality"], report["errors"]
     distances = found["frechet"]
@@ -87,5 +172,5 @@ def render() -> str:
     )
 
 
-def _read(name: str) -> dict[str, Any]:
-    return json.loads((WEIGHTS / "digits" / name).read_text(encoding="utf-8"))
+def _read(name: str, folder: str = "digits") -> dict[str, Any]:
+    return json.loads((WEIGHTS / folder / name).read_text(encoding="utf-8"))

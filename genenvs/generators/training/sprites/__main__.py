@@ -29,7 +29,7 @@ PLANS = {
     "first": Plan(steps=16_000, batch=96, learning_rate=1.5e-3, threads=1, stop=11_000),
     "second": Plan(steps=12_000, batch=96, learning_rate=1.2e-3, threads=1, seed=1, stop=9_750),
     "tuned": Plan(steps=6_000, batch=96, learning_rate=1.2e-3, threads=1, seed=1, stop=4_500),
-    "base": Plan(steps=1_000, batch=96, learning_rate=4e-4, threads=1, seed=2),
+    "base": Plan(steps=600, batch=96, learning_rate=4e-4, threads=1, seed=2),
     "flow": Plan(steps=12_000, batch=96, learning_rate=1.5e-3, threads=1),
 }
 BEFORE = {
@@ -40,7 +40,7 @@ BEFORE = {
 TEACHER = "tuned"  # of the flow
 SCENES = 65_536
 # Of the captions, in what reinforcement learning starts from.
-SHUFFLED = {"first": 0.2, "base": 0.3, "flow": 0.2}
+SHUFFLED = {"first": 0.2, "base": 0.15, "flow": 0.2}
 EXERCISE = {"tuned": 500, "flow": 1_000}
 SHIFT = {"tuned": 2.0, "base": 2.0, "flow": 2.0}
 WATCHED = {"plain": (10, 1.0), "guided": (20, 3.0)}

@@ -111,6 +111,7 @@ def save(folder: Path, model: Flow, vae: Any, tokenizer: Any) -> list[Path]:
     """Write a folder that `diffusers.StableDiffusion3Pipeline.from_pretrained` loads."""
     from diffusers import StableDiffusion3Pipeline
 
+    vae.register_to_config(shift_factor=0.0)  # this pipeline asks for one
     pipeline = StableDiffusion3Pipeline(
         transformer=model.network, scheduler=model.scheduler(), vae=vae,
         text_encoder=model.first, tokenizer=tokenizer,

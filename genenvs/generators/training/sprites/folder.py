@@ -13,7 +13,9 @@ from genenvs.generators.training.sprites import words
 
 
 def write(pipeline: Any, folder: Path, **facts: Any) -> list[Path]:
-    """Save in half precision beside `folder`, then put it in place; return the files.
+    """Save beside `folder`, then put it in place; return the files.
+
+    The larger networks are in half precision.
 
     Args:
         pipeline: of diffusers, float32.
@@ -24,6 +26,10 @@ def write(pipeline: Any, folder: Path, **facts: Any) -> list[Path]:
     temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
     try:
         pipeline.to(dtype=torch.float16)
+        for name, part in pipeline.components.items():
+            # diffusers loads its networks as float32 whatever was saved, transformers as saved.
+            if name.startswith("text_encoder") and part is not None:
+                part.float()
         pipeline.save_pretrained(temporary, safe_serialization=True)
         for place in temporary.glob("tokenizer*"):
             words.write(place)  # vocab.json and merges.txt, which older transformers read
