@@ -51,6 +51,8 @@ class SB3Agent:
 
     Config: ClassVar[type]
     spaces: ClassVar[str] = EVERYTHING
+    actions: ClassVar[str | None] = None
+    """Kinds of action spaces where `spaces` names environments; None: those of `spaces`."""
     algorithm: ClassVar[Any]
     policies: ClassVar[tuple[Any, Any]] = "MlpPolicy", "MultiInputPolicy"
     policy_arguments: ClassVar[tuple[str, ...]] = ()
@@ -65,7 +67,7 @@ class SB3Agent:
             TypeError: spaces that the algorithm does not handle; says which it does.
         """
         self.problem, self.config = problem, config
-        check_spaces(problem, type(self).__name__, self.spaces)
+        check_spaces(problem, type(self).__name__, self.actions or self.spaces)
         chosen = {f.name: getattr(config, f.name) for f in fields(config)}
         policy = {name: chosen[name] for name in self.policy_arguments} | self.policy_settings()
         several = isinstance(problem.spaces[0], spaces.Dict)

@@ -33,7 +33,9 @@ def learning(found: dict[str, Any]) -> Parts:
         table(("id", "steps", *agents), rows),
         "Scores on 1,024 episodes of the test split, normalised to 0 for random and 1 for the "
         "reference; mean over three run seeds with Student's 95 % interval. "
-        f"{verdict} The slowest run took {slowest:.0f} s of CPU time.",
+        f"{verdict} The slowest run took {slowest:.0f} s of CPU time. Where an action is what a "
+        "denoiser says (`DenoiseLatent`, `DenoiseNoise`), agents that are none are not asked: a "
+        "network that begins with nothing would have to learn to draw first.",
         "`python -m benchmarks.learning`",
     ]
 

@@ -56,7 +56,7 @@ class DenoiserPPO(SB3Agent):
     """PPO with the denoiser as actor (Stable-Baselines3)."""
 
     Config = DenoiserPPOConfig
-    spaces = SPACES
+    spaces, actions = SPACES, "Box"
     algorithm = sb3.PPO
     policies = DenoiserActor, DenoiserActor
     policy_arguments = "rule", "level", "guidance", "lora_rank"

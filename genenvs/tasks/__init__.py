@@ -192,3 +192,27 @@ declare(
         },
     )
 )
+
+_DDPO = "DDPO (Black et al., ICLR 2024)"
+for _name, _folder, _generator, _text, _source, _cheats in (
+    ("Latent", "latent", "sprites", "Denoise pictures of a prompt: the agent is the denoiser",
+     _DDPO, ("grey", "keep_noise")),
+    ("Noise", "noise", "sprites", "Choose the noise of a frozen denoiser's sampler",
+     "DSRL (Wagenmaker et al., 2025)", ("no_noise", "same_corner")),
+    ("Guidance", "guidance", "sprites", "Steer a frozen sampler: guidance, noise, emphasis",
+     "Classifier-free guidance (Ho and Salimans, 2022)",
+     ("unguided", "most_guided", "ignore_prompt")),
+):  # fmt: skip
+    declare(
+        Declaration(
+            id=f"genenvs/Denoise{_name}-v0",
+            task=f"genenvs.tasks.denoise.{_folder}:Denoise{_folder.title()}",
+            arguments={"generator": _generator, "horizon": 10},
+            score="correct",
+            text=_text,
+            source=_source,
+            cheats={
+                each.replace("_", " "): f"genenvs.tasks.denoise.cheats:{each}" for each in _cheats
+            },
+        )
+    )

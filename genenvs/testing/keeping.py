@@ -84,8 +84,13 @@ def every_row_renders(subject: Subject) -> None:
         env = subject.single(render_mode="rgb_array", horizon=subject.short)
         env.reset(seed=subject.seed)
         envs.reset(seed=subject.seed)
-        same(8, "both faces draw the same picture", env.render(), envs.render()[0],  # type: ignore[index]
-             tolerance=subject.tolerance)  # fmt: skip
+        mine: Any = env.render()
+        theirs: Any = envs.render()[0]  # type: ignore[index]
+        if subject.tolerance and mine.shape == theirs.shape:
+            # What one size of batch rounds up, another may round down.
+            near = np.abs(mine.astype(int) - theirs) <= 1
+            theirs = np.where(near, mine, theirs)
+        same(8, "both faces draw the same picture", mine, theirs)
         require(subject.single().render_mode is None, 8, "the default render mode is None")
     finally:
         os.environ.update(display)

@@ -56,7 +56,7 @@ class DenoiseLatent(DenoiseTask):
     Terminates after `horizon` steps.
 
     ## Arguments
-    - `generator` (`"sprites"`): a shipped name (`sprites`, `sprites-tuned`, `sprites-flow`), a
+    - `generator` (`"sprites"`): a shipped name (`sprites`, `sprites-tuned`), a
       local diffusers folder (Stable Diffusion 1, 2, XL, 3, Flux) or a hub id.
     - `prompts` (None): your own, a list or a text file; None for those of the scenes.
     - `reward` (`"scene"`): a name, a callable, `"module:attr"`, or a dict name -> weight.
