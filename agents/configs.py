@@ -43,6 +43,17 @@ def make(kind: type, values: Mapping[str, Any], source: str = "config") -> Any:
         raise ValueError(f"{source}: {said}") from error
 
 
+def defaults(kind: type) -> dict[str, Any]:
+    """What the fields of a dataclass are unless told; those that must be told are left out."""
+    found = {}
+    for field in dataclasses.fields(kind):
+        if field.default is not dataclasses.MISSING:
+            found[field.name] = field.default
+        elif field.default_factory is not dataclasses.MISSING:
+            found[field.name] = field.default_factory()
+    return found
+
+
 def check(settings: Any) -> None:
     """Have the fields of a dataclass the types and ranges that it declares?
 

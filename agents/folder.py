@@ -50,8 +50,14 @@ def claimed(folder: Path) -> Iterator[None]:
         lock.release()
 
 
-def begun(folder: Path, record: Mapping[str, Any], resume: bool) -> Any:
+def begun(folder: Path, record: Mapping[str, Any], resume: bool, usual: Mapping[str, Any]) -> Any:
     """Tensors and facts to go on from, or None for a new run in a folder that may be used for it.
+
+    Args:
+        folder: of the run.
+        record: of the run that begins.
+        resume: whether it may go on with what stands there.
+        usual: the configuration's defaults, which hold for fields that the old run did not know.
 
     Raises:
         ValueError: the folder holds another run, or this one and `resume` is off.
@@ -65,6 +71,7 @@ def begun(folder: Path, record: Mapping[str, Any], resume: bool) -> Any:
         raise ValueError(f"{folder} holds a run; --resume goes on with it, or name another folder")
     if known:
         old = read_record(folder)
+        old["config"] = {**usual, **old["config"]}
         changed = configs.differences({k: old.get(k) for k in record}, record)
         if changed:
             lines = "\n".join(f"  {line}" for line in changed)

@@ -119,7 +119,8 @@ def train(
     }
     folder = None if out is None else Path(out)
     with nullcontext() if folder is None else folders.claimed(folder):
-        kept = None if folder is None else folders.begun(folder, record, resume)
+        usual = json.loads(json.dumps(configs.defaults(kind.Config)))
+        kept = None if folder is None else folders.begun(folder, record, resume, usual)
         if threads is not None:
             torch.set_num_threads(threads)
         title = f"{agent} {env.rpartition('/')[2]}"

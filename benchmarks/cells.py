@@ -37,6 +37,7 @@ SCRIPTED = ("random", "reference")
 LIST_SEED = 0  # of the evaluation's episodes, the same for every agent and run
 # What came later enters a cell's name only where it is not as it always was.
 LATER = {"instances": None, "judged": False, "train_episodes": 0, "keep": False}
+LATER_IN_CONFIGS = {"advantages": "sum"}  # likewise, of agents' configurations
 NOT_METRICS = ("return", "seed", "episode_index")
 
 
@@ -63,7 +64,11 @@ class Cell:
     @property
     def name(self) -> str:
         """Of its files, by its settings, defaults of the agent included."""
-        settings = asdict(self) | {"config": self.whole_config()}
+        config = self.whole_config()
+        for field_, was in LATER_IN_CONFIGS.items():
+            if config.get(field_) == was:
+                del config[field_]
+        settings = asdict(self) | {"config": config}
         for name, usual in LATER.items():
             if settings[name] == usual:
                 del settings[name]

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any
 
+import torch
 from annotated_types import Ge
 from torch import Tensor
 
@@ -44,17 +45,32 @@ class DDPO(PolicyGradient):
     ) -> None:
         """See `PolicyGradient`."""
         super().__init__(problem, config, state)
-        self.known = PromptStatistics(len(self.task.texts), config.statistics, config.least)
+        prompts = len(self.task.texts)
+        self.known = {
+            name: PromptStatistics(prompts, config.statistics, config.least)
+            for name in self.weights
+        }
         if state is not None:
-            kept = checkpoint.part(state, "statistics")
-            self.known.kept, self.known.count = kept["kept"].clone(), kept["count"].clone()
+            for name, known in self.known.items():
+                kept = checkpoint.part(state, self.place(name))
+                known.kept, known.count = kept["kept"].clone(), kept["count"].clone()
 
     def advantage(self, chains: Chains) -> tuple[Tensor, dict[str, Any]]:
-        """By the statistics of each prompt."""
+        """By the statistics of each prompt, of each reward where that is asked for."""
+        total = torch.zeros_like(chains.reward)
+        for name, reward in self.rewards(chains).items():
+            total += self.weights[name] * self.known[name].advantage(chains.prompt, reward)
         bound = self.config.advantage_bound
-        return self.known.advantage(chains.prompt, chains.reward, bound), {}
+        return total.clamp(-bound, bound), {}
 
     def state(self) -> dict[str, Tensor]:
         """With the statistics."""
-        own = {"kept": self.known.kept, "count": self.known.count}
-        return super().state() | checkpoint.under("statistics", own)
+        found = super().state()
+        for name, known in self.known.items():
+            own = {"kept": known.kept, "count": known.count}
+            found |= checkpoint.under(self.place(name), own)
+        return found
+
+    def place(self, name: str) -> str:
+        """Where a checkpoint keeps the statistics of a reward."""
+        return "statistics" if self.config.advantages == "sum" else f"statistics/{name}"

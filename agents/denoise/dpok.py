@@ -2,27 +2,34 @@
 
     loss = - w clip(r, 1 - e, 1 + e) (R - V(x_t, t, prompt)) + kl_coef KL(step | frozen step)
 
-The advantage is not normalised. The value network sees latents, time and the prompt's embedding;
-the authors' sees the same. Differs: no replay buffer for the value network, which takes
+The advantage is not normalised, unless that of each of several rewards is asked for: then each is
+centred by its prompt in the batch and divided by its standard deviation there, and what the value
+network expects is their weighted sum. The value network sees latents, time and the prompt's
+embedding; the authors' sees the same. Differs: no replay buffer for the value network, which takes
 `value_epochs` passes over each batch; the divergence is the Gaussian one, where the authors take
 the squared difference of the predicted noise.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated
 
 import torch
 from annotated_types import Ge, Gt
 from torch import Tensor
 
+from genenvs.images.rewards.advantages import Convention, advantages
+
 from .. import checkpoint
+from ..grpo import check_group
 from ..problem import Problem
 from ..run import Run
 from .losses import dpok
 from .rollout import Chains
 from .trainer import PolicyGradient, PolicyGradientConfig
 from .value import Value
+
+EACH = Convention("advantages", "group", False, 1e-4)
 
 
 @dataclass
@@ -45,7 +52,13 @@ class DPOK(PolicyGradient):
     def __init__(
         self, problem: Problem, config: DPOKConfig, state: Mapping[str, Tensor] | None = None
     ) -> None:
-        """With a value network."""
+        """With a value network.
+
+        Raises:
+            ValueError: each reward is to be compared within its prompt, and there is one picture.
+        """
+        if config.advantages == "each":
+            check_group(config.group_size)
         super().__init__(problem, config, state)
         self.value = Value(self.task).to(problem.device)
         self.value_optimizer = torch.optim.Adam(self.value.parameters(), config.value_rate)
@@ -61,6 +74,7 @@ class DPOK(PolicyGradient):
 
     def improve(self, run: Run, chains: Chains, before: Tensor) -> None:
         """As others, with an advantage for each step; and the value network."""
+        chains = replace(chains, reward=self.worth(chains))
         with torch.no_grad():
             known = torch.stack([self.judge(chains, t) for t in range(self.task.horizon)])
         self._values = known
@@ -72,6 +86,12 @@ class DPOK(PolicyGradient):
                 loss.backward()
                 run.log(value_loss=loss)
                 self.value_optimizer.step()
+
+    def worth(self, chains: Chains) -> Tensor:
+        """What the value network learns to expect, [N]: what was paid, or the sum of advantages."""
+        if self.config.advantages == "sum":
+            return chains.reward
+        return advantages(self.rewards(chains), chains.prompt, self.weights, EACH).total
 
     def judge(self, chains: Chains, t: int) -> Tensor:
         """Values of the latents at step `t`, [N]."""

@@ -15,7 +15,7 @@ from annotated_types import Ge
 from torch import Tensor
 
 from genenvs.generators.transition import kl, stochastic
-from genenvs.tasks.denoise.rewards import context
+from genenvs.tasks.denoise.rewards import context, paid
 
 from ..play import Episodes
 from ..run import Run
@@ -100,11 +100,14 @@ class RewardGradient(DenoiserAgent):
         images = task.generator.decode(x)
         request = None if task.request is None else task.request[prompt]
         texts = [task.texts[k] for k in prompt.tolist()]
-        reward = task.reward(images, context(texts, request))
+        reward, parts = paid(task.reward, images, context(texts, request))
         loss = -reward.mean() + config.kl_coef * drift
         shown = (images.detach() * 255).round().byte()
         gold = task.gold(shown, prompt)
-        chains = Chains(torch.stack(latents), prompt, reward.detach(), shown, gold)
+        chains = Chains(
+            torch.stack(latents), prompt, reward.detach(), shown, gold,
+            {name: value.detach() for name, value in parts.items()},
+        )  # fmt: skip
         return loss, {"loss": loss.detach(), "drift": drift.detach()}, chains
 
     def drift(self, x: Tensor, step: Tensor, prompt: Tensor, mean: Tensor, std: Tensor) -> Tensor:

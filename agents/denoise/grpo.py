@@ -86,10 +86,10 @@ class FlowGRPO(PolicyGradient):
         """Within the group."""
         config = self.config
         group = torch.arange(len(chains.reward), device=chains.reward.device) // config.group_size
-        found = advantages({"reward": chains.reward}, group, convention=SPREADS[config.spread])
+        rule = replace(SPREADS[config.spread], combine="advantages")
+        found = advantages(self.rewards(chains), group, self.weights, rule)
         bound = config.advantage_bound
-        flat = torch.tensor(sum(found.zero_variance.values()) / found.groups)
-        return found.total.clamp(-bound, bound), {"flat_groups": flat}
+        return found.total.clamp(-bound, bound), {"flat_groups": (~found.alive).float().mean()}
 
     def learned_steps(self) -> Tensor:
         """Without the last one where that is asked for."""

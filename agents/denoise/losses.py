@@ -35,7 +35,7 @@ class PromptStatistics:
         self.count = torch.zeros(prompts, dtype=torch.int64)
         self.least = least
 
-    def advantage(self, prompt: Tensor, reward: Tensor, bound: float) -> Tensor:
+    def advantage(self, prompt: Tensor, reward: Tensor) -> Tensor:
         """Take rewards in, then say how they stand among those of their prompts: [N]."""
         length = self.kept.shape[1]
         prompt_, reward_ = prompt.cpu(), reward.cpu().float()
@@ -49,4 +49,4 @@ class PromptStatistics:
         known = number[prompt_] >= self.least
         centre = torch.where(known, mean[prompt_], reward_.mean())
         scale = torch.where(known, spread[prompt_].sqrt(), reward_.std(correction=0))
-        return ((reward_ - centre) / (scale + 1e-6)).clamp(-bound, bound).to(reward.device)
+        return ((reward_ - centre) / (scale + 1e-6)).to(reward.device)

@@ -1,13 +1,15 @@
 """Playing a denoiser: whole chains from noise to picture, for many prompts at once."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import torch
 from gymnasium.vector import AutoresetMode
 from torch import Tensor
+
+from genenvs.tasks.denoise.rewards import PART
 
 from ..play import Episodes
 from ..problem import Problem
@@ -26,6 +28,7 @@ class Chains:
         reward: float32 [N].
         images: uint8 [N, 3, H, W].
         gold: what nobody is paid for, [N] each.
+        parts: of a weighted sum each reward without its weight, float32 [N]; else nothing.
     """
 
     latents: Tensor
@@ -33,6 +36,7 @@ class Chains:
     reward: Tensor
     images: Tensor
     gold: dict[str, Tensor]
+    parts: dict[str, Tensor] = field(default_factory=dict)
 
     @property
     def steps(self) -> int:
@@ -48,6 +52,7 @@ def joined(parts: list[Chains]) -> Chains:
         torch.cat([each.reward for each in parts]),
         torch.cat([each.images for each in parts]),
         {name: torch.cat([each.gold[name] for each in parts]) for name in parts[0].gold},
+        {name: torch.cat([each.parts[name] for each in parts]) for name in parts[0].parts},
     )
 
 
@@ -126,4 +131,9 @@ class ChainPlayer:
         gold = self.task.judge(final)
         ended = Episodes(self.rows, float(reward.sum()), float(self.rows * self.task.horizon))
         self.add(ended)
-        return Chains(torch.stack(latents), prompt, reward.float(), final.image, gold)
+        parts = {
+            name.removeprefix(PART): value
+            for name, value in info["metrics"].items()
+            if name.startswith(PART)
+        }
+        return Chains(torch.stack(latents), prompt, reward.float(), final.image, gold, parts)

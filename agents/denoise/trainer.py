@@ -21,6 +21,8 @@ from genenvs.generators.transition import (
     stochastic,
 )
 from genenvs.images.metrics import nearest_neighbour_distance
+from genenvs.images.rewards.reward import WeightedSum
+from genenvs.tasks.denoise.rewards import PART
 
 from .. import checkpoint
 from ..problem import Problem
@@ -78,6 +80,8 @@ class PolicyGradientConfig(DenoiserConfig):
     clip: float | None = None
     """How far the ratio of probabilities counts, per dimension; None: 1e-3 at 256 dimensions, and
     falling with the root of their number (1.25e-4 at 16,384), which keeps the joint step alike."""
+    advantages: Literal["sum", "each"] = "sum"
+    """Of a weighted sum of rewards: normalise the sum, or each reward by itself, and then add."""
     advantage_bound: Annotated[float, Gt(0)] = 5.0
     kl_coef: Annotated[float, Ge(0)] = 0.0
     """Of the divergence from the frozen generator's step, per dimension."""
@@ -153,6 +157,7 @@ class DenoiserAgent:
             reward=chains.reward.mean(),
             reward_std=chains.reward.std(correction=0),
             **({"diversity": nearest_neighbour_distance(small).mean()} if len(small) > 1 else {}),
+            **{f"{PART}{name}": value.mean() for name, value in chains.parts.items()},
             **{f"gold_{name}": value.float().mean() for name, value in chains.gold.items()},
         )
         self.batches += 1
@@ -186,7 +191,8 @@ class PolicyGradient(DenoiserAgent):
         """See `DenoiserAgent`.
 
         Raises:
-            ValueError: a noise level of 0: a deterministic sampler has no log-probability.
+            ValueError: a noise level of 0: a deterministic sampler has no log-probability; or
+                advantages of each reward, where there is one.
         """
         super().__init__(problem, config, state)
         if self.policy.level == 0:
@@ -194,6 +200,9 @@ class PolicyGradient(DenoiserAgent):
                 f"level (eta) is 0: {self.policy.rule} is deterministic then, and a policy gradient"
                 " needs the log-probability of what was sampled; give a level above 0"
             )
+        self.weights = {"reward": 1.0}  # of what `rewards` names
+        if config.advantages == "each":
+            self.weights = self.weights_of_parts()
         self.learned = self.learned_steps()
         if not len(self.learned):
             raise ValueError(
@@ -204,6 +213,21 @@ class PolicyGradient(DenoiserAgent):
         self.clip = 1e-3 * (256 / size) ** 0.5 if config.clip is None else config.clip
         if not self.clip > 0:
             raise ValueError(f"clip must be above 0; got {config.clip}")
+
+    def weights_of_parts(self) -> dict[str, float]:
+        """What each reward of a weighted sum counts, the environment's own weight included."""
+        reward = self.task.reward
+        if not isinstance(reward, WeightedSum):
+            raise ValueError(
+                f'advantages "each" are for a weighted sum of rewards; the only one here is'
+                f" {reward.name!r}. A sum is given as reward={{name: weight, ...}}"
+            )
+        paid = float(self.player.envs.unwrapped.weights["image"])
+        return {name: paid * weight for name, weight in reward.weights.items()}
+
+    def rewards(self, chains: Chains) -> dict[str, Tensor]:
+        """What advantages are of, [N] each: what was paid, or every reward of a weighted sum."""
+        return {"reward": chains.reward} if self.config.advantages == "sum" else chains.parts
 
     def learned_steps(self) -> Tensor:
         """Steps that have noise, and so a log-probability: int64 [K]."""

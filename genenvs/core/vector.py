@@ -143,7 +143,7 @@ class TaskVectorEnv(gym.vector.VectorEnv[Any, Any, Any]):
         self.metadata = {**type(self).metadata, "autoreset_mode": self.autoreset_mode}
         self.single_observation_space = self.task.observation_space
         self.single_action_space = self.task.action_space
-        self._end_metrics = frozenset(k for k, m in kind.metrics.items() if m.when == "end")
+        self._end_metrics = frozenset(k for k, m in self.task.metrics.items() if m.when == "end")
         self._has_network = kind.prepare is not Task.prepare
         self._allocate(int(num_envs))
 

@@ -16,12 +16,13 @@ from torch import Tensor
 
 from agents.denoise import losses
 from agents.denoise.policy import LIMIT
-from agents.denoise.rollout import ChainPlayer
+from agents.denoise.rollout import ChainPlayer, Chains
 from agents.problem import Problem
 from agents.registry import find
 from agents.run import Run
 from genenvs.core.vector import TaskVectorEnv
 from genenvs.generators.transition import log_prob, stochastic
+from genenvs.images.rewards import load
 from tests.generators.tiny_pipelines import write_pipeline
 
 TASK = "genenvs.tasks.denoise.latent:DenoiseLatent"
@@ -98,7 +99,7 @@ def test_statistics_of_prompts_are_those_of_plain_lists() -> None:
         reward = drawn.normal(size=7)
         for where, value in zip(prompt, reward, strict=True):
             late[where] = [*late[where], value][-6:]
-        ours = known.advantage(torch.tensor(prompt), torch.tensor(reward), 5.0)
+        ours = known.advantage(torch.tensor(prompt), torch.tensor(reward))
         for where, value, found in zip(prompt, reward, ours.tolist(), strict=True):
             own = late[where] if len(late[where]) >= 4 else list(reward)
             assert found == pytest.approx((value - np.mean(own)) / (np.std(own) + 1e-6), abs=1e-4)
@@ -158,6 +159,70 @@ def test_chains_are_what_the_environment_was_given(tiny: Tiny) -> None:
     asked = {"prompts": [agent.task.texts[k] for k in chains.prompt.tolist()]}
     paid = agent.task.reward(chains.images.float() / 255, asked)
     torch.testing.assert_close(paid, chains.reward)
+
+
+def loud(images: Tensor, context: Mapping[str, Any]) -> Tensor:
+    """Contrast in other units."""
+    return 1000 * load("contrast")(images, context)
+
+
+@pytest.mark.parametrize("name", ["ddpo", "dpok", "flow_grpo", "dance_grpo"])
+def test_rewards_that_are_normalised_by_themselves_have_no_units(name: str, tiny: Tiny) -> None:
+    def found(other: Any, **config: Any) -> tuple[Tensor, Chains]:
+        reward = {"brightness": 1.0, other: 0.5}
+        problem = replace(tiny, arguments=dict(tiny.arguments) | {"reward": reward})
+        agent = agent_of(name, problem, **config)
+        chains, _ = played(agent)
+        gain = agent.worth(chains) if name == "dpok" else agent.advantage(chains)[0]
+        return gain, chains
+
+    plain, chains = found("contrast", advantages="each")
+    torch.testing.assert_close(plain, found(loud, advantages="each")[0], rtol=1e-2, atol=1e-2)
+    assert not torch.allclose(found("contrast")[0], found(loud)[0], rtol=0.1)
+    assert set(chains.parts) == {"brightness", "contrast"}
+    paid = chains.parts["brightness"] + 0.5 * chains.parts["contrast"]
+    torch.testing.assert_close(paid, chains.reward)
+    by_hand = np.zeros(12)
+    for part, weight in (("brightness", 1.0), ("contrast", 0.5)):
+        values = chains.parts[part].double().numpy().reshape(3, 4)
+        centre = values - values.mean(1, keepdims=True)
+        if name == "ddpo":  # too few of each prompt are known: by the batch
+            centre, spread = values - values.mean(), values.std()
+        elif name == "flow_grpo":
+            spread = values.std()
+        else:
+            spread = values.std(1, ddof=int(name == "dance_grpo"), keepdims=True)
+        eps = {"ddpo": 1e-6, "dance_grpo": 1e-8}.get(name, 1e-4)
+        by_hand += weight * (centre / (spread + eps)).flatten()
+    np.testing.assert_allclose(plain.numpy(), by_hand, rtol=1e-3, atol=1e-3)
+
+
+def test_statistics_of_each_reward_are_kept(tiny: Tiny) -> None:
+    reward = {"brightness": 1.0, "contrast": -2.0}
+    problem = replace(tiny, arguments=dict(tiny.arguments) | {"reward": reward})
+    agent = agent_of("ddpo", problem, advantages="each")
+    chains, _ = played(agent)
+    agent.advantage(chains)
+    again = find("ddpo")(problem, agent.config, agent.state())
+    for name in reward:
+        assert bool(agent.known[name].kept.any())
+        assert torch.equal(again.known[name].kept, agent.known[name].kept)
+    assert set(agent_of("ddpo", tiny).state()) > {"statistics.kept", "statistics.count"}
+
+
+def test_each_reward_of_a_sum_is_a_metric(tiny: Tiny) -> None:
+    reward = {"brightness": 1.0, "contrast": 0.5}
+    names = {"reward/brightness", "reward/contrast"}
+    for given, there in ((reward, True), ("brightness", False)):
+        problem = replace(tiny, arguments=dict(tiny.arguments) | {"reward": given})
+        envs = problem.make(2, AutoresetMode.DISABLED)
+        observation, info = envs.reset(seed=0)
+        for _ in range(4):
+            observation, *_, info = envs.step(envs.unwrapped.task.steer(
+                observation, observation["latent"]))  # fmt: skip
+            assert (names <= set(info["metrics"])) == there
+        if there:
+            assert bool(info["metrics"]["_reward/contrast"].all())
 
 
 def test_ppo_with_the_denoiser_as_actor_has_the_gradient_of_ddpo(tiny: Tiny) -> None:
@@ -438,6 +503,8 @@ def test_reward_gradients_go_through_the_last_steps_alone(tiny: Tiny) -> None:
         ("flow_grpo", {"group_size": 1}, {}, "at least 2"),
         ("dance_grpo", {"group_size": 1}, {}, "at least 2"),
         ("ddpo", {"level": 0.0}, {}, "deterministic"),
+        ("ddpo", {"advantages": "each"}, {}, "for a weighted sum"),
+        ("dpok", {"advantages": "each", "group_size": 1}, {}, "at least 2"),
         ("ddpo", {"rule": "flow_grpo"}, {}, "must be one of ddim_eta, ddpm"),
         ("reward_gradient", {}, {"reward": "jpeg_compressibility"}, "not differentiable"),
         ("noise_search", {}, {"reward": "jpeg_compressibility"}, "not differentiable"),

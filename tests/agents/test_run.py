@@ -146,6 +146,16 @@ def test_another_configuration_is_not_resumed_and_the_difference_is_shown(tmp_pa
     assert "num_envs" not in said
 
 
+def test_a_field_that_came_later_does_not_keep_an_older_run_from_going_on(tmp_path):
+    trained(tmp_path, steps=500)
+    record = json.loads((tmp_path / "run.json").read_text())
+    field, value = "gamma", record["config"].pop("gamma")  # as if it had not been there then
+    (tmp_path / "run.json").write_text(json.dumps(record))
+    assert trained(tmp_path, steps=500, resume=True).steps >= 500
+    with pytest.raises(ValueError, match=field):
+        trained(tmp_path, steps=500, resume=True, config={field: value / 2})
+
+
 def test_a_damaged_checkpoint_is_named(tmp_path):
     trained(tmp_path)
     path = tmp_path / checkpoint.NAME

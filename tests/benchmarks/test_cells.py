@@ -7,6 +7,7 @@ import shutil
 
 import pytest
 
+import genenvs
 from benchmarks import cells, classic, learning
 from benchmarks.cells import Cell
 
@@ -44,6 +45,22 @@ def test_a_cell_whose_policy_is_cut_short_or_another_is_played_again():
     for text in ("[]", '{"weights": 3}', '{"weights": {"bytes": 7}}'):
         cell.path.write_text(text)
         assert cells.known(cell) is None
+
+
+def test_what_came_later_renames_nothing_that_is_as_it_was():
+    usual, other = (
+        Cell("ddpo", "genenvs/DenoiseLatent-v0", 0, 300, 4, {"advantages": each})
+        for each in ("sum", "each")
+    )
+    assert cells.LATER_IN_CONFIGS == {"advantages": "sum"}
+    settings = usual.whole_config()
+    assert settings.pop("advantages") == "sum"
+    text = json.dumps([genenvs.__version__, {
+        "agent": "ddpo", "env": "genenvs/DenoiseLatent-v0", "seed": 0, "steps": 300, "episodes": 4,
+        "config": settings,
+    }], sort_keys=True)  # fmt: skip
+    assert usual.name.endswith(hashlib.sha256(text.encode()).hexdigest()[:12])
+    assert usual.name != other.name
 
 
 def test_no_disk_loses_nothing(folder, monkeypatch):

@@ -5,6 +5,7 @@ from typing import Any
 from torch import Tensor
 
 from genenvs.core.rewards import Metric, Term
+from genenvs.images.rewards.reward import Context, Reward, WeightedSum
 from genenvs.images.scenes import features, parser
 from genenvs.images.scenes.grammar import Request
 
@@ -45,6 +46,28 @@ METRICS = {
         better="higher",
     ),
 }
+
+
+PART = "reward/"
+"""Before the name of each reward of a weighted sum, among the metrics."""
+
+
+def of_parts(reward: Reward) -> dict[str, Metric]:
+    """A metric for each reward of a weighted sum; none for a single reward."""
+    if not isinstance(reward, WeightedSum):
+        return {}
+    return {
+        f"{PART}{name}": Metric(f"The image reward {name}, without its weight.", better="higher")
+        for name in reward.parts
+    }
+
+
+def paid(reward: Reward, images: Tensor, context: Context) -> tuple[Tensor, dict[str, Tensor]]:
+    """What pictures are worth, float32 [K], and the metrics of `of_parts`; one evaluation."""
+    if not isinstance(reward, WeightedSum):
+        return reward(images, context), {}
+    parts = reward.terms(images, context)
+    return reward.weighted(parts), {f"{PART}{name}": value for name, value in parts.items()}
 
 
 def gold(images: Tensor, asked: Request | None) -> dict[str, Tensor]:

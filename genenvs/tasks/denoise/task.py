@@ -62,6 +62,7 @@ class DenoiseTask(Task):
     metrics = rewards.METRICS
     ends = "terminates"
     tolerance = 1e-4
+    rounds = 6  # the noise decides as much as the prompt
 
     def __init__(
         self,
@@ -90,6 +91,7 @@ class DenoiseTask(Task):
                 f"reward {self.reward.name!r} is of a set: what an episode pays may not depend on "
                 "its neighbours in the batch. Agents add it to a group's returns"
             )
+        self.metrics = rewards.METRICS | rewards.of_parts(self.reward)  # type: ignore[misc]
         found = asked.scenes() if prompts is None else asked.of_user(prompts)
         self.texts = found.texts
         self.own = torch.tensor(found.places(self.split), device=self.device)
@@ -215,8 +217,9 @@ class DenoiseTask(Task):
         rows = self.prompt(state)
         request = None if self.request is None else self.request[rows]
         texts = [self.texts[row] for row in rows.tolist()]
-        value = self.reward(pixels(state), rewards.context(texts, request))
-        return Outcome({"image": value}, {"reward": value, "clipped": state.clipped / self.horizon})
+        value, parts = rewards.paid(self.reward, pixels(state), rewards.context(texts, request))
+        clipped = state.clipped / self.horizon
+        return Outcome({"image": value}, {"reward": value, "clipped": clipped} | parts)
 
     def gold(self, images: Tensor, prompt: Tensor) -> dict[str, Tensor]:
         """The metrics of kind `judge`: uint8 [K, 3, H, W] and int64 [K] to float32 [K] each."""
