@@ -65,9 +65,12 @@ class DenoiserPolicy:
         if frozen:
             self.network: nn.Module = self.generator.network
             return
-        self.network = self.generator.copy_network()
-        if lora_rank:
-            self.network = adapters.add_lora(self.network, lora_rank)
+        # An adapter's copy shares its weights with the frozen network, which stands for "without".
+        self.network = (
+            self.generator.network_with_lora(lora_rank)
+            if lora_rank
+            else self.generator.copy_network()
+        )
         if checkpointing:
             self.network.enable_gradient_checkpointing()  # type: ignore[operator]
 
@@ -167,3 +170,8 @@ class DenoiserPolicy:
         """Write the averaged weights, adapters merged, as a diffusers folder that anyone loads."""
         with self.averaged():
             self.generator.save(folder, self.network)
+
+    def save_lora(self, folder: Path) -> None:
+        """Write the averaged adapter, small, as a folder that `lora=` and diffusers take."""
+        with self.averaged():
+            self.generator.save_lora(folder, self.network)

@@ -58,7 +58,8 @@ class DenoiserConfig:
     average: Annotated[float, Ge(0), Lt(1)] = 0.9
     """Decay of the averaged weights, which evaluation uses, per gradient step; 0: none."""
     lora_rank: Annotated[int, Ge(0)] = 0
-    """Train adapters of this rank in place of the whole network."""
+    """Train adapters of this rank in place of the whole network, whose weights are then held once;
+    the generator keeps the precision of its dtype. Saved in `lora` too, for `lora=`."""
     autocast: Literal["float32", "bfloat16"] = "float32"
     """Precision of the network's arithmetic; latents, steps and log-probabilities are float32."""
     checkpointing: bool = False
@@ -166,10 +167,12 @@ class DenoiserAgent:
             before_and_after(self, run)
 
     def finish(self, run: Run) -> None:
-        """Save what was made: pictures, and a diffusers folder that anyone loads."""
+        """Save what was made: pictures, a diffusers folder that anyone loads, and the adapter."""
         if run.folder is not None:
             before_and_after(self, run)
             self.policy.save(run.folder / "pipeline")
+            if self.config.lora_rank:
+                self.policy.save_lora(run.folder / "lora")
 
     def state(self) -> dict[str, Tensor]:
         """Weights, their average, and the optimiser's moments."""

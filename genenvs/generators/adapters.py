@@ -92,7 +92,10 @@ def locate(lora: str) -> Path:
 
 
 def apply(network: Any, path: Path, family: Family) -> None:
-    """Load an adapter into a network, frozen.
+    """Add an adapter to a network's weights, which stay frozen.
+
+    It is part of them from then on: evaluation costs nothing more, and whoever trains another
+    adapter on top, or all of the weights, finds a plain network.
 
     Raises:
         ImportError: peft is not installed.
@@ -118,6 +121,8 @@ def apply(network: Any, path: Path, family: Family) -> None:
         network.load_lora_adapter(
             state, prefix=family.network, network_alphas=alphas, metadata=metadata
         )
+        network.fuse_lora()
+        network.unload_lora()
     except (SafetensorError, OSError, RuntimeError, ValueError, TypeError, KeyError) as error:
         raise ValueError(
             f"lora {path}: no adapter of this {family.network} ({type(error).__name__}: {error})"

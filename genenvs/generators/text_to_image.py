@@ -13,6 +13,8 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
+from genenvs.core.files import making_folder
+from genenvs.core.instances import is_whole
 from genenvs.generators import adapters
 from genenvs.generators.denoiser import full_float32
 from genenvs.generators.families import Conditions, Family, take
@@ -26,6 +28,7 @@ from genenvs.generators.pipelines import (
     resolve,
     save,
     shapes,
+    unwrapped,
 )
 from genenvs.generators.schedule import NoiseSchedule, conversion
 from genenvs.generators.times import diffusion_times, flow_times
@@ -366,6 +369,36 @@ class TextToImage:
         """
         return copy.deepcopy(self.network).to(dtype).eval().requires_grad_(True)
 
+    def network_with_lora(self, rank: int = 4) -> nn.Module:
+        """Return the network with a trainable adapter, at the memory of the adapter alone.
+
+        The weights below it are the frozen network's own tensors, in its precision: do not write
+        to them. The frozen network stays without the adapter and is the reference of a KL term.
+
+        Args:
+            rank: of each update; see `adapters.add_lora`.
+
+        Raises:
+            ImportError: peft is not installed.
+        """
+        tensors = [*self.network.parameters(), *self.network.buffers()]
+        # What a deep copy finds here it takes as it is: modules are copied, weights are not.
+        network = copy.deepcopy(self.network, {id(each): each for each in tensors})
+        return adapters.add_lora(network, rank)
+
+    def save_lora(self, folder: str | Path, network: nn.Module) -> Path:
+        """Save the adapter of a network as diffusers does; `load(..., lora=folder)` reads it.
+
+        Written whole or not at all; what stood there is replaced.
+
+        Args:
+            folder: the place; what is above it is made.
+            network: of `network_with_lora`, perhaps wrapped for several devices.
+        """
+        with making_folder(Path(folder)) as temporary:
+            adapters.save_lora(temporary, unwrapped(network), self._family)
+        return Path(folder)
+
     def save(self, folder: str | Path, network: nn.Module) -> Path:
         """Save the pipeline with another network, as diffusers does; return the folder.
 
@@ -437,7 +470,7 @@ def load(
         device: where to put it.
         dtype: precision of network and text encoders.
         max_batch: rows per evaluation of the network; None chooses by image size and device.
-        lora: folder or file of an adapter in diffusers' format, applied to the frozen network.
+        lora: folder or file of an adapter in diffusers' format, added to the frozen network.
         image_size: (H, W) in pixels, or one number for both; None is the pipeline's own.
 
     Raises:
@@ -451,7 +484,7 @@ def load(
         device = torch.device("cuda", torch.cuda.current_device())
     if max_batch is not None and max_batch < 1:
         raise ValueError(f"max_batch must be at least 1; got {max_batch}")
-    size = (image_size, image_size) if isinstance(image_size, int) else image_size
+    size = _size(image_size)
     with _lock:
         source = resolve(generator)
         adapter = None if lora is None else adapters.locate(lora)
@@ -469,6 +502,22 @@ def load(
         made = _assemble(generator, digest, source, _parts[key], device, dtype, max_batch, size)
         _made[*key, generator, max_batch, size] = made
         return made
+
+
+def _size(given: Any) -> tuple[int, int] | None:
+    """(H, W) of what `image_size` may be.
+
+    Raises:
+        ValueError: it is something else.
+    """
+    if given is None:
+        return None
+    pair = (given, given) if is_whole(given) else given
+    if not isinstance(pair, tuple | list) or len(pair) != 2 or not all(map(is_whole, pair)):
+        raise ValueError(
+            f"image_size must be a positive number of pixels, or (height, width); got {given!r}"
+        )
+    return int(pair[0]), int(pair[1])
 
 
 def _assemble(

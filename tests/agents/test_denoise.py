@@ -465,6 +465,23 @@ def test_the_saved_folder_is_a_pipeline_that_makes_the_same_pictures(
     assert load(str(tmp_path / "pipeline")).digest != load(tiny.arguments["generator"]).digest
 
 
+def test_an_adapter_that_was_trained_goes_on_top_of_the_generator(
+    tiny: Tiny, tmp_path: Path
+) -> None:
+    agent = agent_of("flow_grpo", tiny, learning_rate=3e-2, pictures=0, lora_rank=2)
+    run = Run(0, 4 * 12 * 2, tmp_path)
+    run.start(agent)
+    agent.learn(run)
+    other = replace(tiny, arguments=dict(tiny.arguments) | {"lora": str(tmp_path / "lora")})
+    frozen = agent_of("best_of_n", other, candidates=1, level=0.0)
+    made = rewards_of(frozen, other)
+    torch.testing.assert_close(made, rewards_of(agent, tiny), atol=1e-4, rtol=0)
+    plain = rewards_of(agent_of("best_of_n", tiny, candidates=1, level=0.0), tiny)
+    assert float((made - plain).abs().max()) > 1e-3
+    with pytest.raises(FileNotFoundError, match="neither a folder nor a file"):
+        replace(tiny, arguments=dict(tiny.arguments) | {"lora": "nowhere"}).make(1)
+
+
 def test_searching_more_finds_better(tiny: Tiny) -> None:
     one = rewards_of(agent_of("best_of_n", tiny, candidates=1), tiny)
     eight = rewards_of(agent_of("best_of_n", tiny, candidates=8), tiny)

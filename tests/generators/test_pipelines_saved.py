@@ -87,10 +87,52 @@ def test_an_adapter_is_trained_saved_and_loaded(model: TextToImage, tmp_path: Pa
     adapted = load(model.name, lora=str(folder))
     assert adapted.digest != model.digest and adapted.network is not model.network
     assert not trainable(adapted.network)
-    torch.testing.assert_close(adapted.predict(*arguments), changed)
+    torch.testing.assert_close(adapted.predict(*arguments), changed, rtol=1e-3, atol=1e-3)
     merged = load(str(model.save(tmp_path / "merged", policy)))
     torch.testing.assert_close(merged.predict(*arguments), changed, rtol=1e-3, atol=1e-3)
     torch.testing.assert_close(model.predict(*arguments), base)
+
+
+def test_an_adapter_is_all_that_its_training_adds(model: TextToImage, tmp_path: Path) -> None:
+    arguments = noise(model), halfway(model), model.encode(PROMPTS)
+    base = model.predict(*arguments)
+    policy = model.network_with_lora(2)
+    frozen = {each.data_ptr() for each in model.network.parameters()}
+    own = [each for each in policy.parameters() if each.data_ptr() not in frozen]
+    assert {id(each) for each in own} == {id(each) for each in trainable(policy)}
+    assert frozen < {each.data_ptr() for each in policy.parameters()}
+    torch.testing.assert_close(model.predict(*arguments, network=policy), base)
+    optimizer = torch.optim.AdamW(trainable(policy), 0.1, weight_decay=0.1)
+    for _ in range(2):
+        model.predict(*arguments, network=policy)[0].mean().backward()
+        optimizer.step()
+        optimizer.zero_grad()
+    changed = model.predict(*arguments, network=policy)
+    assert not torch.allclose(changed[0], base[0], atol=1e-3)
+    assert not trainable(model.network)
+    assert all(torch.equal(*pair) for pair in zip(model.predict(*arguments), base, strict=True))
+
+    # And again, on top of what the first one made.
+    adapted = load(model.name, lora=str(model.save_lora(tmp_path / "deep" / "lora", policy)))
+    first = adapted.predict(*arguments)
+    torch.testing.assert_close(first, changed, rtol=1e-3, atol=1e-3)
+    second = adapted.network_with_lora(3)
+    torch.testing.assert_close(adapted.predict(*arguments, network=second), first)
+    whole = adapted.copy_network()
+    assert len(list(whole.parameters())) == len(list(model.network.parameters()))
+
+
+def test_an_adapter_of_a_network_in_half_precision_begins_as_nothing(
+    pipelines: dict[str, Path],
+) -> None:
+    model = load(str(pipelines["sd"]), dtype=torch.bfloat16)
+    policy = model.network_with_lora(2)
+    arguments = noise(model), halfway(model), model.encode(PROMPTS)
+    found = model.predict(*arguments, network=policy)
+    torch.testing.assert_close(found, model.predict(*arguments))
+    found[0].mean().backward()
+    assert all(each.grad.dtype == torch.float32 for each in trainable(policy))
+    assert next(policy.parameters()).dtype == torch.bfloat16
 
 
 def test_an_adapter_of_another_network_is_an_error(

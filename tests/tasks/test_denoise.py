@@ -256,3 +256,17 @@ def test_steering_leads_where_the_noise_reaches(folder: str) -> None:
     assert torch.equal(other.unwrapped.task.steer({}, wanted), wanted / LIMIT)
     with pytest.raises(ValueError, match="another horizon"):
         task.steer(dict(observation) | {"time": torch.full((3, 1), 0.123)}, wanted)
+
+
+@pytest.mark.parametrize("which", ["latent", "noise", "guidance"])
+def test_a_generator_that_can_makes_pictures_of_another_size(folder: str, which: str) -> None:
+    envs = make(folder, which, 2, image_size=(16, 24))
+    still = torch.zeros(2, *envs.single_action_space.shape)
+    _, images = play(envs, lambda envs, observation: still)
+    assert images.shape == (2, 3, 16, 24) and bool(images.any())
+    assert envs.task.latent_space.shape[0] == 4 and envs.task.dimensions == 4 * 8 * 12
+    action = envs.reference_action()  # its model has the same size
+    assert action.shape == (2, *envs.single_action_space.shape)
+    for wrong, says in ((17, "multiples of"), ([16], "or \\(height, width\\)"), (True, "or \\(h")):
+        with pytest.raises(ValueError, match=says):
+            make(folder, which, 2, image_size=wrong)

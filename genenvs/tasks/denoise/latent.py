@@ -58,6 +58,9 @@ class DenoiseLatent(DenoiseTask):
     ## Arguments
     - `generator` (`"sprites"`): a shipped name (`sprites`, `sprites-tuned`), a
       local diffusers folder (Stable Diffusion 1, 2, XL, 3, Flux) or a hub id.
+    - `lora` (None): folder or file of an adapter, added to the generator; agents that were trained
+      with `lora_rank` leave one in `lora`.
+    - `image_size` (None): pixels a side, or (height, width); None: the generator's own.
     - `prompts` (None): your own, a list or a text file; None for those of the scenes.
     - `reward` (`"scene"`): a name, a callable, `"module:attr"`, or a dict name -> weight.
     - `rule`, `level` (None): how the plain sampler adds noise; `ddim_eta` with eta 1 for diffusion,
@@ -122,6 +125,6 @@ def reference(
     task: DenoiseTask, name: str | None
 ) -> tuple[text_to_image.TextToImage | None, float, float]:
     """Generator, guidance and noise level of the reference."""
-    model = None if name is None else text_to_image.load(name, task.device, task.dtype)
+    model = None if name is None else task.loaded(name, None, task.image_size)
     guided = (model or task.generator).guided_by != "none"
     return model, 3.0 if guided else task.guidance, 0.0

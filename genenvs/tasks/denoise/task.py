@@ -68,6 +68,8 @@ class DenoiseTask(Task):
         self,
         *,
         generator: str = "sprites",
+        lora: str | None = None,
+        image_size: int | tuple[int, int] | None = None,
         prompts: str | Sequence[str] | None = None,
         reward: Any = "scene",
         rule: str | None = None,
@@ -77,7 +79,8 @@ class DenoiseTask(Task):
     ) -> None:
         """Load the generator and its prompts; see the page for arguments."""
         super().__init__(**common)
-        self.generator = text_to_image.load(generator, self.device, self.dtype)
+        self.generator = self.loaded(generator, lora, image_size)
+        self.image_size = image_size
         flow = self.generator.kind == "flow"
         self.rule = rule or ("flow_grpo" if flow else "ddim_eta")
         known = transition.check_rule(self.rule, self.generator.kind)
@@ -105,6 +108,14 @@ class DenoiseTask(Task):
             "time": spaces.Box(0.0, 1.0, (1,), np.float32),
             "prompt": spaces.Discrete(len(self.texts)),
         }
+
+    def loaded(
+        self, generator: str, lora: str | None, image_size: int | tuple[int, int] | None
+    ) -> text_to_image.TextToImage:
+        """A generator where this task is, in its precision."""
+        return text_to_image.load(
+            generator, self.device, self.dtype, lora=lora, image_size=image_size
+        )
 
     @property
     def num_instances(self) -> int:
