@@ -119,7 +119,8 @@ def evaluate(
             `random` (uniform over legal actions, or what the task calls chance), or `reference`
             (the scripted baseline). One that remembers has a method `reset(num_envs)`, called
             before each batch of episodes.
-        episodes: E; default: the whole split where instances are finite, else 1,000.
+        episodes: E; default: the whole split, `Task.rounds` times, where instances are finite, else
+            1,000.
         seed: of the list; policies have their own.
         num_envs: rows of the batch, for an id; default 256, at most E.
         split: which split, for an id.
@@ -181,7 +182,8 @@ def _play(
     inner = envs.unwrapped
     own = inner if isinstance(inner, TaskVectorEnv) else None
     if episodes is None:
-        episodes = (own.episodes.count if own is not None else None) or 1_000
+        count = own.episodes.count if own is not None else None
+        episodes = count * own.task.rounds if own is not None and count else 1_000
     if episodes < 1:
         raise ValueError(f"episodes must be at least 1; got {episodes}")
     act = _policy(policy, envs, own, seed)

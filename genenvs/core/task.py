@@ -117,6 +117,8 @@ class Task(ABC):
         tolerance: what results may differ by between batch sizes: 0 where all is integer or simple
             arithmetic, 1e-4 where a float32 network is evaluated, whose kernels depend on it.
         differentiable: `transition` writes nothing in place and passes gradients.
+        rounds: how often `evaluate` plays each instance of a split unless told otherwise; more than
+            once where an episode depends on much beside its instance.
     """
 
     observation_space: gym.Space[Any]
@@ -124,6 +126,7 @@ class Task(ABC):
     ends: ClassVar[Literal["terminates", "truncates"]] = "terminates"
     tolerance: ClassVar[float] = 0.0
     differentiable: ClassVar[bool] = False
+    rounds: ClassVar[int] = 1
     terms: ClassVar[Mapping[str, Term]]
     metrics: ClassVar[Mapping[str, Metric]] = {}
 

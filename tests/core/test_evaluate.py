@@ -49,6 +49,14 @@ def test_every_finite_instance_is_played_once():
     assert len(found.episodes["return"]) == 37
 
 
+def test_a_task_says_how_often_its_instances_are_played(monkeypatch):
+    monkeypatch.setattr(throwaway.Bandit, "rounds", 3)
+    envs = make("Bandit", num_envs=8)
+    found = evaluate(envs, constant(envs), keep_final=True)
+    assert sorted(found.final.instance.tolist()) == sorted(3 * list(range(37)))
+    assert len(np.unique(found.final.key)) == 3 * 37, "no episode is played twice"
+
+
 def test_the_return_is_the_weighted_sum_of_its_terms():
     envs = make("Network", reward_weights={"bonus": 3.0})
     found = evaluate(envs, constant(envs), episodes=10).episodes

@@ -243,19 +243,20 @@ class DenoiseTask(Task):
 
     def features(self, final: DenoiseState) -> Tensor | None:  # type: ignore[override]
         """Of the pictures, and the pictures at 8 x 8."""
-        if self.request is None:
-            return None
         images = pixels(final)
         small = functional.adaptive_avg_pool2d(images, POOLED).flatten(1)
         return torch.cat([features.features(images), small], 1)
 
     def set_metrics(self, found: Tensor) -> dict[str, float]:
-        """Distance to real scenes, and diversity."""
+        """Diversity, and the distance to real scenes of the split's prompts, where they are such."""
+        if len(found) < 2:  # a single picture has neither
+            return {}
         width = 3 * POOLED * POOLED
-        return {
-            "frechet": frechet_distance(found[:, :-width].cpu(), features.real(self.split)),
-            "diversity": float(nearest_neighbour_distance(found[:, -width:]).mean()),
-        }
+        diversity = float(nearest_neighbour_distance(found[:, -width:]).mean())
+        if self.request is None:
+            return {"diversity": diversity}
+        frechet = frechet_distance(found[:, :-width].cpu(), features.real(self.split))
+        return {"frechet": frechet, "diversity": diversity}
 
     def artefact(self, state: DenoiseState, index: int) -> Image.Image:  # type: ignore[override]
         """The picture; before the end, what the latents would decode to."""
