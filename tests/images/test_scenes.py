@@ -277,3 +277,12 @@ def test_what_lies_round_a_thing_is_not_of_its_outline() -> None:
     specks = image.clone()
     specks[0, :, 2:4, 2:4] = red
     assert not bool(parser.read(specks, one).clean)
+
+
+def test_no_picture_holds_no_thing() -> None:
+    seen = parser.detect(torch.zeros(0, 3, 48, 32))
+    assert seen.present.shape[0] == 0 and seen.shape.dtype == torch.int64
+    nothing = grammar.request([grammar.read("a red circle")])[torch.zeros(0, dtype=torch.int64)]
+    read = parser.read(torch.zeros(0, 3, 32, 32), nothing)
+    assert read.score.shape == read.correct.shape == (0,) and read.score.dtype == torch.float32
+    assert parser.detect(torch.zeros(2, 3, 32, 32)).present.sum() == 0

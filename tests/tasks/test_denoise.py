@@ -270,3 +270,21 @@ def test_a_generator_that_can_makes_pictures_of_another_size(folder: str, which:
     for wrong, says in ((17, "multiples of"), ([16], "or \\(height, width\\)"), (True, "or \\(h")):
         with pytest.raises(ValueError, match=says):
             make(folder, which, 2, image_size=wrong)
+
+
+def test_of_other_prompts_what_cannot_be_known_is_missing(folder: str) -> None:
+    known, other = {}, {}
+    for prompts_, found in ((ASKED, known), ([*ASKED, "a portrait of a cat"], other)):
+        envs = make(folder, "latent", 6, prompts=prompts_)
+        _, images = play(envs, chance)
+        final = envs.unwrapped._state
+        for rows in (6, 1, 0):
+            some = final.rows(torch.arange(rows))
+            found[rows] = envs.task.judge(some), envs.task.features(some)
+            assert all(len(value) == rows for value in found[rows][0].values())
+        sets = envs.task.set_metrics(found[6][1])
+        assert set(sets) == ({"diversity"} if found is other else {"frechet", "diversity"})
+        assert sets["diversity"] > 0 and not envs.task.set_metrics(found[1][1])
+        assert images.any()
+    assert set(known[6][0]) == {"correct", "clean", "strange"} and set(other[6][0]) == {"strange"}
+    assert bool((other[6][0]["strange"] > 0).all())

@@ -15,6 +15,7 @@ from genenvs.images.scenes import grammar
 from genenvs.images.scenes.render import SIDE, arrange, render
 
 _BLOCK = 8
+_NUMBERS = 34
 _REAL = 2_048  # scenes that stand for the real ones
 
 
@@ -31,6 +32,8 @@ def features(images: Tensor) -> Tensor:
         float32 [B, 34].
     """
     images = images.float()
+    if not len(images):  # which have no deciles
+        return images.new_zeros(0, _NUMBERS)
     if images.shape[-2:] != (SIDE, SIDE):
         images = functional.interpolate(images, (SIDE, SIDE), mode="area")
     basis, diagonals = (each.to(images.device) for each in _cosines())

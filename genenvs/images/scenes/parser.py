@@ -49,7 +49,7 @@ def detect(images: Tensor) -> Things:
         images = functional.interpolate(images, (SIDE, SIDE), mode="area")
     hue, vivid = _hue(images)
     patches = _patches(hue, vivid)
-    most = int(patches.number.max().clamp_min(1))
+    most = max(1, int(patches.number.max())) if len(images) else 1
     area, *bounds, colour = _measure(patches.label, hue.flatten(1), most)  # each [B, most]
     area, pick = area.topk(min(LIMIT, most), dim=1)
     left, right, top, bottom = (each.gather(1, pick).float() for each in bounds)
@@ -126,7 +126,7 @@ def _shape(cover: Tensor, x: Tensor, y: Tensor, wide: Tensor, tall: Tensor) -> T
         cover.reshape(rows * places, 1, SIDE, SIDE),
         grid.reshape(rows * places, _CROP, _CROP, 2),
         align_corners=False,
-    ).reshape(rows, places, 1, -1)
+    ).reshape(rows, places, 1, _CROP * _CROP)
     templates = _templates().to(x.device)  # [S, P * P]
     both = torch.minimum(crop, templates).sum(-1) / torch.maximum(crop, templates).sum(-1)
     best = both.max(-1)

@@ -71,20 +71,20 @@ def paid(reward: Reward, images: Tensor, context: Context) -> tuple[Tensor, dict
 
 
 def gold(images: Tensor, asked: Request | None) -> dict[str, Tensor]:
-    """The metrics of kind `judge`, float32 [K]; empty where prompts are none of the grammar.
+    """The metrics of kind `judge`, float32 [K].
+
+    Whether a picture is what was asked for only the scenes' grammar can say: of other prompts
+    `correct` and `clean` are missing, and not 0. `strange` needs no prompt.
 
     Args:
         images: float32 [K, 3, H, W] in [0, 1].
-        asked: of K rows.
+        asked: of K rows; None of prompts outside of the grammar.
     """
+    found = {"strange": features.strangeness(images)}
     if asked is None:
-        return {}
+        return found
     reading = parser.read(images, asked)
-    return {
-        "correct": reading.correct.float(),
-        "clean": reading.clean.float(),
-        "strange": features.strangeness(images),
-    }
+    return {"correct": reading.correct.float(), "clean": reading.clean.float()} | found
 
 
 def context(texts: list[str], asked: Request | None) -> dict[str, Any]:

@@ -248,7 +248,7 @@ class DenoiseTask(Task):
         return torch.cat([features.features(images), small], 1)
 
     def set_metrics(self, found: Tensor) -> dict[str, float]:
-        """Diversity, and the distance to real scenes of the split's prompts, where they are such."""
+        """Diversity, and where prompts are of scenes, the distance to real ones of the split."""
         if len(found) < 2:  # a single picture has neither
             return {}
         width = 3 * POOLED * POOLED
