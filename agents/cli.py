@@ -20,7 +20,7 @@ from genenvs.cli.rollout import read_arguments
 from genenvs.core.optional import require
 from genenvs.core.registry import scores
 
-from . import configs, evaluation, grading
+from . import configs, evaluation, grading, parallel
 from .folder import ROOT
 from .imitation import DAgger
 from .registry import BUILT_IN, find
@@ -157,6 +157,9 @@ def run_train(arguments: list[str]) -> int:
         imitate=settings.imitate,
         imitate_steps=settings.imitate_steps,
     )
+    parallel.part()
+    if not parallel.launched().main:
+        return 0
     found = None
     if settings.episodes:
         found = evaluation.score(

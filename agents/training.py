@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from . import checkpoint, configs, imitation
+from . import checkpoint, configs, imitation, parallel
 from . import folder as folders
 from .problem import Problem
 from .registry import find
@@ -101,7 +101,13 @@ def train(
     if steps < 1:
         raise ValueError(f"steps must be at least 1; got {steps}")
     kind = find(agent)
-    problem = Problem(env, dict(arguments or {}), seed, device)
+    processes = parallel.launched()
+    if processes.count > 1 and not getattr(kind, "several_processes", False):
+        raise ValueError(
+            f"{agent} learns in one process, and {processes.count} were launched; agents whose"
+            " policy is a denoiser learn in several"
+        )
+    problem = Problem(env, dict(arguments or {}), seed, parallel.join(device))
     problem.spaces  # noqa: B018  a wrong id or argument is told before anything is written
     if imitate is not None:
         imitation.check(agent, problem, imitate, imitate_steps)
@@ -112,20 +118,23 @@ def train(
         "agent": agent,
         "config": json.loads(json.dumps(dataclasses.asdict(config))),
         **problem.record(),
+        "device": device,
         "steps": steps,
         "threads": threads,
         "imitate": imitate,
         "imitate_steps": imitate_steps if imitate else None,
     }
-    folder = None if out is None else Path(out)
+    kept_in = None if out is None else Path(out)
+    folder = kept_in if processes.main else None
     with nullcontext() if folder is None else folders.claimed(folder):
         usual = json.loads(json.dumps(configs.defaults(kind.Config)))
-        kept = None if folder is None else folders.begun(folder, record, resume, usual)
+        kept = None if kept_in is None else folders.begun(kept_in, record, resume, usual)
         if threads is not None:
             torch.set_num_threads(threads)
         title = f"{agent} {env.rpartition('/')[2]}"
         warm_up = imitate_steps if imitate else 0
-        run = Run(seed, steps, folder, progress, tensorboard, title, on_row, warm_up)
+        shown = progress and processes.main
+        run = Run(seed, steps, folder, shown, tensorboard, title, on_row, warm_up)
         state = None
         if kept is not None:
             run.take_up(*kept)

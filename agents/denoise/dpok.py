@@ -84,6 +84,8 @@ class DPOK(PolicyGradient):
                 loss = (self.judge(chains, t) - chains.reward).square().mean()
                 self.value_optimizer.zero_grad()
                 loss.backward()
+                # All processes have all chains: what they find is the same but for rounding.
+                self.processes.add_up(self.value.parameters(), 1 / self.processes.count)
                 run.log(value_loss=loss)
                 self.value_optimizer.step()
 

@@ -19,7 +19,7 @@ from genenvs.tasks.denoise.rewards import context, paid
 
 from ..play import Episodes
 from ..run import Run
-from .rollout import Chains, joined
+from .rollout import Chains, gathered, joined
 from .trainer import DenoiserAgent, DenoiserConfig
 
 
@@ -65,17 +65,18 @@ class RewardGradient(DenoiserAgent):
         run.attach(self.player)
         while run.going():
             observation = self.player.first()
-            rows = len(observation["prompt"])
+            own = len(observation["prompt"])
+            rows = own * self.processes.count
             parts, logged = [], {"loss": torch.zeros(()), "drift": torch.zeros(())}
-            for some in torch.arange(rows, device=observation["prompt"].device).split(
-                self.config.chunk
-            ):
+            for some in torch.arange(own, device=observation["prompt"].device).split(self.chunk):
                 part = {name: value[some] for name, value in observation.items()}
                 loss, seen, chains = self.pictures(part)
                 (loss * len(some) / rows).backward()
                 parts.append(chains)
                 logged = {k: v + seen[k].cpu() * len(some) / rows for k, v in logged.items()}
-            chains = joined(parts)
+            place = observation["prompt"].device
+            logged = {k: self.processes.total(v.to(place)) for k, v in logged.items()}
+            chains = gathered(joined(parts), self.processes)
             run.advance(chains.steps)
             self.report(run, chains)
             ended = Episodes(rows, float(chains.reward.sum()), float(chains.steps))
@@ -94,7 +95,7 @@ class RewardGradient(DenoiserAgent):
                 mean, std = self.policy.gaussian(x, step, prompt, self.policy.network)
                 if config.kl_coef and mean.requires_grad:
                     drift = drift + self.drift(x, step, prompt, mean, std)
-                noise = std[:, None, None, None] * torch.randn_like(mean)
+                noise = std[:, None, None, None] * self.processes.normal(mean)
                 x = mean + noise if self.policy.level else mean
             latents.append(x.detach())
         images = task.generator.decode(x)

@@ -80,7 +80,7 @@ class FlowGRPO(PolicyGradient):
         """Groups of one prompt each."""
         size = self.config.group_size
         rows = self.config.num_prompts * size
-        return ChainPlayer(self.problem, rows, size, self.config.noise)
+        return ChainPlayer(self.problem, rows, size, self.config.noise, self.processes)
 
     def advantage(self, chains: Chains) -> tuple[Tensor, dict[str, Tensor]]:
         """Within the group."""

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from genenvs.generators import adapters, text_to_image, transition
+from genenvs.generators.guidance import fixed
 from genenvs.tasks.denoise.task import LIMIT
 
 __all__ = ["LIMIT", "DenoiserPolicy"]
@@ -47,8 +48,8 @@ class DenoiserPolicy:
             frozen: nothing is trained, and nothing copied.
 
         Raises:
-            ValueError: a rule for another kind of model, a level out of range, or guidance where
-                the model has no branch without a prompt.
+            ValueError: a rule for another kind of model, a level or a guidance out of range, or
+                guidance where the model has no branch without a prompt.
         """
         self.task, self.generator = task, task.generator
         self.rule = rule or task.rule
@@ -57,9 +58,7 @@ class DenoiserPolicy:
         self.level = float(level if level is not None else task.level if same else known.level)
         if not 0 <= self.level <= known.highest:
             raise ValueError(f"level of {self.rule} is in 0..{known.highest:g}; got {self.level}")
-        self.guidance = float(task.guidance if guidance is None else guidance)
-        if self.guidance != 1:
-            self.generator.unconditional()
+        self.guidance = fixed(self.generator, task.guidance if guidance is None else guidance)
         self.autocast = autocast
         self.average: list[Tensor] | None = None
         if frozen:

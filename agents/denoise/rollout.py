@@ -11,6 +11,7 @@ from torch import Tensor
 
 from genenvs.tasks.denoise.rewards import PART
 
+from ..parallel import ALONE, Processes
 from ..play import Episodes
 from ..problem import Problem
 
@@ -56,24 +57,54 @@ def joined(parts: list[Chains]) -> Chains:
     )
 
 
+def gathered(own: Chains, processes: Processes) -> Chains:
+    """The chains of all processes as one batch."""
+    if processes.count == 1:
+        return own
+    return Chains(
+        processes.gather(own.latents, 1),
+        processes.gather(own.prompt),
+        processes.gather(own.reward),
+        processes.gather(own.images),
+        {name: processes.gather(value) for name, value in own.gold.items()},
+        {name: processes.gather(value) for name, value in own.parts.items()},
+    )
+
+
 class ChainPlayer:
     """Plays chains in a batch of environments; a batch repeats no prompt before it had all."""
 
-    def __init__(self, problem: Problem, rows: int, size: int = 1, noise: str = "fresh") -> None:
+    def __init__(
+        self,
+        problem: Problem,
+        rows: int,
+        size: int = 1,
+        noise: str = "fresh",
+        processes: Processes = ALONE,
+    ) -> None:
         """Make the environments.
 
         Args:
             problem: on `DenoiseLatent` or `DenoiseNoise`, or what has their task's attributes.
-            rows: chains at once.
+            rows: chains at once, of all processes.
             size: of a group of one prompt.
             noise: whether a group's members begin with noise of their own ("fresh") or alike.
+            processes: among which the groups are dealt out.
 
         Raises:
             TypeError: another environment.
+            ValueError: the groups cannot be dealt out evenly.
         """
+        self.processes = processes
+        groups = rows // size
+        if groups % processes.count:
+            raise ValueError(
+                f"num_prompts must be a multiple of the {processes.count} processes; got {groups}"
+            )
         self.envs: Any = None
         if problem.native:
-            self.envs = problem.make(rows, AutoresetMode.DISABLED, keep_final=True)
+            own = rows // processes.count
+            self.envs = problem.make(own, AutoresetMode.DISABLED, keep_final=True)
         self.task: Any = None if self.envs is None else self.envs.unwrapped.task
         if not hasattr(self.task, "steer"):
             raise TypeError(
@@ -107,19 +138,20 @@ class ChainPlayer:
         self._episodes = self._episodes.plus(ended)
 
     def first(self) -> Any:
-        """Begin chains: the first observation."""
+        """Begin chains: the first observation of this process's own rows."""
         seed = self.problem.env_seed(self._start, self._batch)
         self._batch += 1
         drawn = np.random.default_rng(seed)
         count = self.envs.unwrapped.episodes.count
         groups = self.rows // self.size
         order = np.concatenate([drawn.permutation(count) for _ in range(-(-groups // count))])
-        options = {"instances": order[:groups], "repeats": self.size, "noise": self.noise}
-        return self.envs.reset(seed=seed, options=options)[0]
+        mine = self.processes.share(groups)
+        options = {"instances": order[mine], "repeats": self.size, "noise": self.noise}
+        return self.envs.reset(seed=seed + mine.start * self.size, options=options)[0]
 
     @torch.no_grad()
     def collect(self, step: Step) -> Chains:
-        """Play one batch of chains to their end."""
+        """Play one batch of chains to their end; gives those of all processes."""
         observation = self.first()
         prompt = observation["prompt"].clone()
         latents = [observation["latent"].clone()]
@@ -129,11 +161,12 @@ class ChainPlayer:
             latents.append(observation["latent"].clone())
         final = info["final_state"]
         gold = self.task.judge(final)
-        ended = Episodes(self.rows, float(reward.sum()), float(self.rows * self.task.horizon))
-        self.add(ended)
         parts = {
             name.removeprefix(PART): value
             for name, value in info["metrics"].items()
             if name.startswith(PART)
         }
-        return Chains(torch.stack(latents), prompt, reward.float(), final.image, gold, parts)
+        own = Chains(torch.stack(latents), prompt, reward.float(), final.image, gold, parts)
+        chains = gathered(own, self.processes)
+        self.add(Episodes(self.rows, float(chains.reward.sum()), float(chains.steps)))
+        return chains

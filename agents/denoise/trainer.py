@@ -13,8 +13,10 @@ from gymnasium.vector import AutoresetMode
 from torch import Tensor, nn
 
 from genenvs.core.random import counter, mix, normal, word
+from genenvs.generators.memory import out_of_memory
 from genenvs.generators.transition import (
     DETERMINISTIC_BELOW,
+    RULES,
     gaussian_step,
     kl,
     log_prob,
@@ -24,7 +26,7 @@ from genenvs.images.metrics import nearest_neighbour_distance
 from genenvs.images.rewards.reward import WeightedSum
 from genenvs.tasks.denoise.rewards import PART
 
-from .. import checkpoint
+from .. import checkpoint, parallel
 from ..problem import Problem
 from ..run import Run
 from .pictures import before_and_after
@@ -95,6 +97,7 @@ class DenoiserAgent:
 
     Config: ClassVar[type]
     spaces: ClassVar[str] = SPACES
+    several_processes: ClassVar[bool] = True
 
     def __init__(
         self, problem: Problem, config: Any, state: Mapping[str, Tensor] | None = None
@@ -106,6 +109,7 @@ class DenoiserAgent:
             ValueError: a configuration that cannot learn.
         """
         self.problem, self.config = problem, config
+        self.processes = parallel.launched()
         self.player = self.make_player()
         self.task = self.player.task
         self.policy = DenoiserPolicy(
@@ -113,6 +117,13 @@ class DenoiserAgent:
             lora_rank=config.lora_rank, checkpointing=config.checkpointing,
             autocast=DTYPES[config.autocast],
         )  # fmt: skip
+        highest = RULES[self.policy.rule].highest
+        if not 0 <= config.evaluate_level <= highest:
+            raise ValueError(
+                f"evaluate_level of {self.policy.rule} is in 0..{highest:g};"
+                f" got {config.evaluate_level}"
+            )
+        self.chunk = int(config.chunk)
         self.optimizer = torch.optim.AdamW(
             self.policy.parameters(), config.learning_rate, weight_decay=config.weight_decay
         )
@@ -125,10 +136,12 @@ class DenoiserAgent:
     def make_player(self) -> ChainPlayer:
         """The environments that are learned in."""
         size = self.config.group_size
-        return ChainPlayer(self.problem, self.config.num_prompts * size, size)
+        rows = self.config.num_prompts * size
+        return ChainPlayer(self.problem, rows, size, processes=self.processes)
 
     def descend(self, run: Run, **logged: Tensor | float) -> None:
-        """One step of the optimiser with the gradients that are there."""
+        """One step of the optimiser with the gradients that are there, of all processes."""
+        self.processes.add_up(self.policy.parameters())
         norm = nn.utils.clip_grad_norm_(self.policy.parameters(), self.config.max_grad_norm)
         run.log(**logged, grad_norm=norm)
         self.optimizer.step()
@@ -265,7 +278,7 @@ class PolicyGradient(DenoiserAgent):
             chains = self.player.collect(partial(self.sample, kept))
             run.advance(chains.steps)
             self.report(run, chains)
-            self.improve(run, chains, torch.stack(kept))
+            self.improve(run, chains, self.processes.gather(torch.stack(kept), 1))
         self.finish(run)
 
     @torch.no_grad()
@@ -273,7 +286,8 @@ class PolicyGradient(DenoiserAgent):
         """The next latents; their log-probabilities go to `kept`."""
         step = torch.full_like(prompt, t)
         mean, std = self.policy.gaussian(x, step, prompt, self.policy.network)
-        chosen = (mean + std[:, None, None, None] * torch.randn_like(mean)).clamp(-LIMIT, LIMIT)
+        noise = self.processes.normal(mean)
+        chosen = (mean + std[:, None, None, None] * noise).clamp(-LIMIT, LIMIT)
         kept.append(log_prob(chosen, mean, std))
         return chosen
 
@@ -310,32 +324,37 @@ class PolicyGradient(DenoiserAgent):
     ) -> None:
         """One gradient step over pairs of chain and step, in chunks that fit.
 
-        The first of a batch finds the network that played it: its ratios must be 1.
+        Each process takes its share of the pairs. The first of a batch finds the network that
+        played it: its ratios must be 1.
         """
-        config, size = self.config, self.policy.dimensions
-        sums: dict[str, Tensor] = {}
-        worst = torch.zeros(())
-        for chosen in torch.arange(len(row), device=row.device).split(config.chunk):
-            n, t = row[chosen], step[chosen]
-            x, x_next = chains.latents[t, n], chains.latents[t + 1, n]
-            mean, std = self.policy.gaussian(x, t, chains.prompt[n], self.policy.network)
-            new = log_prob(x_next, mean, std)
-            ratio = ((new - before[t, n]) / size).exp()
-            gain = self.step_advantage(advantage, n, t)
-            parts = {"policy_loss": self.surrogate(ratio, gain)}
-            if config.kl_coef or first:  # always seen, if only once a batch
-                with torch.no_grad():
-                    frozen, _ = self.policy.gaussian(x, t, chains.prompt[n], None)
-                parts["kl"] = kl(mean, frozen, std) / size
-            loss = parts["policy_loss"] + config.kl_coef * parts.get("kl", 0.0)
-            (loss.sum() / len(row)).backward()
-            off = (ratio.detach() - 1).abs()
-            worst = torch.maximum(worst.to(off.device), off.max())
-            parts["clipped"] = (off > self.clip).float()
-            for name, value in parts.items():
-                sums[name] = sums.get(name, torch.zeros(())) + value.detach().sum()
-        logged = {name: value / len(row) for name, value in sums.items()}
+        pairs = len(row)
+        mine = self.processes.share(pairs)
+        with_kl = bool(self.config.kl_coef) or first  # always seen, if only once a batch
+        while True:
+            try:
+                sums, worst = self.differentiate(
+                    chains, before, advantage, row[mine], step[mine], pairs, with_kl
+                )
+                break
+            except (RuntimeError, MemoryError) as error:
+                if self.chunk == 1 or not short_of_memory(error):
+                    raise
+            # Outside the handler, so that the error's frames no longer hold the tensors. Half of
+            # the gradients are there already: all of them are computed anew.
+            self.optimizer.zero_grad(set_to_none=True)
+            if torch.cuda.is_available():
+                torch.cuda.empty_cache()
+            failed = min(self.chunk, len(row[mine]))
+            self.chunk = max(1, failed // 2)
+            warnings.warn(
+                f"too little memory for the gradient of {failed} steps at once; from now on"
+                f" chunk is {self.chunk}",
+                UserWarning,
+                stacklevel=2,
+            )
+        logged = {name: self.processes.total(value) / pairs for name, value in sums.items()}
         if first:
+            worst = self.processes.gather(worst[None]).max()
             logged["ratio_error"] = worst
             if float(worst) > RATIO_ERROR * self.clip:
                 warnings.warn(
@@ -346,6 +365,53 @@ class PolicyGradient(DenoiserAgent):
                     stacklevel=2,
                 )
         self.descend(run, **logged)
+
+    def differentiate(
+        self,
+        chains: Chains,
+        before: Tensor,
+        advantage: Tensor,
+        row: Tensor,
+        step: Tensor,
+        pairs: int,
+        with_kl: bool,
+    ) -> tuple[dict[str, Tensor], Tensor]:
+        """Add the gradient of the mean loss over `pairs`, of which `row` and `step` are a part.
+
+        Returns:
+            Sums of what is logged, and how far a ratio was from 1 at most.
+        """
+        config, size = self.config, self.policy.dimensions
+        sums = {"policy_loss": row.new_zeros((), dtype=torch.float32)}
+        sums |= {name: sums["policy_loss"] for name in (("kl",) if with_kl else ()) + ("clipped",)}
+        worst = sums["policy_loss"]
+        for chosen in torch.arange(len(row), device=row.device).split(self.chunk):
+            n, t = row[chosen], step[chosen]
+            x, x_next = chains.latents[t, n], chains.latents[t + 1, n]
+            mean, std = self.policy.gaussian(x, t, chains.prompt[n], self.policy.network)
+            new = log_prob(x_next, mean, std)
+            ratio = ((new - before[t, n]) / size).exp()
+            gain = self.step_advantage(advantage, n, t)
+            parts = {"policy_loss": self.surrogate(ratio, gain)}
+            if with_kl:
+                with torch.no_grad():
+                    frozen, _ = self.policy.gaussian(x, t, chains.prompt[n], None)
+                parts["kl"] = kl(mean, frozen, std) / size
+            loss = parts["policy_loss"] + config.kl_coef * parts.get("kl", 0.0)
+            (loss.sum() / pairs).backward()
+            off = (ratio.detach() - 1).abs()
+            worst = torch.maximum(worst, off.max())
+            parts["clipped"] = (off > self.clip).float()
+            for name, value in parts.items():
+                sums[name] = sums[name] + value.detach().sum()
+        return sums, worst
+
+
+def short_of_memory(error: BaseException | None) -> bool:
+    """Whether an error, or what it came of, says that memory did not suffice."""
+    while error is not None and not out_of_memory(error):
+        error = error.__cause__
+    return error is not None
 
 
 def evaluation_rows(problem: Problem, rows: int, split: str) -> Any:

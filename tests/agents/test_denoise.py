@@ -520,6 +520,9 @@ def test_reward_gradients_go_through_the_last_steps_alone(tiny: Tiny) -> None:
         ("flow_grpo", {"group_size": 1}, {}, "at least 2"),
         ("dance_grpo", {"group_size": 1}, {}, "at least 2"),
         ("ddpo", {"level": 0.0}, {}, "deterministic"),
+        ("ddpo", {"guidance": float("nan")}, {}, "guidance must be in 0..100"),
+        ("best_of_n", {"guidance": -3.0}, {}, "guidance must be in 0..100"),
+        ("ddpo", {"evaluate_level": 9.0}, {}, "evaluate_level of ddim_eta is in 0..1"),
         ("ddpo", {"advantages": "each"}, {}, "for a weighted sum"),
         ("dpok", {"advantages": "each", "group_size": 1}, {}, "at least 2"),
         ("ddpo", {"rule": "flow_grpo"}, {}, "must be one of ddim_eta, ddpm"),
@@ -534,6 +537,44 @@ def test_what_cannot_learn_is_told(
     problem = replace(tiny, arguments=dict(tiny.arguments) | arguments)
     with pytest.raises(ValueError, match=says):
         agent_of(name, problem, **config)
+
+
+def test_too_little_memory_makes_the_chunk_smaller_and_no_gradient_counts_twice(
+    tiny: Tiny, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    agent = agent_of("ddpo", tiny, chunk=12, updates=1)
+    chains, before = played(agent)
+    found: list[list[Tensor]] = []
+    agent.descend = lambda run, **logged: found.append([p.grad for p in agent.policy.parameters()])
+    rows, steps = torch.arange(12).repeat_interleave(3), torch.arange(3).repeat(12)
+    gain = torch.linspace(-1, 1, 12)
+
+    def gradient() -> None:
+        agent.optimizer.zero_grad()
+        agent.accumulate(Run(0, 10), chains, before, gain, rows, steps)
+
+    gradient()
+    ratios, calls = agent.surrogate, []
+
+    def small(ratio: Tensor, advantage: Tensor) -> Tensor:
+        calls.append(len(ratio))
+        if len(ratio) > 3 and len(calls) > 1:  # one chunk has been added by then
+            raise torch.cuda.OutOfMemoryError("CUDA out of memory")
+        return ratios(ratio, advantage)
+
+    monkeypatch.setattr(agent, "surrogate", small)
+    with pytest.warns(UserWarning, match="chunk is 3"):
+        gradient()
+    assert calls[:3] == [12, 12, 6] and set(calls[3:]) == {3}
+    for mine, plain in zip(found[1], found[0], strict=True):
+        torch.testing.assert_close(mine, plain, rtol=1e-3, atol=1e-6)
+
+    def never(ratio: Tensor, advantage: Tensor) -> Tensor:
+        raise MemoryError
+
+    monkeypatch.setattr(agent, "surrogate", never)
+    with pytest.warns(UserWarning, match="chunk is 1"), pytest.raises(MemoryError):
+        gradient()
 
 
 def test_another_environment_is_refused() -> None:
