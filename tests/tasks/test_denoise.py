@@ -276,3 +276,9 @@ def test_of_other_prompts_what_cannot_be_known_is_missing(folder: str) -> None:
         assert images.any()
     assert set(known[6][0]) == {"correct", "clean", "strange"} and set(other[6][0]) == {"strange"}
     assert bool((other[6][0]["strange"] > 0).all())
+
+
+def test_a_reward_of_scenes_refuses_other_prompts_before_anything_is_played(folder: str) -> None:
+    for reward in ("scene", {"brightness": 1.0, "scene_correct": 1.0}):
+        with pytest.raises(ValueError, match="scenes know no 'portrait'"):
+            make(folder, "latent", 2, prompts=["a portrait of a cat"], reward=reward)

@@ -19,7 +19,7 @@ from genenvs.generators import text_to_image, transition
 from genenvs.generators.guidance import fixed
 from genenvs.images import rewards as image_rewards
 from genenvs.images.metrics import nearest_neighbour_distance
-from genenvs.images.scenes import features
+from genenvs.images.scenes import features, grammar
 from genenvs.images.timeline import picture
 from genenvs.tasks.denoise import rewards
 
@@ -96,6 +96,8 @@ class DenoiseTask(Task):
             )
         self.metrics = rewards.METRICS | rewards.of_parts(self.reward)  # type: ignore[misc]
         found = asked.scenes() if prompts is None else asked.of_user(prompts)
+        if found.request is None and "request" in self.reward.needs:
+            grammar.request([grammar.read(text) for text in found.texts])  # raises: names the word
         self.texts = found.texts
         self.own = torch.tensor(found.places(self.split), device=self.device)
         self.request = None if found.request is None else found.request.to(self.device)
