@@ -194,7 +194,7 @@ declare(
 )
 
 _DDPO = "DDPO (Black et al., ICLR 2024)"
-for _name, _folder, _generator, _text, _source, _cheats in (
+for _name, _folder, _generator, _text, _source, _tricks in (
     ("Latent", "latent", "sprites", "Denoise pictures of a prompt: the agent is the denoiser",
      _DDPO, ("grey", "keep_noise")),
     ("Noise", "noise", "sprites", "Choose the noise of a frozen denoiser's sampler",
@@ -212,7 +212,7 @@ for _name, _folder, _generator, _text, _source, _cheats in (
             text=_text,
             source=_source,
             cheats={
-                each.replace("_", " "): f"genenvs.tasks.denoise.cheats:{each}" for each in _cheats
+                each.replace("_", " "): f"genenvs.tasks.denoise.cheats:{each}" for each in _tricks
             },
         )
     )
