@@ -15,6 +15,7 @@ from torch import Tensor
 
 from genenvs.core import info as infos
 from genenvs.core.actions import ActionReader, flat_actions
+from genenvs.core.ahead import Ahead
 from genenvs.core.info import Final, Step
 from genenvs.core.instances import Episodes, branch_key, is_whole
 from genenvs.core.loading import COMMON, VECTOR, load_task, task_arguments
@@ -154,6 +155,7 @@ class TaskVectorEnv(gym.vector.VectorEnv[Any, Any, Any]):
         self.action_space = batch_space(self.single_action_space, num_envs)
         self._reader = ActionReader(self.single_action_space, num_envs, self.device)
         self._state: State | None = None
+        self._ahead = Ahead(num_envs, self._drawn)
         self._seed = torch.full((num_envs,), -1, device=self.device)  # -1: never seeded
         self._stream = torch.zeros(num_envs, dtype=torch.int64, device=self.device)
         self._episode = torch.zeros(num_envs, dtype=torch.int64, device=self.device)
@@ -217,6 +219,7 @@ class TaskVectorEnv(gym.vector.VectorEnv[Any, Any, Any]):
     def close_extras(self, **kwargs: Any) -> None:
         """Let go of the state; weights stay in the process-wide cache."""
         self._state = None
+        self._ahead.forget()
 
     # --- what Gymnasium lacks ---
 
@@ -323,6 +326,7 @@ class TaskVectorEnv(gym.vector.VectorEnv[Any, Any, Any]):
         for name in own:
             setattr(self, f"_{name}", copies[f"env.{name}"])
         self._ended_rows = rows_of(self._ended)
+        self._ahead.forget()
 
     def save_state(self, path: str | os.PathLike[str]) -> None:
         """Write `get_state` to a safetensors file, whole or not at all."""
@@ -482,6 +486,7 @@ class TaskVectorEnv(gym.vector.VectorEnv[Any, Any, Any]):
         self._stream[rows] = self.episodes.stream(self._seed[rows])
 
         state = self._first(rows, group)
+        self._ahead.forget()
         if self._has_network:
             state = self.task.prepare(state)
         self._elapsed[rows] = 0
@@ -549,7 +554,10 @@ class TaskVectorEnv(gym.vector.VectorEnv[Any, Any, Any]):
         self._episode = self._episode.index_add(0, rows, torch.ones_like(rows))
         if self.max_episode_steps is not None:
             self._elapsed = self._elapsed.index_fill(0, rows, 0)
-        state.put(rows, self._first(rows))
+        state.put(rows, self._ahead.first(rows, self._stream, self._episode))
+
+    def _drawn(self, stream: Tensor, episode: Tensor) -> State:
+        return self.task.initial_state(*self.episodes.draw(stream, episode))
 
     def _first(self, rows: Tensor, group: tuple[Tensor, int, bool] | None = None) -> State:
         instance, key = self.episodes.draw(self._stream[rows], self._episode[rows])
@@ -568,7 +576,7 @@ class TaskVectorEnv(gym.vector.VectorEnv[Any, Any, Any]):
 
     def _template(self) -> State:
         zero = torch.zeros(1, dtype=torch.int64, device=self.device)
-        return self.task.initial_state(*self.episodes.draw(zero, zero))
+        return self._drawn(zero, zero)
 
 
 def _storages(state: State) -> set[int]:
