@@ -144,8 +144,7 @@ def read_voxels(
     Raises:
         ImportError, ValueError: see `read_mesh`; or the solid is too thin for a single centre.
     """
-    if up not in ("y", "z"):
-        raise ValueError(f"up must be 'y' or 'z'; got {up!r}")
+    check_up(up)
     path = Path(path)
     _check_file(path)
     digest = _digest(path)
@@ -188,6 +187,12 @@ def read_folder(
         lambda file: read_voxels(file, size, fill=fill, up=up, standing=standing),
     )
     return Folder(good, bad)
+
+
+def check_up(up: str) -> None:
+    """Refuse an axis that is neither "y" nor "z": ValueError."""
+    if up not in ("y", "z"):
+        raise ValueError(f"up must be 'y' or 'z'; got {up!r}")
 
 
 def _check_file(path: Path) -> None:

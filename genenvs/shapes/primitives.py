@@ -18,6 +18,7 @@ from genenvs.shapes.targets import Targets
 COUNT = 27  # cuboids a shape
 SIDE = 16  # voxels a side of the grid whose planes their faces lie in
 FORMAT = "genenvs primitives 1"
+_ABOUT = ("names", "targets", "split")
 _FIELDS = {"cuboids": torch.int64, "iou": torch.float32, "instance": torch.int64}
 
 
@@ -112,7 +113,8 @@ class Primitives:
                 )
         if len(self) < count:
             raise ValueError(
-                f"the primitives hold {len(self)} of the {count} targets of the split {split!r}"
+                f"the primitives hold {len(self)} of the {count} targets of the split {split!r};"
+                " all are needed: zeros for a target whose cuboids are to be fitted"
             )
         found = torch.empty_like(self.cuboids)
         found[self.instance] = self.cuboids
@@ -154,7 +156,8 @@ def read(path: str | Path) -> Primitives:
             about = file.metadata() or {}
             if about.get("format") != FORMAT:
                 raise ValueError(f"its format is {about.get('format')!r}, not {FORMAT!r}")
-            if missing := _FIELDS.keys() - set(file.keys()):
+            held = set(file.keys()) | about.keys()
+            if missing := {*_FIELDS, *_ABOUT} - held:
                 raise ValueError(f"it holds no {', '.join(sorted(missing))}")
             tensors = {name: file.get_tensor(name) for name in _FIELDS}
         names = tuple(json.loads(about["names"]))

@@ -97,11 +97,14 @@ def load(
         device: where tensors live.
 
     Raises:
-        ValueError: no such family or path, or no mesh there can be used; says why.
+        ValueError: no such family, path or axis, or no mesh there can be used; says why.
         ImportError: meshes need the extra `shapes`.
     """
-    if not isinstance(targets, str | Path):
+    from genenvs.geometry.files import check_up
+
+    if not isinstance(targets, str | Path) or not str(targets):  # "" would be the folder we are in
         raise ValueError(f"targets must be a family or a path; got {targets!r}")
+    check_up(up)  # of a family, too, where it changes nothing
     known = str(targets) == MIXTURE or str(targets) in FAMILIES
     if known:
         return _procedural(str(targets), split, size, whole, str(device))

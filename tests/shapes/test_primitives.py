@@ -46,7 +46,7 @@ def test_cuboids_come_in_the_order_of_the_targets():
     [
         (128, "table", "validation", "split 'test'"),
         (128, "chair", "test", "target [0-9]+ is .table."),
-        (100, "table", "test", "100 of the 128"),
+        (100, "table", "test", "100 of the 128 .* all are needed"),
     ],
 )
 def test_primitives_of_other_targets_are_refused(rows, targets, split, message):
@@ -83,6 +83,9 @@ def test_files_that_are_none_are_refused(tmp_path):
         primitives.read(path)
     path.write_bytes(b"not a file of tensors")
     with pytest.raises(ValueError, match="no file of primitives"):
+        primitives.read(path)
+    save_file({"cuboids": torch.zeros(1)}, path, {"format": primitives.FORMAT, "names": "[]"})
+    with pytest.raises(ValueError, match="it holds no instance, iou, split, targets"):
         primitives.read(path)
     save_file({"cuboids": torch.zeros(1)}, path)
     with pytest.raises(ValueError, match="its format is None"):

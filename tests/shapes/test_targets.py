@@ -92,7 +92,7 @@ def test_neither_a_family_nor_a_path_lists_the_families(wrong):
         targets.load(wrong, "train", 16)
 
 
-@pytest.mark.parametrize("wrong", [None, 3, ["chair"]])
+@pytest.mark.parametrize("wrong", [None, 3, ["chair"], ""])
 def test_no_string_is_an_error(wrong):
     with pytest.raises(ValueError, match="targets must be a family or a path; got"):
         targets.load(wrong, "train", 16)

@@ -564,11 +564,18 @@ def test_meshes_of_the_user_are_targets(tmp_path):
         ({"floating": 1}, TypeError, "floating must be True or False; got 1"),
         ({"horizon": 0}, ValueError, "horizon"),
         ({"size": 16}, TypeError, "size"),
+        ({"up": "Z"}, ValueError, "up must be 'y' or 'z'; got 'Z'"),
     ],
 )
 def test_bad_arguments_say_what_is_wrong(arguments, error, says):
     with pytest.raises(error, match=says):
         make(1, **arguments)
+
+
+def test_a_long_horizon_takes_no_room_that_no_build_can_fill():
+    task = make(1, horizon=10**12, targets="table").task
+    state = task.initial_state(torch.zeros(2, dtype=torch.int64), torch.zeros(2, dtype=torch.int64))
+    assert state.bricks.shape == (2, 8_000)
 
 
 def test_a_missing_scipy_is_named_with_its_extra(monkeypatch):

@@ -374,8 +374,12 @@ def test_one_cell_is_a_shape():
 def test_bad_arguments_say_what_is_expected():
     with pytest.raises(ValueError, match="moves must be 6 or 26; got 8"):
         make(moves=8)
+    with pytest.raises(ValueError, match=r"moves must be 6 or 26; got 6\.0"):
+        make(moves=6.0)
     with pytest.raises(ValueError, match="targets must be one of mixed, union"):
         make(targets="sofa")
+    with pytest.raises(ValueError, match="up must be 'y' or 'z'; got 'x'"):
+        make(up="x")
     envs = make()
     envs.reset(seed=0)
     with pytest.raises(ValueError, match=r"0\.\.5|0 \.\. 5"):

@@ -31,7 +31,7 @@ class BrickState(State):
         layer: int64 [B], the current layer, 0 .. 19.
         built: int64 [B, 20], studs of the current layer.
         below: int64 [B, 20], studs to stand on: of the layer below, or the ground.
-        bricks: int32 [B, horizon], codes in the order of building, `EMPTY` after the last.
+        bricks: int32 [B, at most horizon], codes in the order of building, `EMPTY` after the last.
         count: int64 [B], number of bricks.
         volume: int64 [B], cells built.
         hit: int64 [B], cells built inside the target.
@@ -153,6 +153,7 @@ class BrickBuild(ShapeTask):
         if not isinstance(floating, bool):
             raise TypeError(f"floating must be True or False; got {floating!r}")
         self.floating = floating
+        self._most = min(self.horizon, SIZE**3)  # bricks: none is smaller than a cell
         every = torch.arange(len(self.targets), device=self.device)
         self._wanted = packed.volume(self.targets.packed(every))  # cells of every target
         self.action_space = spaces.Discrete(PLACEMENTS + 2)
@@ -171,7 +172,7 @@ class BrickBuild(ShapeTask):
             layer=zero.clone(),
             built=instance.new_zeros(rows, SIZE),
             below=instance.new_full((rows, SIZE), layers.FULL),
-            bricks=instance.new_full((rows, self.horizon), EMPTY, dtype=torch.int32),
+            bricks=instance.new_full((rows, self._most), EMPTY, dtype=torch.int32),
             count=zero.clone(),
             volume=zero.clone(),
             hit=zero.clone(),
@@ -190,7 +191,7 @@ class BrickBuild(ShapeTask):
         placing = action < PLACEMENTS
         placed = placing & free & carried
         # The last entry is never read: an ended row may go on placing bricks.
-        slot = state.count.clamp(max=self.horizon - 1)[:, None]
+        slot = state.count.clamp(max=self._most - 1)[:, None]
         kept = state.bricks.gather(1, slot)[:, 0]
         new = torch.where(placed, bricks.code(place, state.layer).int(), kept)
 

@@ -1,5 +1,6 @@
 """Move edge loops on cuboids until the solid follows a shape."""
 
+import reprlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -184,7 +185,7 @@ class EdgeLoop(ShapeTask):
         if not isinstance(published, bool):
             raise ValueError(f"published must be True or False; got {published!r}")
         if not isinstance(initial, str | Path):
-            raise ValueError(f'initial must be "fit" or a path; got {initial!r}')
+            raise ValueError(f'initial must be "fit" or a path; got {reprlib.repr(initial)}')
         self.published = published
         self.action_space = spaces.Discrete(STAY + 1)
         shapes = {

@@ -7,6 +7,7 @@ a step to a neighbour is one addition, and leads at worst to a place that is no 
 """
 
 import itertools
+from numbers import Integral
 
 import torch
 from torch import Tensor
@@ -31,7 +32,7 @@ def moves(number: int) -> Tensor:
     Raises:
         ValueError: `number` is neither.
     """
-    if isinstance(number, bool) or number not in MOVES:
+    if isinstance(number, bool) or not isinstance(number, Integral) or number not in MOVES:
         raise ValueError(f"moves must be 6 or 26; got {number!r}")
     if number == 6:
         ahead = torch.eye(3, dtype=torch.int64)
