@@ -45,25 +45,53 @@ def test_no_two_relations_are_the_same_exercise(shown: str, hidden: str) -> None
 
 
 def test_a_diffusion_model_teaches_a_flow_what_it_knows_itself() -> None:
-    """A teacher that knows the clean latents says noise minus clean, at every noise level."""
+    """A teacher that knows the clean latents says noise minus clean, at every noise level.
+
+    Without the caption it believes in empty pictures: guidance goes on from those.
+    """
     from genenvs.generators.training.sprites import flow
 
     generator = torch.Generator().manual_seed(0)
     clean, noise = torch.randn(2, 64, 4, 8, 8, generator=generator).unbind()
+    squared = torch.linspace(1.0, 0.0, 100_001) ** 2  # so fine that rounding is nothing
 
     class Knowing:
-        squared = torch.linspace(1.0, 0.0, 100_001) ** 2  # so fine that rounding is nothing
-
-        def encode(self, ids: torch.Tensor) -> None:
-            return None
-
-        def predict(self, x: torch.Tensor, time: torch.Tensor, condition: None) -> torch.Tensor:
-            squared = self.squared[time][:, None, None, None]
-            alpha, sigma = squared.sqrt(), (1 - squared).sqrt()
-            torch.testing.assert_close(x, alpha * clean + sigma * noise, atol=1e-2, rtol=0)
-            return alpha * noise - sigma * clean
+        def predict(self, x: torch.Tensor, time: torch.Tensor, words: torch.Tensor) -> torch.Tensor:
+            alpha, sigma = (
+                each[time][:, None, None, None].sqrt() for each in (squared, 1 - squared)
+            )
+            x, _ = x.chunk(2)
+            told = words[:, :1, :1, None]
+            picture = told * torch.cat([clean, clean])
+            there = (torch.cat([x, x]) - alpha * picture) / sigma.clamp_min(1e-6)
+            torch.testing.assert_close(there[4:64], noise[4:], atol=2e-2, rtol=0)
+            return alpha * torch.cat([noise, noise]) - sigma * picture
 
     sigma = torch.linspace(0.0, 1.0, 64)
     x = torch.lerp(clean, noise, sigma[:, None, None, None])
-    said = flow.teacher(Knowing())(x, sigma * 1000, torch.zeros(64, 10, dtype=torch.int64))  # type: ignore[arg-type]
-    torch.testing.assert_close(said, noise - clean, atol=2e-2, rtol=0)
+    told, empty = torch.ones(64, 10, 64), torch.zeros(1, 10, 64)
+    for guidance in (1.0, 2.0):
+        said = flow._velocity(Knowing(), squared, x, sigma, told, empty, guidance)  # type: ignore[arg-type]
+        scale = torch.hypot(1 - sigma, sigma)[:, None, None, None]
+        # alpha + beta of what the caption adds to the answer, minus sigma times the picture.
+        more = (guidance - 1) * (sigma[:, None, None, None] / scale**2) * clean
+        torch.testing.assert_close(said, noise - clean - more, atol=2e-2, rtol=0)
+
+
+def test_a_flow_begins_with_what_its_teacher_reads() -> None:
+    from transformers import CLIPTextModel, CLIPTokenizer
+
+    from genenvs.generators.store import WEIGHTS
+    from genenvs.generators.training.sprites import flow, latents
+    from genenvs.generators.training.sprites.diffusion import text_config
+
+    tokenizer = CLIPTokenizer.from_pretrained(WEIGHTS / "sprites" / "tokenizer")
+    text = CLIPTextModel(text_config(tokenizer)).eval()
+    model = flow.Flow(tokenizer, text).eval()
+    ids = latents.tokens(tokenizer)[::500]
+    with torch.no_grad():
+        read = text(ids, output_hidden_states=True)
+        features, pooled = model.encode(ids)
+    torch.testing.assert_close(features[:, :-1], torch.cat([read.hidden_states[-1]] * 2, -1))
+    torch.testing.assert_close(pooled, torch.cat([read.pooler_output] * 2, -1))
+    assert not features[:, -1].any(), "the place of the third encoder"

@@ -30,19 +30,19 @@ PLANS = {
     "second": Plan(steps=12_000, batch=96, learning_rate=1.2e-3, threads=1, seed=1, stop=9_750),
     "tuned": Plan(steps=6_000, batch=96, learning_rate=1.2e-3, threads=1, seed=1, stop=4_500),
     "base": Plan(steps=600, batch=96, learning_rate=4e-4, threads=1, seed=2),
-    "flow": Plan(steps=12_000, batch=96, learning_rate=1.5e-3, threads=1),
+    "flow": Plan(steps=48_000, batch=64, learning_rate=1.5e-3, threads=1),
 }
 BEFORE = {
     "second": "first",
     "tuned": "second",
     "base": "tuned",
 }  # whose weights a stage begins with
-TEACHER = "tuned"  # of the flow
+TEACHER, GUIDANCE, ANSWERS = "tuned", 3.0, 262_144  # of the flow
 SCENES = 65_536
 # Of the captions, in what reinforcement learning starts from.
 SHUFFLED = {"first": 0.2, "base": 0.15, "flow": 0.2}
-EXERCISE = {"tuned": 500, "flow": 1_000}
-SHIFT = {"tuned": 2.0, "base": 2.0, "flow": 2.0}
+EXERCISE = {"tuned": 500}
+SHIFT = {"tuned": 2.0, "base": 2.0}
 WATCHED = {"plain": (10, 1.0), "guided": (20, 3.0)}
 NAMES = {"base": "sprites", "tuned": "sprites-tuned", "flow": "sprites-flow"}
 
@@ -74,31 +74,32 @@ def run(stage: str, plan: Plan, work: Path, progress: bool) -> None:
     encoder = load_vae(work)
     weights = work / "vae" / "diffusion_pytorch_model.safetensors"
     torch.manual_seed(plan.seed)
-    model: Any = (flow.Flow if stage == "flow" else diffusion.Diffusion)(tokenizer)
-    if stage in BEFORE:
-        model.load_state_dict(load_file(work / f"{BEFORE[stage]}.safetensors"), strict=False)
-    teacher = None
-    if stage == "flow":
-        master = diffusion.Diffusion(tokenizer).eval()
-        master.load_state_dict(load_file(work / f"{TEACHER}.safetensors"))
-        teacher = flow.teacher(master)
-    watched = "guided" if stage in ("second", "tuned") else "plain"
+    pool = work / f"pool-{plan.seed}-{sha256(weights)[:8]}.safetensors"
+    checkpoint = work / f"{stage}-checkpoint.safetensors"
     shuffled = SHUFFLED.get(stage, 0.0)
-    averaged, record = learn.train(
-        model,
-        encoder,
-        tokenizer,
-        plan,
-        SCENES,
-        shuffled,
-        SHIFT.get(stage, 1.0),
-        EXERCISE.get(stage, 0),
-        {watched: WATCHED[watched]},
-        teacher,
-        work / f"pool-{plan.seed}-{sha256(weights)[:8]}.safetensors",
-        work / f"{stage}-checkpoint.safetensors",
-        progress,
-    )
+    model: Any = diffusion.Diffusion(tokenizer)
+    if stage == "flow":
+        model.eval().load_state_dict(load_file(work / f"{TEACHER}.safetensors"))
+        table = latents.tokens(tokenizer)
+        kept = work / "answers.safetensors"
+        if not kept.exists():
+            scenes = latents.pool(encoder, SCENES, plan.seed, pool, progress)
+            known = flow.answers(model, *scenes, table, ANSWERS, GUIDANCE, plan.seed, progress)
+            with making(kept) as temporary:
+                save_file(known, temporary)
+        averaged, record = flow.train(
+            flow.Flow(tokenizer, model.text), encoder, load_file(kept), table, plan, shuffled,
+            {"plain": WATCHED["plain"]}, checkpoint, progress,
+        )  # fmt: skip
+    else:
+        if stage in BEFORE:
+            earlier = load_file(work / f"{BEFORE[stage]}.safetensors")
+            model.load_state_dict(earlier, strict=False)
+        watched = "guided" if stage in ("second", "tuned") else "plain"
+        averaged, record = learn.train(
+            model, encoder, tokenizer, plan, SCENES, shuffled, SHIFT.get(stage, 1.0),
+            EXERCISE.get(stage, 0), {watched: WATCHED[watched]}, pool, checkpoint, progress,
+        )  # fmt: skip
     with making(work / f"{stage}.safetensors") as temporary:
         save_file({k: v.contiguous() for k, v in averaged.state_dict().items()}, temporary)
     write_json(work / f"{stage}.json", record)
@@ -114,8 +115,10 @@ def run(stage: str, plan: Plan, work: Path, progress: bool) -> None:
         found[each] = {"steps": how[0], "guidance": how[1], "correct": mean, "by_category": kinds}
     ceiling = latents.ceiling(encoder, "test", 2_048)
     report = {"shuffled": shuffled, "test": found, "ceiling": ceiling, "training": record}
-    for earlier in ("vae", *stages_before(stage)):
-        report[earlier] = json.loads((work / f"{earlier}.json").read_text(encoding="utf-8"))
+    if stage == "flow":
+        report["teacher"] = {"name": NAMES[TEACHER], "guidance": GUIDANCE, "answers": ANSWERS}
+    for before in ("vae", *stages_before(stage)):
+        report[before] = json.loads((work / f"{before}.json").read_text(encoding="utf-8"))
     write_json(WEIGHTS / name / "training.json", report)
     seal([*files, WEIGHTS / name / "training.json"], WEIGHTS)
 

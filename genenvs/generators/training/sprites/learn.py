@@ -14,8 +14,6 @@ from genenvs.generators.training.sprites import latents as scenes
 from genenvs.generators.training.sprites.grounding import Grounding
 from genenvs.generators.training.sprites.loop import Plan, fit
 
-Teacher = Callable[[Tensor, Tensor, Tensor], Tensor]
-"""Noisy latents, times of the one who learns, tokens int64 [B, 10]: what it should say."""
 DROPPED = 0.1  # share of empty captions, which guidance needs
 
 
@@ -84,7 +82,6 @@ def train(
     shift: float,
     exercise: int,
     watched: Mapping[str, tuple[int, float]],
-    teacher: Teacher | None = None,
     cache: Path | None = None,
     checkpoint: Path | None = None,
     progress: bool = True,
@@ -103,8 +100,6 @@ def train(
         exercise: steps in which the text encoders learn the captions by themselves; they go on with
             it while denoising. 0 for none.
         watched: name -> (steps, guidance) of samplers whose accuracy is logged.
-        teacher: whose outputs are learned, in place of noise and scene themselves: the mean in
-            place of a draw, so far fewer steps.
         cache: a file that keeps the encoded scenes from one stage to the next.
         checkpoint: a file to go on from.
         progress: show bars.
@@ -128,8 +123,6 @@ def train(
         place = stratified(plan.batch, generator)
         place = shift * place / (1 + (shift - 1) * place)
         x, time, target = model.corrupt(clean, noise, place.clamp_max(1 - 1e-6))
-        if teacher is not None:
-            target = teacher(x, time, table[own])
         condition = model.encode(table[prompt])
         found = functional.mse_loss(model.predict(x, time, condition), target)
         if exercise:

@@ -64,8 +64,9 @@ def fit(
     generator = torch.Generator().manual_seed(plan.seed)
     averaged = copy.deepcopy(model).eval().requires_grad_(False)
     optimiser = torch.optim.AdamW(
-        model.parameters(), lr=plan.learning_rate, weight_decay=plan.weight_decay
-    )
+        [each for each in model.parameters() if each.requires_grad],
+        lr=plan.learning_rate, weight_decay=plan.weight_decay, fused=True,
+    )  # fmt: skip
 
     def rate(step: int) -> float:
         if step < plan.warm_up:
