@@ -60,10 +60,10 @@ def collect(step: Step, output: str) -> dict[str, Any]:
     if step.terms is not None:
         assert step.metrics is not None and step.acted is not None
         assert step.ended is not None and step.settled is not None
-        here, at_end = step.acted, step.settled
-        if step.final is not None:
-            here, at_end = here & ~step.ended, torch.zeros_like(step.ended)
-        _tables(info, step, here, at_end, output)
+        if step.final is None:
+            _tables(info, step, step.acted, step.settled, output)
+        else:
+            _tables(info, step, step.acted & ~step.ended, None, output)
     _identity(info, step.seed, step.episode, step.action_mask, step.live, output)
     if step.final is not None:
         assert step.ended is not None and step.settled is not None and step.rows is not None
@@ -128,22 +128,35 @@ def _each(value: Observation, function: Any) -> Any:
     return function(value)
 
 
-def _tables(info: dict[str, Any], step: Step, here: Tensor, at_end: Tensor, output: str) -> None:
-    """Add `terms` and `metrics`: zeros under a False mask, the same keys at every step."""
-    masks = {False: (here, convert(here, output)), True: (at_end, convert(at_end, output))}
-    for key, table, late in (
+def _tables(
+    info: dict[str, Any], step: Step, here: Tensor, at_end: Tensor | None, output: str
+) -> None:
+    """Add `terms` and `metrics`: zeros under a False mask, the same keys at every step.
+
+    Args:
+        info: what to add them to.
+        step: whose.
+        here: bool [B], rows that have terms and metrics of kind `step`.
+        at_end: bool [B], rows that have those of kind `end`; None: no row does.
+        output: `numpy` or `torch`.
+    """
+    shown = convert(here, output)
+    late = convert(torch.zeros_like(here) if at_end is None else at_end, output)
+    for key, table, names in (
         ("terms", step.terms, frozenset()),
         ("metrics", step.metrics, step.end_metrics),
     ):
         rows: dict[str, Any] = {}
         for name, value in (table or {}).items():
-            mask, shown = masks[name in late]
+            mask = late if name in names else shown
             if output == "torch":
                 rows[name] = torch.where(mask, value, 0.0)
+            elif at_end is None and name in names:
+                rows[name] = np.zeros(len(value), np.float32)
             else:  # numpy's small operations cost a third of torch's
-                rows[name] = np.where(shown, value.cpu().numpy(), np.float32(0.0))
-            rows[f"_{name}"] = shown
-        info[key], info[f"_{key}"] = rows, masks[False][1]
+                rows[name] = np.where(mask, value.cpu().numpy(), np.float32(0.0))
+            rows[f"_{name}"] = mask
+        info[key], info[f"_{key}"] = rows, shown
 
 
 def _identity(

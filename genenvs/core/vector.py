@@ -527,9 +527,13 @@ class TaskVectorEnv(gym.vector.VectorEnv[Any, Any, Any]):
             final, rows = final.rows(own), rows[own]
         result = self.task.outcome(final)
         for table, values in ((terms, result.terms), (metrics, result.metrics)):
-            for name, value in values.items():
-                whole = table[name] if name in table else self._zeros()
-                table[name] = whole.index_add(0, rows, value.to(whole.dtype))
+            new = [name for name in values if name not in table]
+            if new:  # in one go: there may be a dozen
+                found = torch.stack([values[name].float() for name in new])  # [M, K]
+                whole = found.new_zeros(len(new), self.num_envs).index_add_(1, rows, found)
+                table.update(zip(new, whole.unbind(), strict=True))
+            for name in values.keys() - new:
+                table[name] = table[name].index_add(0, rows, values[name].to(table[name].dtype))
 
     def _fill(
         self, terms: dict[str, Tensor], metrics: dict[str, Tensor], ignored: Tensor | None
