@@ -35,6 +35,31 @@ three; of fewer every split holds all. Scores of the registry are those of the r
 and say nothing about others.
 """
 
+EXPORTS = """## What was built, as files
+
+```python
+env = gym.make("genenvs/BrickBuild-v0", targets="chair")
+env.reset(seed=0)
+...                                                     # play
+made = env.unwrapped.artefact()                         # what stands there now
+made.export("chair.glb")                                # or obj, ply, stl
+task, state = env.unwrapped.task, env.unwrapped.batch.state
+task.write_ldraw("chair.ldr", state, 0)                 # BrickBuild alone; row 0 of the batch
+```
+
+| environment | `artefact()`, of trimesh |
+| --- | --- |
+| `VoxelStroke`, `VoxelStroke26` | a scene: the cells of the stroke, and a tube along it |
+| `BrickBuild` | a scene: the bricks with their studs, in metres |
+| `PrimitiveModel`, `PrimitiveModelDepth` | a scene: a box for each cuboid, in the unit cube |
+| `EdgeLoop` | one closed mesh, the union of all cuboids, in the unit cube |
+
+`write_ldraw` writes parts and colours of the LDraw library, layer by layer, which brick viewers and
+editors read; LeoCAD 21.06 opened one. `EdgeLoop` has its quads, not joined, as
+`task.surfaces(state, 0)`, and `genenvs.tasks.edge_loop.meshes.obj` makes the text of an obj file of
+these. Artefacts need `pip install "genenvs[shapes]"`, an LDraw file does not.
+"""
+
 
 def render() -> str:
     """The page as Markdown."""
@@ -52,6 +77,7 @@ def render() -> str:
         "a shape of another one; a target is the same shape in every environment, whatever the "
         "grid.",
         USERS,
+        EXPORTS,
         "[Two stages](two_stage.md) lead from a shape to a clean mesh of it.",
     ])  # fmt: skip
 

@@ -13,6 +13,7 @@ def render() -> str:
     """The page as Markdown."""
     found = json.loads(RESULT.read_text())
     runs = found["runs"]
+    first = runs[0]
     stages = [row for run in runs for row in _stages(run)]
     gold = [row for run in runs for row in _gold(run)]
     return "\n\n".join([
@@ -28,6 +29,11 @@ def render() -> str:
         "`--primitives RUN` and `--loops RUN` put a trained agent in its place, and `--targets` "
         "takes your own meshes. It writes the primitives, the closed union of each mesh as glb, "
         "its quads between loops as obj, and the picture above.",
+        "The file of primitives works by itself, too: "
+        f"`gym.make(\"genenvs/EdgeLoop-v0\", targets={first['targets']!r}, "
+        f"split={first['split']!r}, initial=\"runs/two_stage/primitives.safetensors\")`. "
+        "`genenvs.shapes.primitives.write` makes one of anybody's cuboids, on a grid of 16^3; it "
+        "holds every target of the split, and zeros for those that are to be fitted.",
         table(("targets", "shapes", "stage", "mean IoU"), stages),
         table(("targets", "gold metric of the mesh", "mean"), gold),
         "In brackets 95 % intervals over the shapes. The first stage is scored, and paid, on a "

@@ -139,14 +139,14 @@ class EdgeLoop(ShapeTask):
     ## Arguments
     - `targets` (`"mixed"`): a family of shapes, or the path of a mesh or a folder of meshes.
     - `up` (`"z"`): the axis of these files that points upwards, `"z"` or `"y"` (of most glb files).
-    - `initial` (`"fit"`): or the path of a file of primitives made for the same targets and split
-      (`genenvs.shapes.primitives`); where it has no cuboid left for a target, that one is fitted.
+    - `initial` (`"fit"`): or the path of a file of primitives made for all targets of the same
+      split (`genenvs.shapes.primitives`); where it has no cuboid left for one, that one is fitted.
     - `published` (False): moves as the authors' program makes them: of any loop at any time (its
       mask only advises), and up to the bounds where they would cross them, which are those of a
       cube as wide as the target's diagonal, from the lowest corner of its bounding box; all actions
       are legal. With `horizon=101`, as many steps as it takes.
     - `horizon` (100), and those of every environment: `split`, `instances`, `reward_weights`,
-      `device`.
+      `device`, `dtype`.
 
     ## Faithful / deviates
     Faithful (`Mesh-Agent/environment.py` and `config.py` of the authors' repository): ten loops on
