@@ -50,7 +50,7 @@ def read_all(
     Args:
         path: a folder or a file.
         suffixes: of the files that are meant.
-        read: of one; raises ValueError where it cannot be used.
+        read: of one; raises ValueError or OSError where it cannot be used.
 
     Returns:
         What was read, at least one, and the files left out, each with the reason.
@@ -70,7 +70,7 @@ def read_all(
     for file in files:
         try:
             good.append(read(file))
-        except ValueError as error:
+        except (OSError, ValueError) as error:
             bad.append((file, str(error)))
     if not good:
         reasons = "; ".join(reason for _, reason in bad[:3])
@@ -84,12 +84,13 @@ def stamp(path: Path, suffixes: Sequence[str] = ()) -> tuple[tuple[Path, int, in
 
     What a cache asks, so that a file that was written anew is read anew; nothing of a missing one.
     """
-    files = _files(path, suffixes) if os.path.isdir(path) else [path][: os.path.isfile(path)]
-    return tuple((f, f.stat().st_mtime_ns, f.stat().st_size) for f in files)
+    files = _files(path, suffixes) if os.path.isdir(path) else [path]
+    return tuple((f, f.stat().st_mtime_ns, f.stat().st_size) for f in files if os.path.isfile(f))
 
 
 def _files(folder: Path, suffixes: Sequence[str]) -> list[Path]:
-    return sorted(p for p in folder.rglob("*") if p.suffix.lower() in suffixes and p.is_file())
+    # A link to nothing is one of them: it is left out with the reason, not unseen.
+    return sorted(p for p in folder.rglob("*") if p.suffix.lower() in suffixes and not p.is_dir())
 
 
 def share(items: Sequence[Item], split: str) -> Sequence[Item]:

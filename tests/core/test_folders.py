@@ -40,6 +40,14 @@ def test_one_bad_file_spoils_nothing(tmp_path):
     assert folders.read_all(tmp_path / "b.txt", (".txt",), read) == ((2,), ())
 
 
+def test_a_link_to_nothing_is_left_out_with_the_reason(tmp_path):
+    (tmp_path / "a.txt").write_text("1")
+    (tmp_path / "b.txt").symlink_to(tmp_path / "gone.txt")
+    good, bad = folders.read_all(tmp_path, (".txt",), lambda path: int(path.read_text()))
+    assert good == (1,) and [path.name for path, _ in bad] == ["b.txt"]
+    assert [path.name for path, *_ in folders.stamp(tmp_path, (".txt",))] == ["a.txt"]
+
+
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
