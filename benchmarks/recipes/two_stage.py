@@ -1,7 +1,7 @@
 """From a shape to a clean mesh in two stages: cuboids first, then edge loops on them.
 
-    python -m benchmarks.recipes.two_stage --targets chair --split test [--primitives RUN]
-        [--loops RUN] [--out runs/two_stage] [--record]
+    python -m benchmarks.recipes.two_stage --targets chair --split test [--up y]
+        [--primitives RUN] [--loops RUN] [--out runs/two_stage] [--record]
 
 The pipeline of Lin et al., "Modeling 3D Shapes by Reinforcement Learning", ECCV 2020. Each stage is
 played by its environment's reference, or by an agent from the folder of a run of `python -m agents
@@ -34,7 +34,8 @@ from genenvs.tasks.edge_loop import meshes
 FIRST, SECOND = "genenvs/PrimitiveModel-v0", "genenvs/EdgeLoop-v0"
 RESULT = Path("benchmarks/results/two_stage.json")
 PICTURE = Path("docs/pictures/two_stage.png")
-OBJECTS = ("bunny.obj", "duck.obj")  # of pybullet's; read where they are installed, never copied
+# Of pybullet's; read where they are installed, never copied. Both stand along y.
+OBJECTS = ("bunny.obj", "duck.obj")
 GOLD = ("chamfer", "hausdorff", "components", "overlap", "self_intersections")
 ROWS = 128
 
@@ -64,12 +65,12 @@ def _policy(player: str) -> Any:
 
 
 def model(
-    targets: str, split: str, first: str, second: str, folder: Path
+    targets: str, split: str, up: str, first: str, second: str, folder: Path
 ) -> tuple[dict[str, Any], Evaluation, Any]:
     """Both stages: the report, and what the second left."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "primitives.safetensors"
-    found, task = play(FIRST, first, targets, split)
+    found, task = play(FIRST, first, targets, split, up=up)
     final: Any = found.final
     names = tuple(task.targets.name(k) for k in final.instance.tolist())
     # Quoted by the file as it was given: of a path the name alone.
@@ -77,7 +78,7 @@ def model(
     primitives.write(
         path, Primitives(final.cuboids, final.iou, final.instance, names, source, split)
     )
-    looped, task = play(SECOND, second, targets, split, initial=str(path))
+    looped, task = play(SECOND, second, targets, split, up=up, initial=str(path))
     last: Any = looped.final
     report = {
         "targets": source,
@@ -137,6 +138,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--targets", default="chair", help="a family, or the path of meshes")
     parser.add_argument("--split", default="test")
+    parser.add_argument("--up", default="z", help="the axis of meshes that points upwards, y or z")
     parser.add_argument("--primitives", default="reference", metavar="RUN")
     parser.add_argument("--loops", default="reference", metavar="RUN")
     parser.add_argument("--out", type=Path, default=Path("runs/two_stage"))
@@ -144,11 +146,14 @@ def main() -> None:
     parser.add_argument("--record", action="store_true", help="keep the results for the page")
     given = parser.parse_args()
     command = f"python -m benchmarks.recipes.two_stage --targets {given.targets}"
-    command += f" --split {given.split}"
+    command += f" --split {given.split}" + (f" --up {given.up}" if given.up != "z" else "")
     reports, sheets = [], []
     for targets in [given.targets, *map(str, objects())]:
         folder = given.out if targets == given.targets else given.out / Path(targets).stem
-        report, looped, task = model(targets, given.split, given.primitives, given.loops, folder)
+        up = given.up if targets == given.targets else "y"
+        report, looped, task = model(
+            targets, given.split, up, given.primitives, given.loops, folder
+        )
         sheets.append(export(looped, task, folder, given.shown))
         reports.append(report)
         for name, stage in report["stages"].items():
