@@ -6,12 +6,13 @@ to whoever reads them.
 """
 
 from dataclasses import dataclass
+from functools import cache
 
 import torch
 from torch import Tensor
 
 from genenvs.editing.styles import JOINS, LENGTHS, NONE, Films
-from genenvs.video.attributes import LOCATION, SIZES, STARTS, WIDTH, one_hot
+from genenvs.video.attributes import COUNT, LOCATION, SIZES, STARTS, WIDTH, one_hot
 
 TASTE, KEPT, AGAIN, ON = range(4)  # the hints of a value
 HINTS = 4
@@ -54,15 +55,29 @@ def hints(values: Tensor, habits: Tensor, before: Tensor, last: Tensor) -> Tenso
         shot's, how often the strip keeps one; where it is that of the one before, how often the
         strip takes one up again; where it is the next on its scale, how often the strip walks on.
     """
-    device = last.device
-    sizes, starts = torch.tensor(SIZES, device=device), torch.tensor(STARTS, device=device)
-    pointed = torch.stack([last, before, (last + 1) % sizes], 1)  # [B, 3, 8]
-    exists = (torch.stack([last, before, last], 1) != NONE).float()
-    # `NONE` points beyond the values of an attribute; it adds nothing wherever that is.
-    place = torch.minimum(pointed, sizes - 1) + starts
-    said = torch.zeros(len(last), HINTS - 1, WIDTH, device=device)
-    said.scatter_(2, place, habits * exists)
-    return torch.cat([values[:, None], said], 1).mT
+    table, begins = _places(last.device)
+    place = table[torch.stack([last, before, last], 1) + begins]  # [B, 3, 8]
+    said = torch.zeros(len(last), HINTS - 1, WIDTH + 1, device=last.device)
+    said.scatter_(2, place, habits)
+    return torch.cat([values[:, None], said[..., :-1]], 1).mT
+
+
+@cache
+def _places(device: torch.device) -> tuple[Tensor, Tensor]:
+    """Where among the 36 values the one is that a habit points at.
+
+    Returns:
+        int64 [96]: of each attribute's values and `NONE` the value itself, then the next on its
+        scale; 36, beyond all, for `NONE`. And int64 [3, 8], where therein the habits' parts begin.
+    """
+    sizes, starts = torch.tensor(SIZES)[:, None], torch.tensor(STARTS)[:, None]
+    value = torch.arange(NONE + 1)
+    places = torch.stack([starts + value, starts + (value + 1) % sizes]).masked_fill(
+        value == NONE, WIDTH
+    )
+    attribute = torch.arange(COUNT) * (NONE + 1)
+    begins = torch.stack([attribute, attribute, COUNT * (NONE + 1) + attribute])
+    return places.flatten().to(device), begins.to(device)
 
 
 def lengths(films: Films) -> Tensor:

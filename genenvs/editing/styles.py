@@ -46,6 +46,8 @@ class Styles:
         log_probability: float32, of that shape.
         joins: float32 [S, 3, 4], of `JOINS`: within a location, across, into the first shot.
         lengths: float32 [S, 8], of a shot's length in units, 1 .. 8.
+        fit: float32 [S, 3, 4], of `JOINS` over the likeliest one in that place.
+        pace: float32 [S], mean length of a shot in units.
         joined, lasting: float64 [S, 3, 3] and [S, 7], cumulative of these two, less the last.
         expected: float32 [S, SHOTS + 1], mean log-probability of a shot (its eight attributes,
             nats) in the editor's own film of so many shots; 0 of none.
@@ -58,6 +60,8 @@ class Styles:
     log_probability: Tensor
     joins: Tensor
     lengths: Tensor
+    fit: Tensor
+    pace: Tensor
     joined: Tensor
     lasting: Tensor
     expected: Tensor
@@ -65,12 +69,6 @@ class Styles:
 
     def __len__(self) -> int:
         return len(self.taste)
-
-    @property
-    def pace(self) -> Tensor:
-        """Mean length of a shot in units: float32 [S]."""
-        units = torch.arange(1, LENGTHS + 1, device=self.lengths.device)
-        return (self.lengths * units).sum(1)
 
     def row(self, style: Tensor, before: Tensor, last: Tensor) -> Tensor:
         """Where in the tables the next values stand: int64 [B], [B, 8] twice -> int64 [B, 8]."""
@@ -244,6 +242,8 @@ def load(split: str, device: torch.device) -> Styles:
         log_probability=logarithm.view(-1, VALUES),
         joins=joins,
         lengths=lengths,
+        fit=joins / joins.amax(2, keepdim=True),
+        pace=(lengths * torch.arange(1, LENGTHS + 1)).sum(1),
         joined=joins.double().cumsum(2)[..., :-1].contiguous(),
         lasting=lengths.double().cumsum(1)[:, :-1].contiguous(),
         expected=expected.float(),

@@ -88,15 +88,14 @@ METRICS = {
 }
 
 
-def is_jump(last: Tensor, shot: Tensor, cut: Tensor) -> Tensor:
-    """Whether a cut hardly changes the view: int64 [B, 8] twice, bool [B] -> bool [B]."""
-    seen = [SIZE, ANGLE, SUBJECT, LOCATION]
-    return cut & (last[:, seen] == shot[:, seen]).all(1)
+def is_jump(same: Tensor, cut: Tensor) -> Tensor:
+    """Whether a cut hardly changes the view: bool [B, 8], attributes that stay, bool [B] -> [B]."""
+    return cut & same[:, SIZE] & same[:, ANGLE] & same[:, SUBJECT] & same[:, LOCATION]
 
 
-def continues(last: Tensor, shot: Tensor) -> Tensor:
-    """Whether the sound goes on, or the location changes: int64 [B, 8] twice -> bool [B]."""
-    return (last[:, LOCATION] != shot[:, LOCATION]) | (last[:, SOUND] == shot[:, SOUND])
+def continues(same: Tensor) -> Tensor:
+    """Whether the sound goes on, or the location changes: bool [B, 8], what stays -> bool [B]."""
+    return ~same[:, LOCATION] | same[:, SOUND]
 
 
 def pacing(mean: Tensor, pace: Tensor) -> Tensor:

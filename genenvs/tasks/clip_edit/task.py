@@ -25,8 +25,6 @@ from genenvs.tasks.clip_edit import actions, rewards, viewer
 from genenvs.tasks.clip_edit.actions import (
     ACTIONS,
     CHOOSE_CLIP,
-    CHOOSE_JOIN,
-    CHOOSE_RANGE,
     FINISH,
     JOIN,
     RANGE,
@@ -44,6 +42,8 @@ FACTS = 7  # numbers of a clip beside its attributes
 SAID = 10  # numbers of an action
 NUMBERS = 12
 _SUMS = ("agreement", "continuity", "jump_cuts", "transition_fit", "aesthetics")
+MEASURES = (*_SUMS, "order", "pacing", "filled")  # metrics of a film that is being cut
+_USED, _AHEAD, _CHOSEN = 1, 3, 6  # facts of a clip that change
 
 
 @dataclass(frozen=True)
@@ -69,6 +69,8 @@ class EditState(State):
         low: float32 [B], mean log-probability of a shot by chance, nats.
         span: float32 [B], from there to the editor's.
         taken: int64 [B, 16], which pieces of the user's footage the clips are; -1 of drawn ones.
+        pace: float32 [B], units that the style's shots last in the mean.
+        facts: float32 [B, 16, 7], of the clips as they are observed, what changes left 0.
         used: bool [B, 16], clips that are in the film.
         legal: bool [B, 85], the mask.
         phase: int64 [B], what is to be chosen: clip, range, transition.
@@ -79,7 +81,9 @@ class EditState(State):
         last: int64 [B, 2, 8], attributes of the shot before the last, and of the last.
         recent: float32 [B, 4, 41], the last shots as they are observed, the last one first.
         concordant: int64 [B], pairs of shots in the story's order less those out of it.
+        now: float32 [B], when in the story the last shot happens.
         sums: float32 [B, 5], agreement, continuity, jump cuts, transition fit, aesthetics.
+        measures: float32 [B, 8], the metrics of the film, in the order of `MEASURES`.
     """
 
     style: Tensor
@@ -100,6 +104,8 @@ class EditState(State):
     low: Tensor
     span: Tensor
     taken: Tensor
+    pace: Tensor
+    facts: Tensor
     used: Tensor
     legal: Tensor
     phase: Tensor
@@ -110,7 +116,9 @@ class EditState(State):
     last: Tensor
     recent: Tensor
     concordant: Tensor
+    now: Tensor
     sums: Tensor
+    measures: Tensor
 
 
 class ClipEdit(Task):
@@ -225,7 +233,17 @@ class ClipEdit(Task):
             units = self.own.length // round(UNIT * FPS)
             self.given = Given(self.own.attributes.to(self.device), units.to(self.device))
         self.most = min(CLIPS, -(-self.horizon // STEPS))  # shots
-        self._ends = actions.ends(self.device)
+        self._tables = actions.tables(self.device)
+        self._number = torch.arange(CLIPS, device=self.device)
+        self._lasts = torch.arange(1, LENGTHS + 1, device=self.device)
+        self._phases = torch.eye(STEPS, device=self.device)
+        self._joins = torch.eye(len(JOINS), device=self.device)
+        longest = LENGTHS * SHOTS
+        self._most = torch.tensor(  # of the numbers that are observed as shares
+            [LENGTHS, LENGTHS, longest, longest, self.most, self.horizon],
+            dtype=torch.float32,
+            device=self.device,
+        )
         self.action_space = spaces.Discrete(ACTIONS)
         shapes = {
             "example": (EXAMPLE, SHOT),
@@ -244,7 +262,20 @@ class ClipEdit(Task):
         brief = briefs.draw(self.styles, instance, self.given)
         rows, device = len(instance), self.device
         none = torch.zeros_like(key)
+        nothing = torch.zeros(rows, device=device)
+        unused = torch.zeros(rows, CLIPS, dtype=torch.bool, device=device)
+        still = torch.zeros(rows, CLIPS, device=device)
         strip = strips.read(brief.example.attributes)
+        first, marked = brief.marked.unbind(2)
+        facts = [
+            brief.lengths / LONGEST,
+            still,
+            brief.story,
+            still,
+            first / LONGEST,
+            marked / MARKED[1],
+            still,
+        ]
         example = torch.cat(
             [
                 one_hot(brief.example.attributes),
@@ -275,14 +306,10 @@ class ClipEdit(Task):
             low=brief.low,
             span=brief.span,
             taken=brief.taken,
-            used=torch.zeros(rows, CLIPS, dtype=torch.bool, device=device),
-            legal=self._legal(
-                none,
-                torch.zeros(rows, CLIPS, dtype=torch.bool, device=device),
-                brief.lengths[:, 0],
-                brief.target,
-                none,
-            ),
+            pace=self.styles.pace[brief.style],
+            facts=torch.stack(facts, 2),
+            used=unused,
+            legal=self._tables.mask(none, unused, brief.lengths[:, 0], brief.target, none == 0),
             phase=none.clone(),
             pending=torch.zeros(rows, 3, dtype=torch.int64, device=device),
             count=none.clone(),
@@ -291,51 +318,35 @@ class ClipEdit(Task):
             last=torch.full((rows, 2, COUNT), NONE, device=device),
             recent=torch.zeros(rows, SEEN, SHOT, device=device),
             concordant=none.clone(),
+            now=nothing,
             sums=torch.zeros(rows, len(_SUMS), device=device),
+            measures=torch.zeros(rows, len(MEASURES), device=device),
         )
 
     def transition(self, state: EditState, action: Tensor) -> Transition:  # type: ignore[override]
         """Choose a clip, a range of it or a transition, whichever is due."""
-        before = self.measured(state)
         legal = state.legal.gather(1, action[:, None])[:, 0]
-        finish = legal & (action == FINISH)
-        chosen = legal & (action < FINISH)
-        ranged = legal & (action >= RANGE) & (action < JOIN)
-        joined = legal & (action >= JOIN)
-        cell = (action - RANGE).clamp(0, JOIN - RANGE - 1)
-        clip, start, length = state.pending.unbind(1)
-        pending = torch.stack(
-            [
-                torch.where(chosen, action, clip),
-                torch.where(ranged, cell // LENGTHS, start),
-                torch.where(ranged, cell % LENGTHS + 1, length),
-            ],
-            1,
-        )
-        phase = torch.where(chosen, CHOOSE_RANGE, state.phase)
-        phase = torch.where(ranged, CHOOSE_JOIN, phase)
-        phase = torch.where(joined, CHOOSE_CLIP, phase)
-        changed = self._append(state, joined, (action - JOIN).clamp(min=0))
-        pending = pending * (~joined)[:, None]
-        length = state.lengths.gather(1, pending[:, :1])[:, 0]
-        left = state.target - changed["filled"]
-        after = state.advance(
-            pending=pending,
-            phase=phase,
-            legal=self._legal(phase, state.used, length, left, changed["count"]),
-            **changed,
-        )
-        metrics = self.measured(after)
+        kind = torch.where(legal, self._tables.kind[action], actions.ILLEGAL)
+        phase = self._tables.then[kind, state.phase]
+        chosen = torch.where(self._tables.sets[kind], self._tables.said[action], state.pending)
+        changed = self._append(state, kind == actions.JOINED, (action - JOIN).clamp(min=0))
+        count, filled = changed["count"], changed["filled"]
+        left = state.target - filled
+        length = state.lengths.gather(1, chosen[:, :1])[:, 0]
+        mask = self._tables.mask(phase, state.used, length, left, count == 0)
+        measures = self._measured(state, changed)
+        change = measures - state.measures
+        after = state.advance(pending=chosen, phase=phase, legal=mask, measures=measures, **changed)
+        metrics = dict(zip(MEASURES, measures.clone().unbind(1), strict=True))
+        changes = dict(zip(MEASURES, change.unbind(1), strict=True))
         terms = {
-            name: metrics[term.change_of] - before[term.change_of]
-            for name, term in self.terms.items()
-            if term.change_of
+            name: changes[term.change_of] for name, term in self.terms.items() if term.change_of
         }
         terms["invalid"] = metrics["invalid"] = (~legal).float()
         return Transition(
             state=after,
             terms=terms,
-            terminated=finish | (after.filled >= after.target),
+            terminated=(kind == actions.FINISHED) | (left <= 0),
             metrics=metrics,
         )
 
@@ -343,66 +354,61 @@ class ClipEdit(Task):
         """What changes where (`do`, bool [B]) the pending shot joins the film."""
         rows = torch.arange(len(do), device=self.device)
         clip, start, length = state.pending.unbind(1)
-        shot = state.attributes[rows, clip]  # [B, 8]
+        shot, time = state.attributes[rows, clip], state.story[rows, clip]  # [B, 8], [B]
         earlier, last = state.last.unbind(1)
         opening = state.count == 0
+        wide = do[:, None]
 
-        moved = (shot[:, LOCATION] != last[:, LOCATION]).long()  # WITHIN 0, ACROSS 1
-        fits = self.styles.joins[state.style, torch.where(opening, OPENING, moved)]  # [B, 4]
-        fit = fits.gather(1, join[:, None])[:, 0] / fits.amax(1)
+        same = shot == last
+        case = torch.where(opening, OPENING, (~same[:, LOCATION]).long())  # WITHIN 0, ACROSS 1
         likely = self.styles.of(state.style, earlier, last, shot)
         first, marked = state.marked[rows, clip].unbind(1)
-        good = torch.minimum(first + marked, start + length) - torch.maximum(first, start)
-        values = torch.stack(
-            [
-                (likely - state.low) / state.span * length,
-                (opening | rewards.continues(last, shot)) * length,
-                (~opening & rewards.is_jump(last, shot, join == CUT)) * length,
-                fit * length,
-                good.clamp(min=0).float(),
-            ],
-            1,
-        )
-        story = state.story.gather(1, state.film[..., 0])  # [B, S]
-        exists = torch.arange(self.most, device=self.device) < state.count[:, None]
-        ahead = (state.story[rows, clip][:, None] - story).sign()
-        concordant = (ahead * exists).sum(1).long()
+        shares = [
+            (likely - state.low) / state.span,
+            opening | rewards.continues(same),
+            ~opening & rewards.is_jump(same, join == CUT),
+            self.styles.fit[state.style, case, join],
+        ]
+        good = self._tables.shown[first, marked, start, length]
+        values = torch.cat([torch.stack(shares, 1) * length[:, None], good[:, None]], 1)
+        concordant = ((time[:, None] - state.story).sign() * state.used).sum(1).long()
 
         # Where nothing is done these write what is there already; a full film (of a row that has
         # ended) writes its last shot.
         place = state.count.clamp(max=self.most - 1)
         written = torch.stack([clip, start, length, join], 1)
-        state.film[rows, place] = torch.where(do[:, None], written, state.film[rows, place])
-        state.used[rows, clip] |= do
+        state.film[rows, place] = torch.where(wide, written, state.film[rows, place])
+        state.used.logical_or_(wide & (self._number == clip[:, None]))
         seen = torch.cat(
-            [
-                state.encoded[rows, clip].float(),
-                length[:, None] / LENGTHS,
-                torch.nn.functional.one_hot(join, len(JOINS)).float(),
-            ],
-            1,
+            [state.encoded[rows, clip].float(), length[:, None] / LENGTHS, self._joins[join]], 1
         )
         rolled = torch.cat([seen[:, None], state.recent[:, :-1]], 1)
-        wide = do[:, None, None]
+        wider = wide[..., None]
         return {
             "count": state.count + do,
             "filled": state.filled + length * do,
             "concordant": state.concordant + concordant * do,
-            "sums": state.sums + values * do[:, None],
-            "last": torch.where(wide, torch.stack([last, shot], 1), state.last),
-            "recent": torch.where(wide, rolled, state.recent),
+            "now": torch.where(do, time, state.now),
+            "sums": state.sums + values * wide,
+            "last": torch.where(wider, torch.stack([last, shot], 1), state.last),
+            "recent": torch.where(wider, rolled, state.recent),
         }
+
+    def _measured(self, state: EditState, changed: dict[str, Tensor]) -> Tensor:
+        """The metrics of a film after what has changed: float32 [B, 8], see `MEASURES`."""
+        count, filled = changed["count"], changed["filled"]
+        whole = [
+            rewards.tau(changed["concordant"], count),
+            rewards.pacing(filled / count.clamp(min=1), state.pace),
+            torch.ones_like(state.pace),
+        ]
+        share = filled / state.target
+        sums = changed["sums"] / state.target[:, None]
+        return torch.cat([sums, torch.stack(whole, 1) * share[:, None]], 1)
 
     def measured(self, state: EditState) -> dict[str, Tensor]:
         """The metrics of kind `step`: float32 [B] each."""
-        share = state.filled / state.target
-        mean = state.filled / state.count.clamp(min=1)
-        found = dict(zip(_SUMS, (state.sums / state.target[:, None]).unbind(1), strict=True))
-        return found | {
-            "order": rewards.tau(state.concordant, state.count) * share,
-            "pacing": rewards.pacing(mean, self.styles.pace[state.style]) * share,
-            "filled": share,
-        }
+        return dict(zip(MEASURES, state.measures.clone().unbind(1), strict=True))
 
     def outcome(self, state: EditState) -> Outcome:  # type: ignore[override]
         """What is measured of a whole film."""
@@ -421,87 +427,69 @@ class ClipEdit(Task):
 
     def observe(self, state: EditState) -> Observation:  # type: ignore[override]
         """See the page."""
-        longest = float(LENGTHS * SHOTS)
         clip, start, length = state.pending.unbind(1)
-        number = torch.arange(CLIPS, device=self.device)
-        chosen = (number == clip[:, None]) & (state.phase != CHOOSE_CLIP)[:, None]
-        some = (state.count > 0)[:, None]
-        newest = (state.count - 1).clamp(0, self.most - 1)
-        shown = state.film.gather(1, newest[:, None, None].expand(-1, 1, 4))[:, 0, :1]
-        ahead = (state.story - state.story.gather(1, shown)) * some
-        clips = torch.stack(
-            [
-                state.lengths / LONGEST,
-                state.used.float(),
-                state.story,
-                ahead,
-                state.marked[..., 0] / LONGEST,
-                state.marked[..., 1] / MARKED[1],
-                chosen.float(),
-            ],
-            2,
-        )
+        ahead = (state.story - state.now[:, None]) * (state.count > 0)[:, None]
+        clips = state.facts.clone()
+        clips[..., _USED] = state.used
+        clips[..., _AHEAD] = ahead
+        clips[..., _CHOSEN] = (self._number == clip[:, None]) & (state.phase > CHOOSE_CLIP)[:, None]
         left = (state.target - state.filled).clamp(min=0)
-        phase = torch.nn.functional.one_hot(state.phase, STEPS).float()
-        numbers = torch.stack(
-            [
-                start / LENGTHS,
-                length / LENGTHS,
-                left / state.target,
-                state.target / longest,
-                left / longest,
-                state.filled / state.count.clamp(min=1) / LENGTHS,
-                self.styles.pace[state.style] / LENGTHS,
-                (state.count / self.most).clamp(max=1),
-                ((self.horizon - state.step) / self.horizon).clamp(min=0),
-            ],
-            1,
-        )
+        counts = [start, length, state.target, left, state.count, self.horizon - state.step]
+        shares = (torch.stack(counts, 1) / self._most).clamp(0, 1)
+        means = torch.stack([state.filled / state.count.clamp(min=1), state.pace], 1) / LENGTHS
+        numbers = [
+            self._phases[state.phase],
+            shares[:, :2],
+            (left / state.target)[:, None],
+            shares[:, 2:4],
+            means,
+            shares[:, 4:],
+        ]
         return {
             "example": state.example.clone(),
             "film": state.recent.clone(),
             "pool": state.encoded.clone(),
             "clips": clips,
-            "choices": self._choices(state, ahead),
-            "numbers": torch.cat([phase, numbers], 1),
+            "choices": self._choices(state, ahead, left),
+            "numbers": torch.cat(numbers, 1),
         }
 
-    def _choices(self, state: EditState, ahead: Tensor) -> Tensor:
+    def _choices(self, state: EditState, ahead: Tensor, left: Tensor) -> Tensor:
         """What is said of every action, see the page: float32 [B, 85, 10]."""
-        rows = torch.arange(len(state.step), device=self.device)
+        count = len(left)
+        rows = torch.arange(count, device=self.device)
         before, last = state.last.unbind(1)
         clip = state.pending[:, 0]
-        said = torch.zeros(len(rows), ACTIONS, SAID, device=self.device)
-        said[:, :, 0] = 1.0
-        hints = strips.hints(state.values, state.habits, before, last)
-        said[:, :CLIPS, 1:5] = state.encoded.float() @ hints / COUNT
-        said[:, :CLIPS, 5] = ahead
+        said = torch.zeros(count, ACTIONS, SAID, device=self.device)
+        said[..., 0] = state.legal
 
-        ranges = said[:, RANGE:JOIN].view(len(rows), INS, LENGTHS, SAID)
-        lasts = torch.arange(1, LENGTHS + 1, device=self.device)
-        begins = torch.arange(INS, device=self.device)[:, None]
-        first, marked = (x[:, None, None] for x in state.marked[rows, clip].unbind(1))
-        good = torch.minimum(first + marked, begins + lasts) - torch.maximum(first, begins)
-        mean = (state.filled[:, None] + lasts) / (state.count + 1)[:, None]
-        left = (state.target - state.filled).clamp(min=1)[:, None]
-        ranges[..., 6] = state.timing[:, None]
-        ranges[..., 7] = good.clamp(min=0) / LENGTHS
-        ranges[..., 8] = rewards.pacing(mean, self.styles.pace[state.style][:, None])[:, None]
-        ranges[..., 9] = (lasts / left).clamp(max=1)[:, None]
+        hints = strips.hints(state.values, state.habits, before, last)
+        hints = state.encoded.float() @ hints / COUNT  # [B, 16, 4]
+        clips = torch.cat([hints, ahead[..., None]], 2)
+        torch.mul(clips, state.legal[:, :CLIPS, None], out=said[:, :CLIPS, 1:6])
+
+        first, marked = state.marked[rows, clip].unbind(1)
+        mean = (state.filled[:, None] + self._lasts) / (state.count + 1)[:, None]
+        lasting = [
+            state.timing,
+            rewards.pacing(mean, state.pace[:, None]),
+            (self._lasts / left.clamp(min=1)[:, None]).clamp(max=1),
+        ]
+        legal = state.legal[:, RANGE:JOIN].view(count, INS, LENGTHS)
+        ranges = said[:, RANGE:JOIN].view(count, INS, LENGTHS, SAID)
+        for column, value in zip((6, 8, 9), lasting, strict=True):
+            torch.mul(value[:, None], legal, out=ranges[..., column])
+        shown = self._tables.shown[first, marked, :, 1:] / LENGTHS
+        torch.mul(shown, legal, out=ranges[..., 7])
 
         place = state.attributes[rows, clip, LOCATION]
         case = torch.where(state.count == 0, OPENING, (place != last[:, LOCATION]).long())
-        said[:, JOIN:, 6] = state.ways[rows, case]
-        return said.mul_(state.legal[..., None])
+        torch.mul(state.ways[rows, case], state.legal[:, JOIN:], out=said[:, JOIN:, 6])
+        return said
 
     def action_mask(self, state: EditState) -> Tensor:  # type: ignore[override]
-        """See `actions.mask`."""
+        """See `actions.Tables.mask`."""
         return state.legal.clone()
-
-    def _legal(
-        self, phase: Tensor, used: Tensor, length: Tensor, left: Tensor, count: Tensor
-    ) -> Tensor:
-        return actions.mask(phase, used, length, left, count == 0, self._ends)
 
     def reference_action(self, state: EditState) -> Tensor:  # type: ignore[override]
         """The hidden editor's own cut; where that is no longer possible, the first legal action."""
