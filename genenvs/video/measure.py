@@ -1,15 +1,11 @@
-"""What pixels and sound say of a shot: light, colour, motion, what stands out, loudness; cuts.
+"""What pixels and sound say of a shot: light, colour, motion, what stands out, loudness.
 
 Everything is measured on small pictures, a few numbers a frame, batched over frames. Motion is that
 of the camera: shift and zoom of the whole picture between neighbouring frames by one step of Lucas
-and Kanade (1981) with three unknowns. What stands out is colour unlike the frame's edges. Cuts are
-changes of the picture that stick out of those around them, the idea of PySceneDetect's adaptive
-detector (whose package needs OpenCV, which this library does without). Dissolves and fades are
-stretches whose middle is the mean of their ends: only what is mixed changes in a straight line.
+and Kanade (1981) with three unknowns. What stands out is colour unlike the frame's edges.
 """
 
 from dataclasses import dataclass, fields
-from itertools import pairwise
 
 import numpy as np
 import torch
@@ -19,11 +15,6 @@ from genenvs.video.clips import FPS
 from genenvs.video.sound import RATE
 
 WIDE, HIGH = 64, 36  # pixels of the pictures that are measured
-CHANGE, RATIO = 0.06, 3.0  # of a cut: mean change of a pixel, and over the mean of those around
-AROUND = 6  # frames before and after
-STRETCH, MIXED, STRAIGHT = 8, 0.04, 0.15  # of a dissolve: frames, change over them, see `mixed`
-LEAST = 12  # frames of a shot
-MOST = 480  # frames; longer ones are cut into equal parts
 _ROUNDS, _STILL, _FLAT = 2, 0.02, 1.0
 _OUTER = 0.4  # frame heights from the middle: subjects are nearer to it
 _BAND, _UNLIKE = 9, 0.15
@@ -36,82 +27,6 @@ def changes(frames: Tensor) -> Tensor:
     Pixels in [0, 1].
     """
     return (frames[1:] - frames[:-1]).abs().mean((1, 2, 3))
-
-
-def mixed(frames: Tensor) -> Tensor:
-    """Where pictures are mixtures of those before and after.
-
-    Over `STRETCH` frames the picture changes by `MIXED` at least, and the one in the middle differs
-    from the mean of the ends by no more than `STRAIGHT` of that. In a dissolve it is that mean but
-    for what moves meanwhile; at a cut it is like one of the ends (1/2), and things that move are in
-    a third place (1/4 and more of drawn clips).
-
-    Args:
-        frames: float32 [T, 3, H, W] in [0, 1].
-
-    Returns:
-        bool [T]: frames in the middle of such stretches.
-    """
-    found = torch.zeros(len(frames), dtype=torch.bool)
-    if len(frames) > STRETCH:
-        half = STRETCH // 2
-        first, middle, last = frames[:-STRETCH], frames[half:-half], frames[STRETCH:]
-        change = (last - first).abs().mean((1, 2, 3))
-        away = (middle - (first + last) / 2).abs().mean((1, 2, 3))
-        found[half:-half] = (change >= MIXED) & (away <= STRAIGHT * change)
-    return found
-
-
-def dissolves(mixed: Tensor) -> list[int]:
-    """Middles of runs of mixed frames (bool [T]); those nearer than `STRETCH` are one, as a fade's.
-
-    Rising.
-    """
-    runs: list[list[int]] = []
-    for at in mixed.nonzero()[:, 0].tolist():
-        if runs and at - runs[-1][-1] <= STRETCH:
-            runs[-1].append(at)
-        else:
-            runs.append([at])
-    return [(run[0] + run[-1] + 1) // 2 for run in runs]
-
-
-def begins(change: Tensor, mixed: Tensor) -> list[int]:
-    """Where shots begin: at `cuts`, and in the middle of `dissolves`, `LEAST` frames apart."""
-    found = cuts(change)
-    for at in dissolves(mixed):
-        if min(abs(at - other) for other in [*found, len(mixed)]) >= LEAST:
-            found.append(at)
-    return sorted(found)
-
-
-def cuts(change: Tensor) -> list[int]:
-    """Where shots begin, of `changes` [T - 1]: rising, the first is 0, `LEAST` frames apart.
-
-    A change is a cut where it is at least `CHANGE`, `RATIO` times the mean of the `AROUND` ones on
-    either side, and the largest of them: fast motion changes many frames alike.
-    """
-    padded = torch.nn.functional.pad(change, (AROUND, AROUND))
-    windows = padded.unfold(0, 2 * AROUND + 1, 1)  # [T - 1, 13]
-    inside = torch.nn.functional.pad(torch.ones_like(change), (AROUND, AROUND))
-    count = inside.unfold(0, 2 * AROUND + 1, 1).sum(1) - 1
-    others = (windows.sum(1) - change) / count.clamp_min(1)
-    is_cut = (change >= CHANGE) & (change >= RATIO * others) & (change >= windows.amax(1))
-    begins = [0]
-    for at in (is_cut.nonzero()[:, 0] + 1).tolist():
-        if at - begins[-1] >= LEAST and len(change) + 1 - at >= LEAST:
-            begins.append(at)
-    return begins
-
-
-def spans(begins: list[int], total: int) -> list[tuple[int, int]]:
-    """Shots as (start, length), none longer than `MOST`."""
-    found = []
-    for start, end in zip(begins, [*begins[1:], total], strict=True):
-        parts = -(-(end - start) // MOST)
-        edges = [start + (end - start) * k // parts for k in range(parts + 1)]
-        found += [(a, b - a) for a, b in pairwise(edges)]
-    return found
 
 
 def camera_motion(frames: Tensor) -> Tensor:

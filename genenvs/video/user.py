@@ -4,8 +4,9 @@
     film.write_mp4("cut.mp4", edit, footage)
 
 A file of any rate is read at 24 frames a second, upright, its pictures fitted into the size that is
-asked for, silent where it has no sound. What is measured is kept by the file's content under
-`genenvs.core.files.cache_folder()`; pictures are decoded when a film is made.
+asked for, silent where it has no sound. What is measured is kept by the file's content, and by how
+shots are found, under `genenvs.core.files.cache_folder()`; pictures are decoded when a film is
+made.
 """
 
 import json
@@ -20,15 +21,15 @@ from torch import Tensor
 
 from genenvs.core import folders
 from genenvs.core.files import cache_folder, making, sha256
+from genenvs.core.optional import require
 from genenvs.video import attributes as shots
-from genenvs.video import decode, guess, measure
+from genenvs.video import boundaries, decode, guess, measure
 from genenvs.video.clips import HEIGHT, WIDTH
 from genenvs.video.decode import SUFFIXES
 from genenvs.video.measure import HIGH, WIDE, Measures
 from genenvs.video.sound import PER_FRAME
 
-_PART = 512  # frames that are looked at together
-_VERSION = 2  # of what is kept; rises when anything would be measured otherwise
+_VERSION = 3  # of what is kept; rises when anything would be measured or guessed otherwise
 
 
 @dataclass(frozen=True)
@@ -83,7 +84,7 @@ def read_file(path: str | Path) -> File:
     """Read one film, or what was measured of its content before.
 
     Raises:
-        ImportError: PyAV is missing; names the extra.
+        ImportError: PyAV or PySceneDetect is missing; names the extra.
         ValueError: names the file and says why it cannot be used: another suffix, missing, empty,
             huge, no film, without pictures, too short, too long.
     """
@@ -93,11 +94,12 @@ def read_file(path: str | Path) -> File:
         digest = sha256(path)
     except OSError as error:
         raise ValueError(f"{path} cannot be read: {error}") from error
-    kept = cache_folder() / "footage" / f"{digest}-{_VERSION}.json"
+    kept = cache_folder() / "footage" / f"{digest}-{_VERSION}-{boundaries.method()}.json"
     try:
         return _parse(path, digest, json.loads(kept.read_text(encoding="utf-8")))
     except (OSError, ValueError, KeyError, TypeError):
         pass  # not there, or broken: measured again
+    require("scenedetect", "video")  # said before a long film is decoded
     pictures, first = decode.frames(path, WIDE, HIGH)
     heard = decode.sound(path, first, len(pictures) * PER_FRAME)
     found = _cut(pictures, heard)
@@ -121,15 +123,8 @@ def _parse(path: Path, digest: str, kept: dict) -> File:
 
 
 def _cut(pictures: np.ndarray, heard: np.ndarray) -> tuple[Shot, ...]:
-    frames = torch.from_numpy(pictures)
-    change, mixed = torch.zeros(len(frames) - 1), torch.zeros(len(frames), dtype=torch.bool)
-    for k in range(0, max(1, len(frames) - 1), _PART):  # in parts, for memory's sake
-        whole = frames[k : k + _PART + measure.STRETCH].permute(0, 3, 1, 2).float() / 255
-        change[k : k + len(whole) - 1] = measure.changes(whole)
-        mixed[k : k + len(whole)] |= measure.mixed(whole)
-    found = []
-    begins = measure.begins(change, mixed)
-    for start, length in measure.spans(begins, len(frames)):
+    frames, found = torch.from_numpy(pictures), []
+    for start, length in boundaries.spans(boundaries.begins(pictures), len(frames)):
         part = slice(start * PER_FRAME, (start + length) * PER_FRAME)
         seen = measure.measure(frames[start : start + length], heard[part])
         found.append(Shot(start, length, tuple(guess.attributes(seen)), seen))
@@ -142,7 +137,7 @@ def read_folder(path: str | Path) -> Folder:
     A file that cannot be used spoils nothing: it is listed with the reason.
 
     Raises:
-        ImportError: PyAV is missing; names the extra.
+        ImportError: PyAV or PySceneDetect is missing; names the extra.
         ValueError: no file can be used; names the first few with their reasons.
     """
     good, bad = folders.read_all(Path(path), SUFFIXES, read_file)
@@ -244,7 +239,7 @@ def load(
         size: width and height of the pictures, even numbers.
 
     Raises:
-        ImportError: PyAV is missing; names the extra.
+        ImportError: PyAV or PySceneDetect is missing; names the extra.
         ValueError: no file can be used, no such split, another size.
     """
     path = Path(path)

@@ -13,7 +13,7 @@ import gymnasium as gym
 import genenvs
 
 MOST_STEPS = 20_000
-OPTIONAL = ("av", "matplotlib", "sklearn", "stable_baselines3", "peft")
+OPTIONAL = ("av", "matplotlib", "peft", "scenedetect", "sklearn", "stable_baselines3")
 
 
 def play(env_id: str) -> str:

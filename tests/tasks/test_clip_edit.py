@@ -373,6 +373,7 @@ def split_of(folder):
 
 
 @needs("av", extra="video")
+@needs("scenedetect", extra="video")
 @pytest.mark.filterwarnings("ignore:left out")
 def test_a_folder_of_films_is_cut(folder, tmp_path):
     import gymnasium as gym
@@ -412,6 +413,7 @@ def test_a_folder_of_films_is_cut(folder, tmp_path):
 
 
 @needs("av", extra="video")
+@needs("scenedetect", extra="video")
 @pytest.mark.filterwarnings("ignore:left out")
 def test_footage_keeps_the_laws_of_a_batch_and_says_what_it_lacks(folder, tmp_path):
     envs = make(3, footage=str(folder), split=split_of(folder))

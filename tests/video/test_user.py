@@ -1,3 +1,4 @@
+import sys
 from fractions import Fraction
 
 import numpy as np
@@ -6,12 +7,12 @@ import torch
 
 from genenvs.core.files import cache_folder
 from genenvs.video import attributes as shots
-from genenvs.video import decode, film, measure, user
+from genenvs.video import boundaries, decode, film, user
 from genenvs.video.film import Edit
 from tests.needs import needs
 from tests.video.films import textures, turned, write
 
-pytestmark = needs("av", extra="video")
+pytestmark = [needs("av", extra="video"), needs("scenedetect", extra="video")]
 
 
 @pytest.fixture(autouse=True)
@@ -77,6 +78,18 @@ def test_what_was_measured_is_kept_by_content(folder, monkeypatch):
     assert again.shots == first.shots and again.path == renamed
     kept.write_text("{")  # broken: measured again
     assert user.read_file(renamed).shots == first.shots
+    monkeypatch.setitem(boundaries.ADAPTIVE, "adaptive_threshold", 1e6)  # as good as none
+    (shot,) = user.read_file(renamed).shots
+    assert shot.length == 60 and len(list((cache_folder() / "footage").iterdir())) == 2
+
+
+def test_without_the_detector_the_extra_is_named_before_a_film_is_decoded(folder, monkeypatch):
+    write(folder / "a.mp4", shots_of([30]))
+    monkeypatch.setattr(decode, "frames", None)
+    monkeypatch.setitem(sys.modules, "scenedetect", None)
+    with pytest.raises(ImportError, match=r"scenedetect .*genenvs\[video\]"):
+        user.load(folder)
+    assert not (cache_folder() / "footage").exists()
 
 
 @pytest.mark.parametrize("rate", [10, Fraction(30000, 1001), 50])
@@ -94,8 +107,7 @@ def test_a_changing_rate_keeps_its_times(folder):
     times = [0, 500, *range(1000, 2000, 100), 2000, 2500, *range(3000, 4000, 100)]
     write(folder / "a.mkv", pictures, times=times)
     frames, _ = decode.frames(folder / "a.mkv", 64, 36)
-    begins = measure.cuts(measure.changes(torch.from_numpy(frames).permute(0, 3, 1, 2) / 255))
-    assert begins == [0, 24, 48, 72] and 94 <= len(frames) <= 98
+    assert boundaries.begins(frames) == [0, 24, 48, 72] and 94 <= len(frames) <= 98
 
 
 def test_a_film_that_was_taken_upright_stands_upright(folder):

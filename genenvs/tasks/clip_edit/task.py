@@ -222,7 +222,7 @@ class ClipEdit(Task):
         """See the page for arguments.
 
         Raises:
-            ImportError: footage of one's own without PyAV; names the extra.
+            ImportError: footage of one's own without PyAV or PySceneDetect; names the extra.
             ValueError: it cannot be read, or is not enough for a pool.
         """
         super().__init__(**common)
