@@ -27,11 +27,12 @@ def render() -> str:
         f"```bash\n{found['command']}\n```",
         "plays both stages over a whole split with each environment's reference; "
         "`--primitives RUN` and `--loops RUN` put a trained agent in its place, and `--targets` "
-        "takes your own meshes. It writes the primitives, the closed union of each mesh as glb, "
+        "takes your own meshes (`--up y` for those that stand along y). Bunny and duck are pybullet's, "
+        "read where that is installed. It writes the primitives, the closed union of each mesh as glb, "
         "its quads between loops as obj, and the picture above.",
         "The file of primitives works by itself, too: "
-        f"`gym.make(\"genenvs/EdgeLoop-v0\", targets={first['targets']!r}, "
-        f"split={first['split']!r}, initial=\"runs/two_stage/primitives.safetensors\")`. "
+        f"`gym.make(\"genenvs/EdgeLoop-v0\", targets=\"{first['targets']}\", "
+        f"split=\"{first['split']}\", initial=\"runs/two_stage/primitives.safetensors\")`. "
         "`genenvs.shapes.primitives.write` makes one of anybody's cuboids, on a grid of 16^3; it "
         "holds every target of the split, and zeros for those that are to be fitted.",
         table(("targets", "shapes", "stage", "mean IoU"), stages),
@@ -53,4 +54,6 @@ def _gold(run: dict[str, Any]) -> list[tuple[str, ...]]:
 
 
 def _interval(found: dict[str, float]) -> str:
+    if found["count"] == 1:
+        return f"{found['mean']:.3f}"
     return f"{found['mean']:.3f} [{found['low']:.3f}, {found['high']:.3f}]"
