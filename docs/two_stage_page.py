@@ -27,8 +27,9 @@ def render() -> str:
         f"```bash\n{found['command']}\n```",
         "plays both stages over a whole split with each environment's reference; "
         "`--primitives RUN` and `--loops RUN` put a trained agent in its place, and `--targets` "
-        "takes your own meshes (`--up y` for those that stand along y). Bunny and duck are pybullet's, "
-        "read where that is installed. It writes the primitives, the closed union of each mesh as glb, "
+        "takes your own meshes (`--up y` for those that stand along y). Bunny and duck are "
+        "pybullet's, read where that is installed. It writes the primitives, the closed union of "
+        "each mesh as glb, "
         "its quads between loops as obj, and the picture above.",
         "The file of primitives works by itself, too: "
         f"`gym.make(\"genenvs/EdgeLoop-v0\", targets=\"{first['targets']}\", "
