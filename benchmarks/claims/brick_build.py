@@ -123,7 +123,8 @@ def main() -> None:
         f" beat greedy with 95 % confidence (targets, paired): by {better['iou']} on average, while"
         f" BrickGPT's stability changes by {better['stability']} and the share of builds in which"
         f" no brick falls by {better['stable']}{falls(better['stable'])}. Training itself"
-        f" changes the rule's IoU by {learned['mean']:.4f} [{learned['low']:.4f}, {learned['high']:.4f}]: {verdict}."
+        f" changes the rule's IoU by {learned['mean']:.4f}"
+        f" [{learned['low']:.4f}, {learned['high']:.4f}]: {verdict}."
     )
     order = sorted(range(len(runs)), key=lambda k: iou["PPO"][k])
     record.write(
