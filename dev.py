@@ -46,7 +46,6 @@ APART = {
         (
             "tests/core",
             "tests/interop",
-            "tests/tasks",
             "tests/test_laws.py",
             "tests/test_wrappers.py",
         ),
