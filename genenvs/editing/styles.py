@@ -41,6 +41,7 @@ class Styles:
     Attributes:
         taste: float32 [S, 8, K], zero beyond an attribute's values.
         habits: float32 [S, 8, 4], probabilities of taste, keep, again, on.
+        tasted: float32 [S, 8, K], probability of each value by taste: habit times taste.
         cumulative: float32 [S * 8 * (K+1) * (K+1), K-1], of the next value, given the one before
             the last and the last; 1 from an attribute's last value on.
         log_probability: float32, of that shape.
@@ -56,6 +57,7 @@ class Styles:
 
     taste: Tensor
     habits: Tensor
+    tasted: Tensor
     cumulative: Tensor
     log_probability: Tensor
     joins: Tensor
@@ -123,14 +125,17 @@ class Styles:
         Returns:
             float32 [B, 8, K].
         """
-        taste, keep, again, on = self.habits[style].unbind(-1)  # [B, 8] each
-        sizes = torch.tensor(SIZES, device=style.device)[:, None]
-        came = (torch.arange(VALUES, device=style.device) - 1) % sizes  # [8, K]
-        walked = last.gather(2, came.expand_as(last))
-        walked = walked.masked_fill(torch.arange(VALUES, device=style.device) >= sizes, 0.0)
-        parts = (self.taste[style], last, before, walked)
-        weights = (taste, keep, again, on)
-        return sum(w[..., None] * p for w, p in zip(weights, parts, strict=True))  # type: ignore[return-value]
+        _, keep, again, on = self.habits[style].unsqueeze(-2).unbind(-1)  # [B, 8, 1] each
+        came, walks = _walks(style.device)
+        walked = last.gather(2, came.expand_as(last)) * walks
+        return self.tasted[style] + keep * last + again * before + on * walked
+
+
+@cache
+def _walks(device: torch.device) -> tuple[Tensor, Tensor]:
+    """From which value each is the next, and whether it exists: int64 and float32 [8, K]."""
+    sizes, value = torch.tensor(SIZES)[:, None], torch.arange(VALUES)
+    return ((value - 1) % sizes).to(device), (value < sizes).float().to(device)
 
 
 @dataclass(frozen=True)
@@ -238,6 +243,7 @@ def load(split: str, device: torch.device) -> Styles:
     found = Styles(
         taste=taste.float(),
         habits=habits.float(),
+        tasted=habits.float()[..., TASTE, None] * taste.float(),
         cumulative=cumulative.view(-1, VALUES - 1),
         log_probability=logarithm.view(-1, VALUES),
         joins=joins,

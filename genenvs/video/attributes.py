@@ -12,6 +12,7 @@ Attributes travel as int64 [..., 8], in the order of `ATTRIBUTES`.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import torch
 from torch import Tensor
@@ -64,9 +65,14 @@ def check(attributes: Tensor) -> None:
 
 def one_hot(attributes: Tensor) -> Tensor:
     """Attributes int64 [..., 8] as float32 [..., 36], eight ones in each."""
-    places = attributes + torch.tensor(STARTS, device=attributes.device)
+    places = attributes + _starts(attributes.device)
     flat = torch.zeros(*attributes.shape[:-1], WIDTH, device=attributes.device)
     return flat.scatter_(-1, places, 1.0)
+
+
+@cache
+def _starts(device: torch.device) -> Tensor:
+    return torch.tensor(STARTS, device=device)
 
 
 def matches(a: Tensor, b: Tensor) -> Tensor:

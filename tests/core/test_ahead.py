@@ -97,9 +97,10 @@ def test_a_first_state_stays_in_store_unchanged_by_who_plays_it():
     envs.reset(seed=0)
     play(envs)
     store = envs._ahead
-    kept = store._episode >= 0
+    stream, episode = torch.from_numpy(store._stream), torch.from_numpy(store._episode)
+    kept = episode >= 0
     assert kept.any()
-    fresh = envs._drawn(store._stream[kept], store._episode[kept])
+    fresh = envs._drawn(stream[kept], episode[kept])
     for name, value in store._state.rows(kept).tensors().items():
         assert torch.equal(value, fresh.tensors()[name]), name
 

@@ -152,7 +152,7 @@ def repetition(attributes: Tensor, exists: Tensor) -> Tensor:
 
     int64 [B, S, 8], bool [B, S] -> float32 [B].
     """
-    view = attributes[:, :, [SIZE, SUBJECT, LOCATION]]
+    view = _word(attributes, SIZE, SUBJECT, LOCATION)
     return _again(view, exists).sum(1) / exists.sum(1).clamp(min=1)
 
 
@@ -161,14 +161,22 @@ def distinct_2(attributes: Tensor, exists: Tensor) -> Tensor:
 
     0 of films of less than two shots.
     """
-    word = attributes[:, :, [SIZE, ANGLE]]
-    pairs, there = torch.cat([word[:, :-1], word[:, 1:]], 2), exists[:, 1:]
+    word = _word(attributes, SIZE, ANGLE)
+    pairs, there = word[:, :-1] * NONE**2 + word[:, 1:], exists[:, 1:]
     return (there & ~_again(pairs, there)).sum(1) / there.sum(1).clamp(min=1)
 
 
+def _word(attributes: Tensor, *kinds: int) -> Tensor:
+    """Some of the attributes as one number: int64 [B, S, 8] -> int64 [B, S]."""
+    word = attributes[..., kinds[0]]
+    for kind in kinds[1:]:
+        word = word * NONE + attributes[..., kind]
+    return word
+
+
 def _again(words: Tensor, exists: Tensor) -> Tensor:
-    """Which words came before: int64 [B, S, n], bool [B, S] -> bool [B, S]."""
-    same = (words[:, :, None] == words[:, None]).all(3) & exists[:, None]
+    """Which words came before: int64 [B, S], bool [B, S] -> bool [B, S]."""
+    same = (words[:, :, None] == words[:, None]) & exists[:, None]
     return same.tril(-1).any(2) & exists
 
 

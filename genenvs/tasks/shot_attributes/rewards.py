@@ -1,10 +1,12 @@
 """What ShotAttributes pays and measures."""
 
+from functools import cache
+
 import torch
 from torch import Tensor
 
 from genenvs.core.rewards import Metric, Term
-from genenvs.video.attributes import COUNT, NAMES
+from genenvs.video.attributes import COUNT, NAMES, SIZES
 
 TERMS = {
     "agreement": Term(1.0, "Change of `accuracy`.", change_of="accuracy"),
@@ -48,8 +50,14 @@ def changes(shots: Tensor) -> Tensor:
 
 def different(shots: Tensor) -> Tensor:
     """How many shots are unlike every one before: int64 [B, T, 8] -> float32 [B]."""
-    same = (shots[:, :, None] == shots[:, None]).all(-1)
+    word = (shots * _powers(shots.device)).sum(2)  # a shot as one number
+    same = word[:, :, None] == word[:, None]
     return (~same.tril(-1).any(2)).sum(1).float()
+
+
+@cache
+def _powers(device: torch.device) -> Tensor:
+    return max(SIZES) ** torch.arange(COUNT, device=device)
 
 
 def by_attribute(right: Tensor, steps: int) -> dict[str, Tensor]:

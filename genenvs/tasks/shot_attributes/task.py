@@ -27,6 +27,7 @@ class ShotsState(State):
     Attributes:
         style: int64 [B], of the hidden editor.
         strip: int64 [B, 8, 8], attributes of the example's shots.
+        example: float32 [B, 8, 36], the same one-hot.
         values: float32 [B, 36], how often each value is in it, see `strips.Strip`.
         habits: float32 [B, 3, 8], how often it keeps one, takes one up again, walks on.
         edit: int64 [B, 5 + T, 8], of the hidden edit; the first five are given.
@@ -40,6 +41,7 @@ class ShotsState(State):
 
     style: Tensor
     strip: Tensor
+    example: Tensor
     values: Tensor
     habits: Tensor
     edit: Tensor
@@ -154,6 +156,7 @@ class ShotAttributes(Task):
             step=none,
             style=style,
             strip=strip,
+            example=one_hot(strip),
             values=counts.values,
             habits=counts.habits,
             edit=edit,
@@ -199,14 +202,15 @@ class ShotAttributes(Task):
 
     def outcome(self, state: ShotsState) -> Outcome:  # type: ignore[override]
         """What is measured of a whole edit."""
-        edit = state.edit[:, CONTEXT:]
-        apart = rewards.changes(state.guesses) - rewards.changes(edit)
+        both = torch.cat([state.guesses, state.edit[:, CONTEXT:]])
+        changed, hidden = rewards.changes(both).chunk(2)
+        variety, own = rewards.different(both).chunk(2)
         return Outcome(
             metrics={
                 "bound": state.bound / (COUNT * self.horizon),
                 **rewards.by_attribute(state.right, self.horizon),
-                "change_error": apart.abs(),
-                "variety": rewards.different(state.guesses) / rewards.different(edit),
+                "change_error": (changed - hidden).abs(),
+                "variety": variety / own,
             }
         )
 
@@ -216,7 +220,7 @@ class ShotAttributes(Task):
         before, last = state.recent[:, -2], state.recent[:, -1]
         return {
             "shots": one_hot(state.recent),
-            "example": one_hot(state.strip),
+            "example": state.example.clone(),
             "choices": strips.hints(state.values, state.habits, before, last),
             "progress": progress[:, None],
         }
