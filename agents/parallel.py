@@ -1,6 +1,8 @@
 """Several processes, one a device, that learn as one.
 
-    accelerate launch --num_processes 2 -m agents train --agent ddpo ... --device cuda
+    torchrun --nproc_per_node 2 -m agents train --agent ddpo ... --device cuda
+
+`accelerate launch --num_processes 2` does the same on GPUs; on CPUs it starts but one without MPI.
 
 Each process plays its share of a batch; what was played is gathered, so that every process values
 the whole batch alike; each differentiates its share, and the gradients are added up. So a
