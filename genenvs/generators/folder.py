@@ -14,7 +14,7 @@ from genenvs.generators import store
 from genenvs.generators.schedule import NoiseSchedule, from_scheduler
 
 SHIPPED = ("digits",)
-TEXT_TO_IMAGE = ("sprites", "sprites-tuned")
+TEXT_TO_IMAGE = ("sprites", "sprites-tuned", "sprites-flow")
 SUPPORTED = "UNet2DModel"
 HUB_FILES = [f"{folder}{name}" for folder in ("", "unet/") for name in ("*.json", "*.safetensors")]
 HUB_FILES.append("scheduler/*.json")

@@ -463,8 +463,8 @@ def load(
     """Load a text-to-image model; the same content on the same device is loaded once a process.
 
     Args:
-        generator: a shipped name ("sprites", "sprites-tuned"), a local folder, or a
-            hub id ("owner/name"), of a `StableDiffusionPipeline` (1.x and 2.x),
+        generator: a shipped name ("sprites", "sprites-tuned", "sprites-flow"), a local folder, or
+            a hub id ("owner/name"), of a `StableDiffusionPipeline` (1.x and 2.x),
             `StableDiffusionXLPipeline`, `StableDiffusion3Pipeline` or `FluxPipeline`. Only JSON,
             safetensors and the tokenizers' vocabularies are read.
         device: where to put it.

@@ -229,6 +229,26 @@ def gaussian_step(
     return known.step(x, clean, noise, time, time_next, level, schedule)
 
 
+def as_diffusion(x: Tensor, time: Tensor, schedule: NoiseSchedule) -> tuple[Tensor, Tensor]:
+    """A flow's latents as a diffusion model over the same ones holds them.
+
+    Both mix clean latents with noise, up to a factor: (1 - s) clean + s noise, made shorter by
+    hypot(1 - s, s), lies at the place whose alpha is nearest. What is predicted there, clean
+    latents and noise, holds for the flow as it is.
+
+    Args:
+        x: float32 [B, ...], at `time`.
+        time: float32 [B], sigmas in [0, 1].
+        schedule: of the diffusion model.
+
+    Returns:
+        Latents float32 [B, ...] and their places on the schedule, float32 [B].
+    """
+    length = torch.hypot(1 - time, time)
+    place = (schedule.alpha - ((1 - time) / length)[:, None]).abs().argmin(1)
+    return x / length.view(-1, *[1] * (x.ndim - 1)), place.float()
+
+
 def check_rule(rule: str, kind: str | None = None) -> Rule:
     """Return what is known of a rule, and that it fits a kind of process.
 

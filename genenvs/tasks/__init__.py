@@ -197,6 +197,8 @@ _DDPO = "DDPO (Black et al., ICLR 2024)"
 for _name, _folder, _generator, _text, _source, _tricks in (
     ("Latent", "latent", "sprites", "Denoise pictures of a prompt: the agent is the denoiser",
      _DDPO, ("grey", "keep_noise")),
+    ("LatentFlow", "latent", "sprites-flow", "The same for a rectified flow",
+     "Flow-GRPO (Liu et al., 2025)", ("grey", "keep_noise")),
     ("Noise", "noise", "sprites", "Choose the noise of a frozen denoiser's sampler",
      "DSRL (Wagenmaker et al., 2025)", ("no_noise", "same_corner")),
     ("Guidance", "guidance", "sprites", "Steer a frozen sampler: guidance, noise, emphasis",

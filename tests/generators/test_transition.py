@@ -15,6 +15,7 @@ from genenvs.generators.sampling import ddim
 from genenvs.generators.schedule import from_alphas_cumprod
 from genenvs.generators.transition import (
     RULES,
+    as_diffusion,
     check_rule,
     cps,
     dance,
@@ -272,3 +273,17 @@ def test_errors_name_what_is_known() -> None:
         gaussian_step("ddpm", x, x, x, time, time)
     with pytest.raises(ValueError, match=r"level must be in 0..1; got 1.5"):
         gaussian_step("cps", x, x, x, time, time, 1.5)
+
+
+def test_a_flow_seen_as_diffusion_is_made_of_the_same_parts() -> None:
+    fine = from_alphas_cumprod(torch.linspace(1, 1e-6, 20_000, dtype=torch.float64))
+    clean, noise = normal(33, 4, 3, 3), normal(33, 4, 3, 3, seed=1)
+    time = torch.linspace(0.0, 1.0, 33)
+    s = time[:, None, None, None]
+    x, place = as_diffusion((1 - s) * clean + s * noise, time, fine)
+    alpha, sigma = (each[place.long(), None, None, None] for each in (fine.alpha, fine.sigma))
+    torch.testing.assert_close(x, alpha * clean + sigma * noise, atol=2e-2, rtol=0)
+    assert place[0] == 0 and place[-1] == fine.steps
+    one, its = as_diffusion(x[7:8], time[7:8], SCHEDULE)
+    many, theirs = as_diffusion(x, time, SCHEDULE)
+    assert one.equal(many[7:8]) and its.equal(theirs[7:8])

@@ -154,6 +154,24 @@ def test_every_row_is_drawn_and_kept(folder: str, which: str) -> None:
     assert kept.size == (16, 16) and kept.mode == "RGB"
 
 
+def test_a_diffusion_model_stands_in_for_a_flow_but_not_the_other_way(
+    folder: str, tmp_path: Path
+) -> None:
+    flow = str(write_pipeline(tmp_path / "flow", "sd3", seed=5))
+    envs = make(flow, "latent", reference=folder)
+    envs.reset(seed=0)
+    state, model = envs.state, text_to_image.load(folder)
+    x, place = transition.as_diffusion(state.x, envs.task.times[:1].expand(5), model.schedule)
+    condition = model.encode([ASKED[i] for i in envs.task.own[state.instance].tolist()])
+    clean, noise = model.predict(x, place, condition, 3.0)
+    mean, _ = envs.task.gaussian(state, clean, noise, 0.0)
+    torch.testing.assert_close(envs.reference_action() * 8, mean, atol=1e-4, rtol=1e-4)
+    with pytest.raises(ValueError, match="must be of the same kind or, for a flow, a diffusion"):
+        envs = make(folder, "latent", reference=flow)
+        envs.reset(seed=0)
+        envs.reference_action()
+
+
 def test_the_references_lead_where_they_say(folder: str, tmp_path: Path) -> None:
     other = str(write_pipeline(tmp_path / "tuned", "sd", seed=5, prediction_type="v_prediction"))
     envs = make(folder, "latent", reference=other)

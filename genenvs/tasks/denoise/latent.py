@@ -10,6 +10,8 @@ from genenvs.core.task import Observation, Transition
 from genenvs.generators import text_to_image
 from genenvs.tasks.denoise.task import LIMIT, DenoiseState, DenoiseTask
 
+TUNED = {"sprites": "sprites-tuned", "sprites-flow": "sprites-tuned"}  # over the same latents
+
 
 class DenoiseLatent(DenoiseTask):
     """Turn noise into the picture that a prompt asks for: the agent owns the denoiser.
@@ -47,7 +49,8 @@ class DenoiseLatent(DenoiseTask):
     and `diversity` of the set. Of prompts outside of the scenes' grammar `correct`, `clean` and
     `frechet` are missing, which is said by their absence and not by a 0; `strange` still compares
     with real scenes, which says little of a generator that paints something else. Random here means
-    the generator's own sampler, the reference is a fine-tuned generator with guidance 3.
+    the generator's own sampler, the reference is a fine-tuned generator with guidance 3
+    (`sprites-tuned` where the generator ships; a flow may be led by a diffusion model).
 
     ## Starting state
     Standard normal noise, of the episode's key. The instance is the prompt, unseen ones in each
@@ -58,7 +61,7 @@ class DenoiseLatent(DenoiseTask):
     Terminates after `horizon` steps.
 
     ## Arguments
-    - `generator` (`"sprites"`): a shipped name (`sprites`, `sprites-tuned`), a
+    - `generator` (`"sprites"`): a shipped name (`sprites`, `sprites-tuned`, `sprites-flow`), a
       local diffusers folder (Stable Diffusion 1, 2, XL, 3, Flux) or a hub id.
     - `lora` (None): folder or file of an adapter, added to the generator; agents that were trained
       with `lora_rank` leave one in `lora`.
@@ -89,8 +92,7 @@ class DenoiseLatent(DenoiseTask):
             **arguments: see `DenoiseTask`.
         """
         super().__init__(**arguments)
-        name = reference or {"sprites": "sprites-tuned"}.get(self.generator.name)
-        self._reference = name
+        self._reference = reference or TUNED.get(self.generator.name)
         self.action_space = spaces.Box(-1.0, 1.0, self.generator.shape, np.float32)
         self.observation_space = spaces.Dict(self.shared_spaces)
 
@@ -128,5 +130,12 @@ def reference(
 ) -> tuple[text_to_image.TextToImage | None, float, float]:
     """Generator, guidance and noise level of the reference."""
     model = None if name is None else task.loaded(name, None, task.image_size)
-    guided = (model or task.generator).guided_by != "none"
+    own = task.generator
+    if model is not None and (model.shape != own.shape or own.kind != model.kind != "diffusion"):
+        raise ValueError(
+            f"the reference of {own.name}, a {own.kind} model of latents {own.shape}, must be of"
+            f" the same kind or, for a flow, a diffusion model, and of the same latents; {name} is"
+            f" a {model.kind} model of {model.shape}"
+        )
+    guided = (model or own).guided_by != "none"
     return model, 3.0 if guided else task.guidance, 0.0

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from genenvs.core.task import Observation, Transition
 from genenvs.generators.transition import gaussian_step, implied_noise, stochastic
-from genenvs.tasks.denoise.latent import reference
+from genenvs.tasks.denoise.latent import TUNED, reference
 from genenvs.tasks.denoise.task import LIMIT, DenoiseState, DenoiseTask
 
 
@@ -78,7 +78,7 @@ class DenoiseNoise(DenoiseTask):
     def __init__(self, *, reference: str | None = None, **arguments: Any) -> None:
         """Lay out the spaces; see `DenoiseLatent` for arguments."""
         super().__init__(**arguments)
-        self._reference = reference or {"sprites": "sprites-tuned"}.get(self.generator.name)
+        self._reference = reference or TUNED.get(self.generator.name)
         self.action_space = spaces.Box(-1.0, 1.0, self.generator.shape, np.float32)
         self.observation_space = spaces.Dict(self.shared_spaces | {"clean": self.latent_space})
 

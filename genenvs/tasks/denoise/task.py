@@ -196,7 +196,7 @@ class DenoiseTask(Task):
 
         Args:
             state: of B rows.
-            generator: in place of the task's own.
+            generator: in place of the task's own; for a flow a diffusion model will do too.
             guidance: in place of the task's own.
             level: in place of the task's own.
         """
@@ -208,7 +208,10 @@ class DenoiseTask(Task):
         )
         scale = self.guidance if guidance is None else guidance
         here, _ = self.here_and_there(state)
-        clean, noise = model.predict(state.x, here, condition, None if scale == 1 else scale)
+        x = state.x
+        if model.schedule is not None and self.generator.kind == "flow":
+            x, here = transition.as_diffusion(x, here, model.schedule)
+        clean, noise = model.predict(x, here, condition, None if scale == 1 else scale)
         mean, std = self.gaussian(state, clean, noise, level)
         return mean + std[:, None, None, None] * self.fresh(state)
 

@@ -30,7 +30,7 @@ PLANS = {
     "second": Plan(steps=12_000, batch=96, learning_rate=1.2e-3, threads=1, seed=1, stop=9_750),
     "tuned": Plan(steps=6_000, batch=96, learning_rate=1.2e-3, threads=1, seed=1, stop=4_500),
     "base": Plan(steps=600, batch=96, learning_rate=4e-4, threads=1, seed=2),
-    "flow": Plan(steps=48_000, batch=64, learning_rate=1.5e-3, threads=1),
+    "flow": Plan(steps=48_000, batch=64, learning_rate=1.5e-3, threads=1, stop=30_000),
 }
 BEFORE = {
     "second": "first",

@@ -20,7 +20,7 @@ from genenvs.generators.training.sprites import data
 from genenvs.images.scenes import grammar
 from genenvs.images.scenes.render import arrange, render
 
-SETTINGS = {"sprites": (10, 1.0), "sprites-tuned": (20, 3.0)}
+SETTINGS = {"sprites": (10, 1.0), "sprites-tuned": (20, 3.0), "sprites-flow": (10, 1.0)}
 EACH = 2  # prompts of a category
 SCALE = 3
 
