@@ -40,11 +40,11 @@ EXPORTS = """## What was built, as files
 ```python
 env = gym.make("genenvs/BrickBuild-v0", targets="chair")
 env.reset(seed=0)
-...                                                     # play
-made = env.unwrapped.artefact()                         # what stands there now
-made.export("chair.glb")                                # or obj, ply, stl
+...  # play
+made = env.unwrapped.artefact()  # what stands there now
+made.export("chair.glb")  # or obj, ply, stl
 task, state = env.unwrapped.task, env.unwrapped.batch.state
-task.write_ldraw("chair.ldr", state, 0)                 # BrickBuild alone; row 0 of the batch
+task.write_ldraw("chair.ldr", state, 0)  # BrickBuild alone; row 0 of the batch
 ```
 
 | environment | `artefact()`, of trimesh |
