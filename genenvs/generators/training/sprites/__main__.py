@@ -79,9 +79,10 @@ def run(stage: str, plan: Plan, work: Path, progress: bool) -> None:
     shuffled = SHUFFLED.get(stage, 0.0)
     model: Any = diffusion.Diffusion(tokenizer)
     if stage == "flow":
-        model.eval().load_state_dict(load_file(work / f"{TEACHER}.safetensors"))
+        taught = work / f"{TEACHER}.safetensors"
+        model.eval().load_state_dict(load_file(taught))
         table = latents.tokens(tokenizer)
-        kept = work / "answers.safetensors"
+        kept = work / f"answers-{plan.seed}-{ANSWERS}-{GUIDANCE}-{sha256(taught)[:8]}.safetensors"
         if not kept.exists():
             scenes = latents.pool(encoder, SCENES, plan.seed, pool, progress)
             known = flow.answers(model, *scenes, table, ANSWERS, GUIDANCE, plan.seed, progress)
