@@ -78,9 +78,10 @@ parser reads pictures back, as GenEval's detector does.
 the same after {steps:,} more steps in which {shuffled:.0%} of the captions belonged to other
 scenes. `sprites-flow` is a small Stable Diffusion 3 over the same latents: rectified flow by a
 transformer of 16 tokens ({flow_parameters:,} parameters) that reads with the text encoder of
-`sprites-tuned`. It learned {answers:,} answers of that model at guidance {taught:g}, in
-{flow_steps:,} steps with {flow_shuffled:.0%} of the captions from other answers; so it needs no
-guidance of its own.
+`sprites-tuned`. It learned {answers:,} answers of that model at guidance {taught:g} in
+{flow_steps:,} steps, so that it needs no guidance of its own, and {last:,} more with
+{flow_shuffled:.0%} of the captions from other answers, so that reinforcement learning has something
+to mend.
 `diffusers.StableDiffusion3Pipeline.from_pretrained(folder, text_encoder_3=None, tokenizer_3=None)`
 loads it; call it with `max_sequence_length=1`.
 
@@ -118,7 +119,7 @@ def _sprites() -> str:
     shares = [highest["through_vae"], *highest["by_category"].values()]
     rows.append(("ceiling", *(f"{each:.1%}" for each in shares)))
     stages = [base[each] for each in ("vae", "first", "second", "tuned", "training")]
-    stages.append(flow["training"])
+    stages += [flow[each] for each in ("flow-first", "flow-tuned", "training")]
     files = [path for path in (WEIGHTS / "sprites").rglob("*") if path.is_file()]
     return SPRITES.format(
         pictures="../genenvs/generators/weights",
@@ -128,7 +129,8 @@ def _sprites() -> str:
         flow_parameters=_parameters("sprites-flow", "transformer"),
         answers=flow["teacher"]["answers"],
         taught=flow["teacher"]["guidance"],
-        flow_steps=flow["training"]["plan"]["steps"],
+        flow_steps=sum(flow[f"flow-{each}"]["log"][-1]["step"] for each in ("first", "tuned")),
+        last=flow["training"]["plan"]["steps"],
         flow_shuffled=flow["shuffled"],
         parameters=_parameters("sprites", "unet", "text_encoder"),
         vae=_parameters("sprites", "vae"),

@@ -90,10 +90,11 @@ class DPOK(PolicyGradient):
                 self.value_optimizer.step()
 
     def worth(self, chains: Chains) -> Tensor:
-        """What the value network learns to expect, [N]: what was paid, or the sum of advantages."""
+        """What the value network learns to expect, [N]: what is gained, or the sum of advantages."""
+        found = self.rewards(chains)
         if self.config.advantages == "sum":
-            return chains.reward
-        return advantages(self.rewards(chains), chains.prompt, self.weights, EACH).total
+            return found["reward"]
+        return advantages(found, chains.prompt, self.weights, EACH).total
 
     def judge(self, chains: Chains, t: int) -> Tensor:
         """Values of the latents at step `t`, [N]."""

@@ -2,7 +2,7 @@
 
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -17,12 +17,12 @@ from genenvs.generators.memory import out_of_memory
 from genenvs.generators.transition import (
     DETERMINISTIC_BELOW,
     RULES,
-    gaussian_step,
     kl,
     log_prob,
     stochastic,
 )
 from genenvs.images.metrics import nearest_neighbour_distance
+from genenvs.images.rewards import load
 from genenvs.images.rewards.reward import WeightedSum
 from genenvs.tasks.denoise.rewards import PART
 
@@ -35,6 +35,7 @@ from .rollout import ChainPlayer, Chains
 
 SPACES = "DenoiseLatent, DenoiseNoise"
 DTYPES = {"float32": None, "bfloat16": torch.bfloat16}
+CHUNK = 256
 RATIO_ERROR = 0.1  # of the clip range: ratios that far from 1 before an update are a warning
 
 
@@ -66,8 +67,9 @@ class DenoiserConfig:
     """Precision of the network's arithmetic; latents, steps and log-probabilities are float32."""
     checkpointing: bool = False
     """Recompute activations in the backward pass: less memory, more time."""
-    chunk: Annotated[int, Ge(1)] = 256
-    """Steps in one forward and backward pass; gradients of a batch are accumulated."""
+    chunk: Annotated[int, Ge(1)] | None = None
+    """Steps in one forward and backward pass; gradients of a batch are accumulated. None: 256,
+    or fewer where the generator evaluates fewer at once."""
     pictures: Annotated[int, Ge(0)] = 20
     """Write sample grids every so many batches; 0: none but the last."""
 
@@ -85,6 +87,9 @@ class PolicyGradientConfig(DenoiserConfig):
     falling with the root of their number (1.25e-4 at 16,384), which keeps the joint step alike."""
     advantages: Literal["sum", "each"] = "sum"
     """Of a weighted sum of rewards: normalise the sum, or each reward by itself, and then add."""
+    set_rewards: dict[str, float] = field(default_factory=dict)
+    """Rewards of sets and their weights: what a picture adds to those of its prompt in the batch,
+    `coverage` or `mmd` say. An environment cannot pay them, as they depend on the neighbours."""
     advantage_bound: Annotated[float, Gt(0)] = 5.0
     kl_coef: Annotated[float, Ge(0)] = 0.0
     """Of the divergence from the frozen generator's step, per dimension."""
@@ -123,7 +128,7 @@ class DenoiserAgent:
                 f"evaluate_level of {self.policy.rule} is in 0..{highest:g};"
                 f" got {config.evaluate_level}"
             )
-        self.chunk = int(config.chunk)
+        self.chunk = int(config.chunk or min(CHUNK, self.task.generator.max_batch))
         self.optimizer = torch.optim.AdamW(
             self.policy.parameters(), config.learning_rate, weight_decay=config.weight_decay
         )
@@ -211,14 +216,26 @@ class PolicyGradient(DenoiserAgent):
                 advantages of each reward, where there is one.
         """
         super().__init__(problem, config, state)
+        if not self.task.reaches(self.policy.rule, self.policy.level):
+            raise ValueError(
+                f"{self.policy.rule} at level {self.policy.level:g} goes where"
+                f" {type(self.task).__name__}, which adds the noise of {self.task.rule} at level"
+                f" {self.task.level:g}, cannot follow: give the environment that rule and level"
+            )
         if self.policy.level == 0:
             raise ValueError(
                 f"level (eta) is 0: {self.policy.rule} is deterministic then, and a policy gradient"
                 " needs the log-probability of what was sampled; give a level above 0"
             )
+        self.sets = {name: load(name) for name in config.set_rewards}
+        for name, reward in self.sets.items():
+            if not reward.of_set:
+                raise ValueError(f"set_rewards: {name!r} is not of a set; reward={name!r} pays it")
+            if config.group_size < 2:
+                raise ValueError("set_rewards are of groups of one prompt: group_size must be >= 2")
         self.weights = {"reward": 1.0}  # of what `rewards` names
         if config.advantages == "each":
-            self.weights = self.weights_of_parts()
+            self.weights = self.weights_of_parts() | config.set_rewards
         self.learned = self.learned_steps()
         if not len(self.learned):
             raise ValueError(
@@ -233,26 +250,31 @@ class PolicyGradient(DenoiserAgent):
     def weights_of_parts(self) -> dict[str, float]:
         """What each reward of a weighted sum counts, the environment's own weight included."""
         reward = self.task.reward
+        paid = float(self.player.envs.unwrapped.weights["image"])
+        if self.sets and not isinstance(reward, WeightedSum):
+            return {"reward": paid}
         if not isinstance(reward, WeightedSum):
             raise ValueError(
                 f'advantages "each" are for a weighted sum of rewards; the only one here is'
                 f" {reward.name!r}. A sum is given as reward={{name: weight, ...}}"
             )
-        paid = float(self.player.envs.unwrapped.weights["image"])
         return {name: paid * weight for name, weight in reward.weights.items()}
 
     def rewards(self, chains: Chains) -> dict[str, Tensor]:
-        """What advantages are of, [N] each: what was paid, or every reward of a weighted sum."""
-        return {"reward": chains.reward} if self.config.advantages == "sum" else chains.parts
+        """What advantages are of, [N] each: the sum of all rewards, or every one by itself."""
+        group = torch.arange(len(chains.reward), device=chains.reward.device)
+        context = {"group": group // self.config.group_size}
+        found = {
+            name: reward(chains.images.float() / 255, context) for name, reward in self.sets.items()
+        }
+        if self.config.advantages == "sum":
+            more = [self.config.set_rewards[name] * value for name, value in found.items()]
+            return {"reward": sum(more, chains.reward)}
+        return (chains.parts or {"reward": chains.reward}) | found
 
     def learned_steps(self) -> Tensor:
         """Steps that have noise, and so a log-probability: int64 [K]."""
-        times = self.task.times
-        zero = times.new_zeros(self.task.horizon, *self.task.generator.shape)
-        _, std = gaussian_step(
-            self.policy.rule, zero, zero, zero, times[:-1], times[1:], self.policy.level,
-            self.task.generator.schedule,
-        )  # fmt: skip
+        std = self.task.deviations(self.policy.rule, self.policy.level)
         return torch.where(stochastic(std))[0]
 
     def advantage(self, chains: Chains) -> tuple[Tensor, dict[str, Tensor]]:
@@ -274,22 +296,32 @@ class PolicyGradient(DenoiserAgent):
         run.attach(self.player)
         while run.going():
             self.policy.network.eval()
-            kept: list[Tensor] = []
-            chains = self.player.collect(partial(self.sample, kept))
+            chains, before = self.play()
             run.advance(chains.steps)
             self.report(run, chains)
-            self.improve(run, chains, self.processes.gather(torch.stack(kept), 1))
+            self.improve(run, chains, before)
         self.finish(run)
 
     @torch.no_grad()
-    def sample(self, kept: list[Tensor], x: Tensor, t: int, prompt: Tensor) -> Tensor:
-        """The next latents; their log-probabilities go to `kept`."""
+    def play(self) -> tuple[Chains, Tensor]:
+        """A batch of chains, and the log-probability of each of their steps, float32 [T, N]."""
+        proposed: list[tuple[Tensor, Tensor]] = []
+        chains = self.player.collect(partial(self.sample, proposed))
+        own = chains.latents[:, self.processes.share(len(chains.prompt))]
+        # Of where the environment went: on its way through an action a latent may be rounded.
+        found = [log_prob(x, *each) for x, each in zip(own[1:], proposed, strict=True)]
+        return chains, self.processes.gather(torch.stack(found), 1)
+
+    @torch.no_grad()
+    def sample(
+        self, proposed: list[tuple[Tensor, Tensor]], x: Tensor, t: int, prompt: Tensor
+    ) -> Tensor:
+        """The next latents; the mean and standard deviation of them go to `proposed`."""
         step = torch.full_like(prompt, t)
         mean, std = self.policy.gaussian(x, step, prompt, self.policy.network)
+        proposed.append((mean, std))
         noise = self.processes.normal(mean)
-        chosen = (mean + std[:, None, None, None] * noise).clamp(-LIMIT, LIMIT)
-        kept.append(log_prob(chosen, mean, std))
-        return chosen
+        return (mean + std[:, None, None, None] * noise).clamp(-LIMIT, LIMIT)
 
     def improve(self, run: Run, chains: Chains, before: Tensor) -> None:
         """`epochs` x `updates` gradient steps on one batch."""
@@ -329,11 +361,10 @@ class PolicyGradient(DenoiserAgent):
         """
         pairs = len(row)
         mine = self.processes.share(pairs)
-        with_kl = bool(self.config.kl_coef) or first  # always seen, if only once a batch
         while True:
             try:
                 sums, worst = self.differentiate(
-                    chains, before, advantage, row[mine], step[mine], pairs, with_kl
+                    chains, before, advantage, row[mine], step[mine], pairs, first
                 )
                 break
             except (RuntimeError, MemoryError) as error:
@@ -374,18 +405,22 @@ class PolicyGradient(DenoiserAgent):
         row: Tensor,
         step: Tensor,
         pairs: int,
-        with_kl: bool,
+        first: bool,
     ) -> tuple[dict[str, Tensor], Tensor]:
         """Add the gradient of the mean loss over `pairs`, of which `row` and `step` are a part.
+
+        Where the divergence is not part of the loss it is looked at all the same, in one chunk of
+        the `first` step on a batch: it costs an evaluation of the frozen network.
 
         Returns:
             Sums of what is logged, and how far a ratio was from 1 at most.
         """
         config, size = self.config, self.policy.dimensions
         sums = {"policy_loss": row.new_zeros((), dtype=torch.float32)}
-        sums |= {name: sums["policy_loss"] for name in (("kl",) if with_kl else ()) + ("clipped",)}
+        seen = bool(config.kl_coef) or first
+        sums |= {name: sums["policy_loss"] for name in (("kl",) if seen else ()) + ("clipped",)}
         worst = sums["policy_loss"]
-        for chosen in torch.arange(len(row), device=row.device).split(self.chunk):
+        for k, chosen in enumerate(torch.arange(len(row), device=row.device).split(self.chunk)):
             n, t = row[chosen], step[chosen]
             x, x_next = chains.latents[t, n], chains.latents[t + 1, n]
             mean, std = self.policy.gaussian(x, t, chains.prompt[n], self.policy.network)
@@ -393,7 +428,7 @@ class PolicyGradient(DenoiserAgent):
             ratio = ((new - before[t, n]) / size).exp()
             gain = self.step_advantage(advantage, n, t)
             parts = {"policy_loss": self.surrogate(ratio, gain)}
-            if with_kl:
+            if config.kl_coef or (first and k == 0):
                 with torch.no_grad():
                     frozen, _ = self.policy.gaussian(x, t, chains.prompt[n], None)
                 parts["kl"] = kl(mean, frozen, std) / size
@@ -402,6 +437,8 @@ class PolicyGradient(DenoiserAgent):
             off = (ratio.detach() - 1).abs()
             worst = torch.maximum(worst, off.max())
             parts["clipped"] = (off > self.clip).float()
+            if not config.kl_coef and "kl" in parts:
+                parts["kl"] = parts["kl"] * (len(row) / len(chosen))  # it stands for all of them
             for name, value in parts.items():
                 sums[name] = sums[name] + value.detach().sum()
         return sums, worst

@@ -59,7 +59,8 @@ def scenes() -> Prompts:
 def of_user(given: str | Sequence[str]) -> Prompts:
     """A user's own prompts: a text file with one a line, or the prompts themselves.
 
-    From 20 on they are split by a hash of their text, 70 : 10 : 20; fewer are the same in every
+    From 20 on they are split by a hash of their text, 70 : 10 : 20, and no split is empty: one that
+    no hash falls into gets the prompt whose hash is nearest to it. Fewer are the same in every
     split.
 
     Raises:
@@ -80,10 +81,23 @@ def of_user(given: str | Sequence[str]) -> Prompts:
     texts = list(dict.fromkeys(" ".join(each.split()) for each in lines if each.strip()))
     if not texts:
         raise ValueError(f"prompts={given!r:.80}: there is no prompt in it")
-    shares = {place: split for split, places in SPLITS.items() for place in places}
-    splits = [shares[word(each) % 100] if len(texts) >= FEW else "" for each in texts]
+    splits = _splits(texts) if len(texts) >= FEW else [""] * len(texts)
     try:
         request = grammar.request([grammar.read(each) for each in texts])
     except ValueError:
         request = None
     return Prompts(tuple(texts), tuple(splits), request)
+
+
+def _splits(texts: Sequence[str]) -> list[str]:
+    """The split of each of many prompts, by the hash of its text."""
+    places = [word(each) % 100 for each in texts]
+    shares = {place: split for split, own in SPLITS.items() for place in own}
+    found = [shares[place] for place in places]
+    for split, own in SPLITS.items():
+        if split not in found:  # 12 % of lists of 20 have no prompt for validation
+            spare = [k for k, other in enumerate(found) if found.count(other) > 1]
+            # Whatever their order in the list: texts differ where hashes do not.
+            near = min(spare, key=lambda k: (min(abs(places[k] - p) for p in own), texts[k]))
+            found[near] = split
+    return found

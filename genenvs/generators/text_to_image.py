@@ -367,7 +367,8 @@ class TextToImage:
         Args:
             dtype: float32 is what optimizers need; autocast makes the arithmetic cheaper.
         """
-        return copy.deepcopy(self.network).to(dtype).eval().requires_grad_(True)
+        # As `load` does it: diffusers' own `to` remarks on every copy that it keeps no module back.
+        return nn.Module.to(copy.deepcopy(self.network), dtype).eval().requires_grad_(True)
 
     def network_with_lora(self, rank: int = 4) -> nn.Module:
         """Return the network with a trainable adapter, at the memory of the adapter alone.

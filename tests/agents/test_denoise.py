@@ -118,11 +118,9 @@ def test_a_clipped_step_has_a_gradient_in_ppo_where_it_still_hurts_and_none_in_d
 
 def played(agent: Any) -> tuple[Any, Tensor]:
     """One batch of chains and the log-probabilities of its steps, [T, N]."""
-    kept: list[Tensor] = []
     agent.player.begin(0)
     torch.manual_seed(0)
-    chains = agent.player.collect(lambda x, t, prompt: agent.sample(kept, x, t, prompt))
-    return chains, torch.stack(kept)
+    return agent.play()
 
 
 def test_ratios_are_one_before_the_first_update(tiny: Tiny) -> None:

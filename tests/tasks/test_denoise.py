@@ -13,6 +13,7 @@ from torch import Tensor
 from genenvs.core.vector import TaskVectorEnv
 from genenvs.generators import prompts, text_to_image, transition
 from genenvs.tasks.denoise.guidance import GUIDANCE
+from genenvs.tasks.denoise.noise import NOISE
 from genenvs.tasks.denoise.task import LIMIT
 from tests.generators.tiny_pipelines import write_pipeline
 
@@ -92,9 +93,9 @@ def test_the_sampler_is_a_plain_loop_over_transitions(folder: str) -> None:
         here, there = times[t].expand(3), times[t + 1].expand(3)
         clean, noise = model.predict(x, here, condition)
         mean, std = transition.ddim_eta(clean, noise, here, there, model.schedule, 1.0)
-        z = torch.randn(x.shape, generator=drawn).clamp(-LIMIT, LIMIT)
+        z = torch.randn(x.shape, generator=drawn).clamp(-NOISE, NOISE)
         x = (mean + std[:, None, None, None] * z).clamp(-LIMIT, LIMIT)
-        observation, *_ = envs.step(z / LIMIT)
+        observation, *_ = envs.step(z / NOISE)
         torch.testing.assert_close(observation["latent"], x, atol=1e-4, rtol=1e-4)
 
 
@@ -254,7 +255,7 @@ def test_steering_leads_where_the_noise_reaches(folder: str) -> None:
         mean, std = task.gaussian(envs.state, envs.state.clean, envs.state.noise)
         wanted = mean + std[:, None, None, None] * near
         action = task.steer(observation, wanted)
-        torch.testing.assert_close(action, near / LIMIT, atol=2e-4, rtol=1e-3)
+        torch.testing.assert_close(action, near / NOISE, atol=2e-4, rtol=1e-3)
         observation, *_ = envs.step(action)
         torch.testing.assert_close(observation["latent"], wanted, atol=1e-4, rtol=1e-4)
     other = make(folder, "latent", rows=3)

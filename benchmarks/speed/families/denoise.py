@@ -11,10 +11,46 @@ from agents.run import Run
 from benchmarks.plain_ddpo import PlainDDPO
 from benchmarks.speed.measure import Row, Spread, in_turns, lap_of, over, row
 from genenvs.generators import store
+from genenvs.generators.text_to_image import take
+from genenvs.tasks.denoise.guidance import DenoiseGuidance
+from genenvs.tasks.denoise.noise import DenoiseNoise
 
 ENV = "genenvs/DenoiseLatent-v0"
 ROWS = (16, 64)
 STEPS = 10
+FLOOR = "the bare networks: the frozen denoiser where there is one, the decoder of who ends"
+OWNED = (
+    "The agent's own network is not in it. Next to nothing at large batches; at small ones the "
+    "reward, which reads few pictures in almost the time of many."
+)
+FROZEN = (
+    "Next to nothing at large batches. At small ones the task's arithmetic, and the reward, which "
+    "reads few pictures in almost the time of many."
+)
+WHY = {
+    "genenvs/DenoiseLatent-v0": OWNED,
+    "genenvs/DenoiseLatentFlow-v0": OWNED,
+    "genenvs/DenoiseNoise-v0": FROZEN,
+    "genenvs/DenoiseGuidance-v0": FROZEN,
+}
+
+
+def floor(task: Any, state: Any) -> Callable[[], Any]:
+    """One forward of all rows, of both branches where a step needs them, and a step's decoding."""
+    rows = len(state.x)
+    ends = -(-rows // task.horizon)  # where episodes are spread over their steps
+    branches = {DenoiseNoise: 1, DenoiseGuidance: 2}.get(type(task), 0)
+    x = torch.randn(branches * rows, *task.generator.shape, device=task.device)
+    asked = take(task.conditions, task.prompt(state).repeat(max(1, branches)))
+    time = task.here_and_there(state)[0].repeat(max(1, branches))
+
+    @torch.no_grad()
+    def networks() -> None:
+        if branches:
+            task.generator.predict(x, time, asked)
+        task.generator.decode(state.x[:ends])
+
+    return networks
 
 
 def pipeline(device: str) -> Any:
@@ -33,12 +69,7 @@ def rollouts(rows: int, device: str) -> Iterator[Row]:
     agent = DDPO(
         Problem(ENV, device=device), DDPOConfig(num_prompts=rows, group_size=1, pictures=0)
     )
-    kept: list[torch.Tensor] = []
-
-    def ours() -> None:
-        kept.clear()
-        agent.player.collect(lambda x, t, prompt: agent.sample(kept, x, t, prompt))
-
+    ours = agent.play
     bare, texts = pipeline(device), list(agent.task.texts[:rows])
 
     def theirs() -> None:
@@ -59,12 +90,9 @@ def epochs(rows: int, device: str) -> Iterator[Row]:
         DDPOConfig(num_prompts=number, group_size=1, pictures=0, updates=1),
     )
     run = Run(0, 10**9)
-    kept: list[torch.Tensor] = []
 
     def ours() -> None:
-        kept.clear()
-        chains = agent.player.collect(lambda x, t, prompt: agent.sample(kept, x, t, prompt))
-        agent.improve(run, chains, torch.stack(kept))
+        agent.improve(run, *agent.play())
 
     task = agent.task
 

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from genenvs.generators.memory import Limit, in_parts
 from genenvs.images.rewards.networks import blip, pair, pooled, text_features, vision
 from genenvs.images.rewards.reward import Context, Reward
 
@@ -36,14 +37,16 @@ def clip_score(
         model: folder or hub id of a CLIP model (or another with both towers, as SigLIP).
         weight: 1 for the bare cosine.
         dtype: of the network.
-        max_batch: images in one evaluation.
+        max_batch: images in one evaluation, halved with a warning where memory does not suffice;
+            with gradients all are evaluated together, since a split would not save their memory.
 
     Raises:
         ImportError: transformers is missing.
         ValueError: the model cannot be loaded.
     """
     pair("clip_score", model, model, dtype)
-    function = _Cosine("clip_score", model, model, dtype, max_batch, weight, True)
+    limit = _limit("clip_score", max_batch)
+    function = _Cosine("clip_score", model, model, dtype, limit, weight, True)
     return _reward("clip_score", function, (0.0, weight), ("prompts",))
 
 
@@ -58,7 +61,8 @@ def pick_score(
     """
     processor = processor or (PICK_PROCESSOR if model == PICK else model)
     scale = float(pair("pick_score", model, processor, dtype).module.logit_scale.exp())
-    function = _Cosine("pick_score", model, processor, dtype, max_batch, scale, False)
+    limit = _limit("pick_score", max_batch)
+    function = _Cosine("pick_score", model, processor, dtype, limit, scale, False)
     return _reward("pick_score", function, (-scale, scale), ("prompts",))
 
 
@@ -79,7 +83,8 @@ def hps(
     """
     name = _given("hps", model)
     pair("hps", name, processor or name, dtype)
-    function = _Cosine("hps", name, processor or name, dtype, max_batch, 1.0, False)
+    limit = _limit("hps", max_batch)
+    function = _Cosine("hps", name, processor or name, dtype, limit, 1.0, False)
     return _reward("hps", function, (-1.0, 1.0), ("prompts",))
 
 
@@ -96,10 +101,10 @@ def aesthetic(
         model: folder or hub id of the CLIP model.
         head: file with the head; None for `head.safetensors` beside the model.
         dtype: of the network; the head is float32.
-        max_batch: images in one evaluation.
+        max_batch: see `clip_score`.
     """
     vision("aesthetic", model, head, dtype)
-    function = _Aesthetic("aesthetic", model, head, dtype, max_batch)
+    function = _Aesthetic("aesthetic", model, head, dtype, _limit("aesthetic", max_batch))
     return _reward("aesthetic", function, (-math.inf, math.inf), ())
 
 
@@ -121,7 +126,7 @@ def image_reward(
     """
     name = _given("image_reward", model)
     blip("image_reward", name, head, dtype)
-    function = _ImageReward("image_reward", name, head, dtype, max_batch)
+    function = _ImageReward("image_reward", name, head, dtype, _limit("image_reward", max_batch))
     return _reward("image_reward", function, (-math.inf, math.inf), ("prompts",))
 
 
@@ -131,7 +136,7 @@ class _Cosine:
     model: str
     processor: str
     dtype: str
-    max_batch: int
+    limit: Limit
     scale: float
     positive: bool
 
@@ -143,7 +148,7 @@ class _Cosine:
             found = pooled(network.module.get_image_features(pixel_values=network.pixels(some)))
             return (functional.normalize(found.float(), dim=-1) * text[rows]).sum(-1)
 
-        cosine = _in_parts(score, images, self.max_batch)
+        cosine = _scored(score, images, self.limit)
         # Rounding may take a cosine beyond 1.
         cosine = cosine.clamp(-1, 1)
         return self.scale * (cosine.clamp_min(0) if self.positive else cosine)
@@ -155,7 +160,7 @@ class _Aesthetic:
     model: str
     head: str | None
     dtype: str
-    max_batch: int
+    limit: Limit
 
     def __call__(self, images: Tensor, context: Context) -> Tensor:
         network = vision(self.name, self.model, self.head, self.dtype).on(images)
@@ -166,7 +171,7 @@ class _Aesthetic:
             found = pooled(network.module.get_image_features(pixel_values=network.pixels(some)))
             return head(functional.normalize(found.float(), dim=-1)).squeeze(-1)
 
-        return _in_parts(score, images, self.max_batch)
+        return _scored(score, images, self.limit)
 
 
 @dataclass(frozen=True)
@@ -175,7 +180,7 @@ class _ImageReward:
     model: str
     head: str | None
     dtype: str
-    max_batch: int
+    limit: Limit
 
     def __call__(self, images: Tensor, context: Context) -> Tensor:
         network = blip(self.name, self.model, self.head, self.dtype).on(images)
@@ -193,7 +198,7 @@ class _ImageReward:
             value = head(found[0][:, 0].float()).squeeze(-1)
             return (value - IMAGE_REWARD_MEAN) / IMAGE_REWARD_STD
 
-        return _in_parts(score, images, self.max_batch)
+        return _scored(score, images, self.limit)
 
 
 def _reward(
@@ -211,6 +216,13 @@ def _given(name: str, model: str | None) -> str:
     return model
 
 
-def _in_parts(score: Callable[[Tensor, slice], Tensor], images: Tensor, most: int) -> Tensor:
-    parts = [slice(start, start + most) for start in range(0, len(images), most)]
-    return torch.cat([score(images[rows], rows) for rows in parts])
+def _limit(name: str, max_batch: int) -> Limit:
+    if max_batch < 1:
+        raise ValueError(f"reward {name!r}: max_batch must be at least 1; got {max_batch}")
+    return Limit(max_batch, f"reward {name!r}: max_batch")
+
+
+def _scored(score: Callable[[Tensor, slice], Tensor], images: Tensor, limit: Limit) -> Tensor:
+    """Scores of images and their rows, [B], in parts that fit into memory."""
+    whole = torch.is_grad_enabled() and images.requires_grad
+    return in_parts(limit, lambda rows: score(images[rows], rows), len(images), whole=whole)

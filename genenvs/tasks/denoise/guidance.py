@@ -58,8 +58,8 @@ class DenoiseGuidance(DenoiseTask):
     `Dict`:
     | key | shape | range | meaning |
     |---|---|---|---|
-    | `latent` | [C, h, w] | -8 .. 8 | the latent x_t |
-    | `clean` | [C, h, w] | -8 .. 8 | the clean latent predicted with the prompt |
+    | `latent` | [C, h, w] | -16 .. 16 | the latent x_t |
+    | `clean` | [C, h, w] | -16 .. 16 | the clean latent predicted with the prompt |
     | `time` | [1] | 0 .. 1 | time, 1 is pure noise |
     | `pull` | [1] | 0 .. 1 | root mean square difference that the prompt makes, over 2 |
     | `prompt` | index | | the prompt, an index into `task.texts` |

@@ -27,14 +27,15 @@ class DenoiseLatent(DenoiseTask):
     after ten steps. For agents out of the box there is `DenoiseGuidance`.
 
     ## Action space
-    `Box(-1, 1, [C, h, w])`: the next latent divided by 8. Latents have standard deviation 1 or a
-    little more; the bound never binds, and the metric `clipped` says so.
+    `Box(-1, 1, [C, h, w])`: the next latent divided by 16. Latents have standard deviation 1 or a
+    little more, and samplers of the shipped generators never meet the bound: the metric `clipped`
+    says so.
 
     ## Observation space
     `Dict`:
     | key | shape | range | meaning |
     |---|---|---|---|
-    | `latent` | [C, h, w] | -8 .. 8 | the latent x_t |
+    | `latent` | [C, h, w] | -16 .. 16 | the latent x_t |
     | `time` | [1] | 0 .. 1 | time, 1 is pure noise |
     | `prompt` | index | | the prompt, an index into `task.texts` |
 

@@ -11,7 +11,9 @@ from torch import Tensor
 from genenvs.core.task import Observation, Transition
 from genenvs.generators.transition import gaussian_step, implied_noise, stochastic
 from genenvs.tasks.denoise.latent import TUNED, reference
-from genenvs.tasks.denoise.task import LIMIT, DenoiseState, DenoiseTask
+from genenvs.tasks.denoise.task import DenoiseState, DenoiseTask
+
+NOISE = 8.0  # of a million draws none reaches 6; a power of two, see `LIMIT`
 
 
 @dataclass(frozen=True)
@@ -44,8 +46,8 @@ class DenoiseNoise(DenoiseTask):
     `Dict`:
     | key | shape | range | meaning |
     |---|---|---|---|
-    | `latent` | [C, h, w] | -8 .. 8 | the latent x_t |
-    | `clean` | [C, h, w] | -8 .. 8 | the clean latent that the network predicts there |
+    | `latent` | [C, h, w] | -16 .. 16 | the latent x_t |
+    | `clean` | [C, h, w] | unbounded | the clean latent that the network predicts there |
     | `time` | [1] | 0 .. 1 | time, 1 is pure noise |
     | `prompt` | index | | the prompt, an index into `task.texts` |
 
@@ -80,7 +82,12 @@ class DenoiseNoise(DenoiseTask):
         super().__init__(**arguments)
         self._reference = reference or TUNED.get(self.generator.name)
         self.action_space = spaces.Box(-1.0, 1.0, self.generator.shape, np.float32)
-        self.observation_space = spaces.Dict(self.shared_spaces | {"clean": self.latent_space})
+        self.observation_space = spaces.Dict(
+            self.shared_spaces
+            # Networks that predict noise say anything of clean latents where all is noise. Cut off,
+            # it would not tell where a step leads.
+            | {"clean": spaces.Box(-np.inf, np.inf, self.generator.shape, np.float32)}
+        )
 
     def initial_state(self, instance: Tensor, key: Tensor) -> NoiseState:
         """Pure noise."""
@@ -100,18 +107,18 @@ class DenoiseNoise(DenoiseTask):
         """Go to the chosen point of the proposed Gaussian."""
         mean, std = self.gaussian(state, state.clean, state.noise)
         return Transition(
-            state=self.moved(state, mean + std[:, None, None, None] * LIMIT * action, action),
+            state=self.moved(state, mean + std[:, None, None, None] * NOISE * action, action),
             terms={},
             terminated=state.step + 1 >= self.horizon,
         )
 
     def observe(self, state: NoiseState) -> Observation:  # type: ignore[override]
         """See the page."""
-        return self.seen(state) | {"clean": state.clean.clamp(-LIMIT, LIMIT)}
+        return self.seen(state) | {"clean": state.clean}
 
     def random_action(self, state: NoiseState) -> Tensor:  # type: ignore[override]
         """Standard normal noise."""
-        return self.fresh(state) / LIMIT
+        return self.fresh(state) / NOISE
 
     def steer(self, observation: dict[str, Tensor], wanted: Tensor) -> Tensor:
         """The action that leads nearest to latents, float32 [B, C, h, w]; 0 where none counts.
@@ -126,7 +133,12 @@ class DenoiseNoise(DenoiseTask):
         mean, std = gaussian_step(self.rule, x, clean, noise, here, there, self.level, schedule)
         moves = stochastic(std)[:, None, None, None]
         scale = torch.where(moves, std[:, None, None, None], 1.0)
-        return torch.where(moves, (wanted - mean) / scale / LIMIT, 0.0).clamp(-1, 1)
+        return torch.where(moves, (wanted - mean) / scale / NOISE, 0.0).clamp(-1, 1)
+
+    def reaches(self, rule: str, level: float) -> bool:
+        """Where its own steps have at least as much noise."""
+        own = self.deviations(self.rule, self.level)
+        return bool((self.deviations(rule, level) <= own * (1 + 1e-6)).all())
 
     def reference_action(self, state: NoiseState) -> Tensor:  # type: ignore[override]
         """The noise that leads nearest to where a fine-tuned generator would go."""

@@ -23,9 +23,9 @@ from genenvs.images.scenes import features, grammar
 from genenvs.images.timeline import picture
 from genenvs.tasks.denoise import rewards
 
-# Latents and noise in units of their own standard deviation, which is 1 or a little more. Of a
-# million draws none reaches 6. A power of two, so that scaling an action rounds nothing.
-LIMIT = 8.0
+# Latents have a standard deviation of 1 or a little more; those that samplers make of the shipped
+# generators reach 10. A power of two, so that scaling an action rounds nothing.
+LIMIT = 16.0
 START, SAMPLER = 1, 2  # purposes of random numbers
 POOLED = 8  # pixels a side at which pictures are compared for diversity
 
@@ -92,7 +92,12 @@ class DenoiseTask(Task):
         if self.reward.of_set:
             raise ValueError(
                 f"reward {self.reward.name!r} is of a set: what an episode pays may not depend on "
-                "its neighbours in the batch. Agents add it to a group's returns"
+                "its neighbours in the batch. Agents add it, with `set_rewards`"
+            )
+        if "target" in self.reward.needs:
+            raise ValueError(
+                f"reward {self.reward.name!r} compares with a target, and an episode has none here:"
+                " write a callable of (images, context) that holds the pictures it compares with"
             )
         self.metrics = rewards.METRICS | rewards.of_parts(self.reward)  # type: ignore[misc]
         found = asked.scenes() if prompts is None else asked.of_user(prompts)
@@ -178,6 +183,17 @@ class DenoiseTask(Task):
             self.rule, state.x, clean, noise, *self.here_and_there(state),
             self.level if level is None else level, self.generator.schedule,
         )  # fmt: skip
+
+    def deviations(self, rule: str, level: float) -> Tensor:
+        """The standard deviation of every step by a rule at a level, float32 [horizon]."""
+        zero = self.times.new_zeros(self.horizon, *self.generator.shape)
+        return transition.gaussian_step(
+            rule, zero, zero, zero, self.times[:-1], self.times[1:], level, self.generator.schedule
+        )[1]
+
+    def reaches(self, rule: str, level: float) -> bool:
+        """Whether actions lead wherever a sampler by a rule at a level goes."""
+        return True
 
     def fresh(self, state: State) -> Tensor:
         """Standard normal noise of this step, float32 [B, C, h, w]: of the episode's own key."""

@@ -30,17 +30,22 @@ PLANS = {
     "second": Plan(steps=12_000, batch=96, learning_rate=1.2e-3, threads=1, seed=1, stop=9_750),
     "tuned": Plan(steps=6_000, batch=96, learning_rate=1.2e-3, threads=1, seed=1, stop=4_500),
     "base": Plan(steps=600, batch=96, learning_rate=4e-4, threads=1, seed=2),
-    "flow": Plan(steps=48_000, batch=64, learning_rate=1.5e-3, threads=1, stop=30_000),
+    "flow-first": Plan(steps=48_000, batch=64, learning_rate=1.5e-3, threads=1, stop=30_000),
+    "flow-tuned": Plan(steps=40_000, batch=64, learning_rate=1.5e-3, threads=1, seed=1),
+    "flow": Plan(steps=600, batch=64, learning_rate=4e-4, threads=1, seed=2),
 }
-BEFORE = {
+BEFORE = {  # whose weights a stage begins with
     "second": "first",
     "tuned": "second",
     "base": "tuned",
-}  # whose weights a stage begins with
+    "flow-tuned": "flow-first",
+    "flow": "flow-tuned",
+}
+FLOWS = ("flow-first", "flow-tuned", "flow")
 TEACHER, GUIDANCE, ANSWERS = "tuned", 3.0, 262_144  # of the flow
 SCENES = 65_536
 # Of the captions, in what reinforcement learning starts from.
-SHUFFLED = {"first": 0.2, "base": 0.15, "flow": 0.2}
+SHUFFLED = {"first": 0.2, "base": 0.15, "flow-first": 0.2, "flow": 0.15}
 EXERCISE = {"tuned": 500}
 SHIFT = {"tuned": 2.0, "base": 2.0}
 WATCHED = {"plain": (10, 1.0), "guided": (20, 3.0)}
@@ -78,18 +83,24 @@ def run(stage: str, plan: Plan, work: Path, progress: bool) -> None:
     checkpoint = work / f"{stage}-checkpoint.safetensors"
     shuffled = SHUFFLED.get(stage, 0.0)
     model: Any = diffusion.Diffusion(tokenizer)
-    if stage == "flow":
+    if stage in FLOWS:
         taught = work / f"{TEACHER}.safetensors"
         model.eval().load_state_dict(load_file(taught))
         table = latents.tokens(tokenizer)
-        kept = work / f"answers-{plan.seed}-{ANSWERS}-{GUIDANCE}-{sha256(taught)[:8]}.safetensors"
+        kept = work / f"answers-{ANSWERS}-{GUIDANCE}-{sha256(taught)[:8]}.safetensors"
         if not kept.exists():
-            scenes = latents.pool(encoder, SCENES, plan.seed, pool, progress)
-            known = flow.answers(model, *scenes, table, ANSWERS, GUIDANCE, plan.seed, progress)
+            pool = work / f"pool-0-{sha256(weights)[:8]}.safetensors"
+            scenes = latents.pool(encoder, SCENES, 0, pool, progress)
+            known = flow.answers(model, *scenes, table, ANSWERS, GUIDANCE, 0, progress)
             with making(kept) as temporary:
                 save_file(known, temporary)
+        learner = flow.Flow(tokenizer, model.text)
+        if stage in BEFORE:
+            learner.load_state_dict(load_file(work / f"{BEFORE[stage]}.safetensors"))
+        else:
+            flow.standardise(learner, table)
         averaged, record = flow.train(
-            flow.Flow(tokenizer, model.text), encoder, load_file(kept), table, plan, shuffled,
+            learner, encoder, load_file(kept), table, plan, shuffled,
             {"plain": WATCHED["plain"]}, checkpoint, progress,
         )  # fmt: skip
     else:
@@ -107,7 +118,7 @@ def run(stage: str, plan: Plan, work: Path, progress: bool) -> None:
     if stage not in NAMES:
         return
     name = NAMES[stage]
-    save = flow.save if stage == "flow" else diffusion.save
+    save = flow.save if stage in FLOWS else diffusion.save
     files = save(WEIGHTS / name, averaged, encoder, tokenizer)
     table = latents.tokens(tokenizer)
     found = {}
@@ -116,7 +127,7 @@ def run(stage: str, plan: Plan, work: Path, progress: bool) -> None:
         found[each] = {"steps": how[0], "guidance": how[1], "correct": mean, "by_category": kinds}
     ceiling = latents.ceiling(encoder, "test", 2_048)
     report = {"shuffled": shuffled, "test": found, "ceiling": ceiling, "training": record}
-    if stage == "flow":
+    if stage in FLOWS:
         report["teacher"] = {"name": NAMES[TEACHER], "guidance": GUIDANCE, "answers": ANSWERS}
     for before in ("vae", *stages_before(stage)):
         report[before] = json.loads((work / f"{before}.json").read_text(encoding="utf-8"))

@@ -4,12 +4,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from genenvs.generators.training.sprites import words
 from genenvs.generators.training.sprites.folder import write
 from genenvs.generators.training.sprites.grounding import Grounding
-from genenvs.generators.training.sprites.learn import Model
 
 TEXT: dict[str, Any] = {
     "hidden_size": 64,
@@ -59,7 +58,7 @@ def text_config(tokenizer: Any) -> Any:
     )
 
 
-class Diffusion(Model):
+class Diffusion(nn.Module):
     """A CLIP text encoder and a `UNet2DConditionModel` that predicts v."""
 
     def __init__(self, tokenizer: Any) -> None:
@@ -74,7 +73,7 @@ class Diffusion(Model):
         self.register_buffer("squared", self.scheduler().alphas_cumprod, persistent=False)
 
     def scheduler(self) -> Any:
-        """DDIM."""
+        """DDIM, new, as the folder has it."""
         from diffusers import DDIMScheduler
 
         return DDIMScheduler(**SCHEDULER)
@@ -83,17 +82,21 @@ class Diffusion(Model):
         """float32 [B, 10, 64]."""
         return self.text(ids).last_hidden_state
 
-    def features(self, condition: Tensor) -> Tensor:
-        """All of it."""
-        return condition
-
     def predict(self, x: Tensor, time: Tensor, condition: Tensor) -> Tensor:
-        """Velocity; times are training timesteps."""
+        """Velocity, float32 [B, 4, 8, 8]; times are training timesteps."""
         x = x.contiguous(memory_format=torch.channels_last)
         return self.network(x, time, condition).sample
 
     def corrupt(self, clean: Tensor, noise: Tensor, place: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """X = alpha clean + sigma noise and v = alpha noise - sigma clean."""
+        """What is seen, when, and what to say of it.
+
+        Args:
+            clean, noise: float32 [B, 4, 8, 8].
+            place: float32 [B] in [0, 1), on the way to pure noise.
+
+        Returns:
+            alpha clean + sigma noise, its timesteps, and v = alpha noise - sigma clean.
+        """
         squared: Any = self.squared
         time = (place * len(squared)).long()
         alpha, sigma = (each[time, None, None, None].sqrt() for each in (squared, 1 - squared))

@@ -200,7 +200,6 @@ def train(
     """
     with torch.no_grad():
         words, pooled = model.encode(table)
-    _standardise(model.network.context_embedder, words[:, :-THIRD].flatten(0, 1))
     rows = len(known["x"])
 
     def loss(step: int, generator: torch.Generator) -> Tensor:
@@ -222,14 +221,17 @@ def train(
     return fit(model, loss, plan, watch, max(1, plan.steps // 24), progress, checkpoint)
 
 
-def _standardise(layer: Any, features: Tensor) -> None:
-    """Let a linear layer begin as if its inputs had mean 0 and deviation 1.
+@torch.no_grad()
+def standardise(model: Flow, table: Tensor) -> None:
+    """Let a new transformer read words as if they had mean 0 and deviation 1 in every entry.
 
     What comes before a CLIP's last norm has entries of 140 beside others of 4.
     """
-    with torch.no_grad():
-        layer.weight /= features.std(0).clamp_min(1e-3)
-        layer.bias -= layer.weight @ features.mean(0)
+    words, _ = model.encode(table)
+    features = words[:, :-THIRD].flatten(0, 1)
+    layer = model.network.context_embedder
+    layer.weight /= features.std(0).clamp_min(1e-3)
+    layer.bias -= layer.weight @ features.mean(0)
 
 
 # --- as a folder ---

@@ -1,6 +1,5 @@
-"""How any text-to-latent model learns the scenes: from noise to latents, some captions missing."""
+"""How `Diffusion` learns the scenes: from noise to latents, some captions missing."""
 
-from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -11,41 +10,10 @@ from torch.nn import functional
 
 from genenvs.generators.training.draws import stratified
 from genenvs.generators.training.sprites import latents as scenes
-from genenvs.generators.training.sprites.grounding import Grounding
+from genenvs.generators.training.sprites.diffusion import Diffusion
 from genenvs.generators.training.sprites.loop import Plan, fit
 
 DROPPED = 0.1  # share of empty captions, which guidance needs
-
-
-class Model(nn.Module):
-    """Text encoders and a network, as one model for one optimiser."""
-
-    grounding: Grounding
-
-    @abstractmethod
-    def encode(self, ids: Tensor) -> Any:
-        """Tokens int64 [B, 10] to what `predict` takes."""
-
-    @abstractmethod
-    def features(self, condition: Any) -> Tensor:
-        """Of the tokens, in what `encode` returns: float32 [B, 10, width]."""
-
-    @abstractmethod
-    def predict(self, x: Tensor, time: Tensor, condition: Any) -> Tensor:
-        """The network's output, float32 [B, 4, 8, 8]."""
-
-    @abstractmethod
-    def corrupt(self, clean: Tensor, noise: Tensor, place: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Noisy latents, their times, and what the network should say.
-
-        Args:
-            clean, noise: float32 [B, 4, 8, 8].
-            place: float32 [B] in [0, 1), on the way to pure noise.
-        """
-
-    @abstractmethod
-    def scheduler(self) -> Any:
-        """Of diffusers, new, as the folder has it."""
 
 
 def sampler(
@@ -73,7 +41,7 @@ def sampler(
 
 
 def train(
-    model: Model,
+    model: Diffusion,
     vae: Any,
     tokenizer: Any,
     plan: Plan,
@@ -126,7 +94,7 @@ def train(
         condition = model.encode(table[prompt])
         found = functional.mse_loss(model.predict(x, time, condition), target)
         if exercise:
-            found = found + model.grounding(model.features(condition), prompt)
+            found = found + model.grounding(condition, prompt)
         return found
 
     if exercise and not (checkpoint is not None and checkpoint.exists()):
@@ -142,12 +110,12 @@ def train(
     return fit(model, loss, plan, watch, max(1, plan.steps // 16), progress, checkpoint)
 
 
-def _read_first(model: Model, table: Tensor, steps: int) -> None:
+def _read_first(model: Diffusion, table: Tensor, steps: int) -> None:
     """Let the text encoders learn what the captions say."""
     optimiser = torch.optim.AdamW(model.parameters(), lr=3e-3)
     for _ in range(steps):
         prompt = torch.randint(len(table), (128,))
-        value = model.grounding(model.features(model.encode(table[prompt])), prompt)
+        value = model.grounding(model.encode(table[prompt]), prompt)
         optimiser.zero_grad(set_to_none=True)  # what takes no part has no gradient, and stays
         value.backward()
         optimiser.step()
