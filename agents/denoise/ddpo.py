@@ -18,6 +18,7 @@ from torch import Tensor
 
 from .. import checkpoint
 from ..problem import Problem
+from .checks import flat_prompts, tell_if_flat
 from .losses import PromptStatistics
 from .rollout import Chains
 from .trainer import PolicyGradient, PolicyGradientConfig
@@ -43,7 +44,16 @@ class DDPO(PolicyGradient):
     def __init__(
         self, problem: Problem, config: DDPOConfig, state: Mapping[str, Tensor] | None = None
     ) -> None:
-        """See `PolicyGradient`."""
+        """See `PolicyGradient`.
+
+        Raises:
+            ValueError: a batch of one picture, which nothing could be compared with.
+        """
+        if config.num_prompts * config.group_size < 2:
+            raise ValueError(
+                "num_prompts * group_size must be at least 2: a picture alone in its batch has"
+                " advantage 0"
+            )
         super().__init__(problem, config, state)
         prompts = len(self.task.texts)
         self.known = {
@@ -58,10 +68,13 @@ class DDPO(PolicyGradient):
     def advantage(self, chains: Chains) -> tuple[Tensor, dict[str, Any]]:
         """By the statistics of each prompt, of each reward where that is asked for."""
         total = torch.zeros_like(chains.reward)
-        for name, reward in self.rewards(chains).items():
+        rewards = self.rewards(chains)
+        tell_if_flat(self, rewards)
+        flat = flat_prompts(rewards, chains.prompt)
+        for name, reward in rewards.items():
             total += self.weights[name] * self.known[name].advantage(chains.prompt, reward)
         bound = self.config.advantage_bound
-        return total.clamp(-bound, bound), {}
+        return total.clamp(-bound, bound), {} if flat is None else {"flat_groups": flat}
 
     def state(self) -> dict[str, Tensor]:
         """With the statistics."""

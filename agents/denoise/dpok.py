@@ -18,18 +18,19 @@ import torch
 from annotated_types import Ge, Gt
 from torch import Tensor
 
-from genenvs.images.rewards.advantages import Convention, advantages
+from genenvs.images.rewards.advantages import CONVENTIONS, advantages
 
 from .. import checkpoint
 from ..grpo import check_group
 from ..problem import Problem
 from ..run import Run
+from .checks import flat_prompts, tell_if_flat
 from .losses import dpok
 from .rollout import Chains
 from .trainer import PolicyGradient, PolicyGradientConfig
 from .value import Value
 
-EACH = Convention("advantages", "group", False, 1e-4)
+EACH = replace(CONVENTIONS["flow_grpo"], combine="advantages", std="group")
 
 
 @dataclass
@@ -69,8 +70,11 @@ class DPOK(PolicyGradient):
             checkpoint.load_optimizer(self.value_optimizer, kept)
 
     def advantage(self, chains: Chains) -> tuple[Tensor, dict[str, Tensor]]:
-        """R minus the value of each step, [T, N]; then the value network learns."""
-        return chains.reward, {}
+        """R, of which `step_advantage` subtracts the value of each step."""
+        worth = {"reward": chains.reward}
+        tell_if_flat(self, worth)
+        flat = flat_prompts(worth, chains.prompt)
+        return chains.reward, {} if flat is None else {"flat_groups": flat}
 
     def improve(self, run: Run, chains: Chains, before: Tensor) -> None:
         """As others, with an advantage for each step; and the value network."""
@@ -90,7 +94,7 @@ class DPOK(PolicyGradient):
                 self.value_optimizer.step()
 
     def worth(self, chains: Chains) -> Tensor:
-        """What the value network learns to expect, [N]: what is gained, or the sum of advantages."""
+        """What the value network learns to expect, [N]: what is paid, or the sum of advantages."""
         found = self.rewards(chains)
         if self.config.advantages == "sum":
             return found["reward"]

@@ -15,10 +15,11 @@ from annotated_types import Ge
 from torch import Tensor
 
 from genenvs.generators.transition import kl, stochastic
-from genenvs.tasks.denoise.rewards import context, paid
+from genenvs.tasks.denoise.rewards import PART, context, paid
 
 from ..play import Episodes
 from ..run import Run
+from .chunks import in_chunks_that_fit
 from .rollout import Chains, gathered, joined
 from .trainer import DenoiserAgent, DenoiserConfig
 
@@ -65,29 +66,46 @@ class RewardGradient(DenoiserAgent):
         run.attach(self.player)
         while run.going():
             observation = self.player.first()
-            own = len(observation["prompt"])
-            rows = own * self.processes.count
-            parts, logged = [], {"loss": torch.zeros(()), "drift": torch.zeros(())}
-            for some in torch.arange(own, device=observation["prompt"].device).split(self.chunk):
-                part = {name: value[some] for name, value in observation.items()}
-                loss, seen, chains = self.pictures(part)
-                (loss * len(some) / rows).backward()
-                parts.append(chains)
-                logged = {k: v + seen[k].cpu() * len(some) / rows for k, v in logged.items()}
-            place = observation["prompt"].device
-            logged = {k: self.processes.total(v.to(place)) for k, v in logged.items()}
-            chains = gathered(joined(parts), self.processes)
+            chains, logged = self.differentiate(observation)
+            chains = gathered(chains, self.processes)
             run.advance(chains.steps)
             self.report(run, chains)
-            ended = Episodes(rows, float(chains.reward.sum()), float(chains.steps))
+            ended = Episodes(len(chains.prompt), float(chains.reward.sum()), float(chains.steps))
             self.player.add(ended)
-            self.descend(run, **logged)
+            self.descend(run, **{k: self.processes.total(v) for k, v in logged.items()})
         self.finish(run)
 
-    def pictures(self, observation: Any) -> tuple[Tensor, dict[str, Tensor], Chains]:
+    def differentiate(self, observation: Any) -> tuple[Chains, dict[str, Tensor]]:
+        """Add the gradient of a batch, in chunks that fit; its chains, and what to log of them."""
+        own, noise = len(observation["prompt"]), self.noise(observation["latent"])
+        rows = own * self.processes.count
+
+        def attempt() -> tuple[list[Chains], dict[str, Tensor]]:
+            parts, logged = [], dict.fromkeys(("loss", "drift"), noise.new_zeros(()))
+            for some in torch.arange(own, device=noise.device).split(self.chunk):
+                part = {name: value[some] for name, value in observation.items()}
+                loss, seen, chains = self.pictures(part, noise[:, some])
+                (loss * len(some) / rows).backward()
+                parts.append(chains)
+                logged = {k: v + seen[k] * len(some) / rows for k, v in logged.items()}
+            return parts, logged
+
+        parts, logged = in_chunks_that_fit(self, "pictures", own, attempt)
+        return joined(parts), logged
+
+    def noise(self, x: Tensor) -> Tensor:
+        """What the steps of all chunks draw, [T, B, C, h, w]: the same however they are split."""
+        if not self.policy.level:
+            return x.new_zeros(()).expand(self.task.horizon, *x.shape)
+        return torch.stack([self.processes.normal(x) for _ in range(self.task.horizon)])
+
+    def pictures(
+        self, observation: Any, noise: Tensor | None = None
+    ) -> tuple[Tensor, dict[str, Tensor], Chains]:
         """Sample, with gradients in the last steps: loss, what to log, and the chains."""
         task, config = self.task, self.config
         x, prompt = observation["latent"], observation["prompt"]
+        noise = self.noise(x) if noise is None else noise
         latents, drift = [x], x.new_zeros(())
         for t in range(task.horizon):
             step = torch.full_like(prompt, t)
@@ -95,8 +113,7 @@ class RewardGradient(DenoiserAgent):
                 mean, std = self.policy.gaussian(x, step, prompt, self.policy.network)
                 if config.kl_coef and mean.requires_grad:
                     drift = drift + self.drift(x, step, prompt, mean, std)
-                noise = std[:, None, None, None] * self.processes.normal(mean)
-                x = mean + noise if self.policy.level else mean
+                x = mean + std[:, None, None, None] * noise[t] if self.policy.level else mean
             latents.append(x.detach())
         images = task.generator.decode(x)
         request = None if task.request is None else task.request[prompt]
@@ -107,7 +124,7 @@ class RewardGradient(DenoiserAgent):
         gold = task.gold(shown, prompt)
         chains = Chains(
             torch.stack(latents), prompt, reward.detach(), shown, gold,
-            {name: value.detach() for name, value in parts.items()},
+            {name.removeprefix(PART): value.detach() for name, value in parts.items()},
         )  # fmt: skip
         return loss, {"loss": loss.detach(), "drift": drift.detach()}, chains
 

@@ -6,8 +6,9 @@ divergence holds the policy near the generator. Ours is the true divergence, wit
 step; the authors' leaves it out, so their 0.04 is some 4 to 28 times smaller than ours.
 
 DanceGRPO (Xue et al., 2025, arXiv 2505.07818): a constant noise level, one and the same first noise
-in a group, advantages divided by the group's own deviation, 60 % of the steps, no divergence. The
-authors drop the last step of a chain; here it is left out of the loss alone.
+in a group, advantages divided by the group's own deviation and, of several rewards, added reward by
+reward; 60 % of the steps, no divergence. The authors drop the last step of a chain; here it is left
+out of the loss alone.
 
 Both run on diffusion models as well, by DDIM with eta.
 """
@@ -20,18 +21,14 @@ import torch
 from annotated_types import Ge, Gt, Le
 from torch import Tensor
 
-from genenvs.images.rewards.advantages import Convention, advantages
+from genenvs.images.rewards.advantages import CONVENTIONS, advantages
+from genenvs.images.rewards.reward import WeightedSum
 
 from ..grpo import check_group
 from ..problem import Problem
+from .checks import tell_if_flat
 from .rollout import ChainPlayer, Chains
 from .trainer import PolicyGradient, PolicyGradientConfig
-
-SPREADS = {
-    "global": Convention("rewards", "global", False, 1e-4),
-    "group": Convention("rewards", "group", True, 1e-8),
-    "none": Convention("rewards", "none", False, 0.0),
-}
 
 
 @dataclass
@@ -43,7 +40,8 @@ class FlowGRPOConfig(PolicyGradientConfig):
     noise: Literal["fresh", "shared"] = "fresh"
     """Whether the members of a group begin with noise of their own."""
     spread: Literal["global", "group", "none"] = "global"
-    """What advantages are divided by: the standard deviation of all rewards, or of the group."""
+    """What advantages are divided by: the standard deviation of all rewards, or of the group; how
+    it is estimated is the agent's own, see `genenvs.images.rewards.advantages.CONVENTIONS`."""
     kl_coef: Annotated[float, Ge(0)] = 0.01
     last_step: bool = True
     """Whether the last step of a chain is learned from."""
@@ -56,6 +54,8 @@ class DanceGRPOConfig(FlowGRPOConfig):
     noise: Literal["fresh", "shared"] = "shared"
     spread: Literal["global", "group", "none"] = "group"
     kl_coef: Annotated[float, Ge(0)] = 0.0
+    advantages: Literal["sum", "each"] | None = None  # type: ignore[assignment]
+    """As of the others; None: "each" where there are several rewards, as the paper adds them."""
     timestep_fraction: Annotated[float, Gt(0), Le(1)] = 0.6
     last_step: bool = False
 
@@ -64,6 +64,7 @@ class FlowGRPO(PolicyGradient):
     """Group-relative policy optimisation of flows (Liu et al. 2025)."""
 
     Config: ClassVar[type] = FlowGRPOConfig
+    convention: ClassVar[str] = "flow_grpo"
 
     def __init__(
         self, problem: Problem, config: Any, state: Mapping[str, Tensor] | None = None
@@ -86,8 +87,11 @@ class FlowGRPO(PolicyGradient):
         """Within the group."""
         config = self.config
         group = torch.arange(len(chains.reward), device=chains.reward.device) // config.group_size
-        rule = replace(SPREADS[config.spread], combine="advantages")
-        found = advantages(self.rewards(chains), group, self.weights, rule)
+        # "sum" gives one reward, of which it is all the same what is combined.
+        rule = replace(CONVENTIONS[self.convention], combine="advantages", std=config.spread)
+        rewards = self.rewards(chains)
+        tell_if_flat(self, rewards)
+        found = advantages(rewards, group, self.weights, rule)
         bound = config.advantage_bound
         return found.total.clamp(-bound, bound), {"flat_groups": (~found.alive).float().mean()}
 
@@ -101,12 +105,16 @@ class DanceGRPO(FlowGRPO):
     """Group-relative policy optimisation with a constant noise level (Xue et al. 2025)."""
 
     Config: ClassVar[type] = DanceGRPOConfig
+    convention: ClassVar[str] = "dance_grpo"
 
     def __init__(
         self, problem: Problem, config: Any, state: Mapping[str, Tensor] | None = None
     ) -> None:
-        """On flows by its own rule, where neither agent nor environment names one."""
-        given = config.rule is None and "rule" not in problem.arguments
-        if given and ChainPlayer(problem, 1).task.generator.kind == "flow":
-            config = replace(config, rule="dance")
+        """On flows by its own rule, of several rewards each by itself, where nothing is named."""
+        task = ChainPlayer(problem, 1).task
+        if config.rule is None and "rule" not in problem.arguments:
+            config = replace(config, rule="dance" if task.generator.kind == "flow" else None)
+        if config.advantages is None:
+            several = isinstance(task.reward, WeightedSum) or bool(config.set_rewards)
+            config = replace(config, advantages="each" if several else "sum")
         super().__init__(problem, config, state)

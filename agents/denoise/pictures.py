@@ -1,23 +1,70 @@
-"""Sample grids: the same prompts and noise, before and after."""
+"""What a run shows of a denoiser: the panel of each batch, sample grids, the folder it leaves."""
 
 from typing import Any
 
 import numpy as np
 import torch
+from gymnasium.vector import AutoresetMode
 from PIL import Image
+from torch import nn
 
 from genenvs.core.files import making
+from genenvs.images.metrics import nearest_neighbour_distance
+from genenvs.tasks.denoise.rewards import PART
+from genenvs.tasks.denoise.task import POOLED
+
+from ..problem import Problem
+from ..run import Run
+from .policy import DenoiserPolicy
+from .rollout import Chains
 
 ROWS = 16  # pictures of each
 SIDE = 64  # pixels at which they are shown
 _GAP = 2
 
 
-@torch.no_grad()
-def before_and_after(agent: Any, run: Any) -> None:
-    """Write `samples/<steps>.png`: above, the frozen generator; below, the agent's."""
-    from .trainer import evaluation_rows, spread_over
+class Shown:
+    """An agent whose pictures are shown, and whose generator is saved.
 
+    Attributes:
+        problem, config: of the agent; `config.pictures` batches lie between two sample grids.
+        policy: the denoiser.
+        batches: that were reported, over all resumes; to be kept in `state()`.
+    """
+
+    problem: Problem
+    config: Any
+    policy: DenoiserPolicy
+    batches: int
+
+    def report(self, run: Run, chains: Chains) -> None:
+        """The panel of a batch: reward, gold metrics, diversity; pictures now and then."""
+        small = nn.functional.adaptive_avg_pool2d(chains.images.float() / 255, POOLED)
+        run.log(
+            reward=chains.reward.mean(),
+            reward_std=chains.reward.std(correction=0),
+            **({"diversity": nearest_neighbour_distance(small).mean()} if len(small) > 1 else {}),
+            **{f"{PART}{name}": value.mean() for name, value in chains.parts.items()},
+            **{f"gold_{name}": value.float().mean() for name, value in chains.gold.items()},
+        )
+        self.batches += 1
+        every = self.config.pictures
+        if run.folder is not None and every and (self.batches - 1) % every == 0:
+            before_and_after(self, run)
+
+    def finish(self, run: Run) -> None:
+        """Save what was made: pictures, a diffusers folder that anyone loads, and the adapter."""
+        if run.folder is not None:
+            before_and_after(self, run)
+            self.policy.save(run.folder / "pipeline")
+            if self.config.lora_rank:
+                self.policy.save_lora(run.folder / "lora")
+
+
+@torch.no_grad()
+def before_and_after(agent: Shown, run: Run) -> None:
+    """Write `samples/<steps>.png`: above, the frozen generator; below, the agent's."""
+    assert run.folder is not None
     envs = evaluation_rows(agent.problem, ROWS, "validation")
     try:
         task = envs.unwrapped.task
@@ -53,3 +100,13 @@ def grid(images: torch.Tensor) -> np.ndarray:
             top, left = r * (SIDE + _GAP), c * (SIDE + _GAP)
             page[top : top + SIDE, left : left + SIDE] = np.asarray(small)
     return page
+
+
+def evaluation_rows(problem: Problem, rows: int, split: str) -> Any:
+    """Environments to look at, apart from those that are learned in."""
+    return problem.make(rows, AutoresetMode.DISABLED, keep_final=True, split=split)
+
+
+def spread_over(count: int, rows: int) -> np.ndarray:
+    """`rows` instances of `count`, evenly."""
+    return np.linspace(0, count - 1, min(rows, count)).round().astype(np.int64)

@@ -1,19 +1,30 @@
 """`denoiser_ppo`: Stable-Baselines3's PPO, its actor the environment's own denoiser."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any
 
+import numpy as np
 import stable_baselines3 as sb3
 import torch
 from annotated_types import Ge, Gt, Le
 from torch import Tensor
 
+from genenvs.generators.transition import kl
+from genenvs.images.rewards.reward import WeightedSum
+from genenvs.tasks.denoise.latent import DenoiseLatent
+from genenvs.tasks.denoise.rewards import PART, context, paid
+
 from ..problem import Problem
+from ..run import Run
 from ..sb3 import SB3Agent
-from .rollout import ChainPlayer
+from .checks import tell_if_ratios_are_off
+from .pictures import Shown, spread_over
+from .policy import LIMIT
+from .rollout import ChainPlayer, Chains
 from .sb3_policy import DenoiserActor
-from .trainer import SPACES
+
+LOOKED_AT = 64  # steps of a rollout whose ratios and divergence are shown: they cost evaluations
 
 
 @dataclass
@@ -49,15 +60,29 @@ class DenoiserPPOConfig:
     guidance: float | None = None
     """Guidance scale of the policy; None: the environment's."""
     lora_rank: Annotated[int, Ge(0)] = 0
-    """Train adapters of this rank in place of the whole network."""
+    """Train adapters of this rank in place of the whole network; saved in `lora` too."""
+    pictures: Annotated[int, Ge(0)] = 20
+    """Write sample grids every so many rollouts; 0: none but the last."""
 
 
-class DenoiserPPO(SB3Agent):
+class Watched(sb3.PPO):
+    """PPO whose rollouts are looked at before it learns from them."""
+
+    look: Callable[[], None] | None = None
+
+    def train(self) -> None:
+        """As PPO does."""
+        if self.look is not None:
+            self.look()
+        super().train()
+
+
+class DenoiserPPO(Shown, SB3Agent):
     """PPO with the denoiser as actor (Stable-Baselines3)."""
 
     Config = DenoiserPPOConfig
-    spaces, actions = SPACES, "Box"
-    algorithm = sb3.PPO
+    spaces, actions = "DenoiseLatent", "Box"
+    algorithm = Watched
     policies = DenoiserActor, DenoiserActor
     policy_arguments = "rule", "level", "guidance", "lora_rank"
 
@@ -68,13 +93,83 @@ class DenoiserPPO(SB3Agent):
 
         Raises:
             TypeError: another environment.
+            ValueError: a noise level of 0.
         """
         self.task = ChainPlayer(problem, 1).task
+        if not isinstance(self.task, DenoiseLatent):
+            raise TypeError(
+                f"denoiser_ppo learns in {self.spaces} alone, where an action is the next latent;"
+                f" {problem.env} has other actions: there ddpo, dpok and flow_grpo learn"
+            )
         super().__init__(problem, config, state)
+        self.policy = self.model.policy.actor
+        self.batches = 0 if state is None else int(state.get("batches", 0))
 
     def policy_settings(self) -> dict[str, Any]:
         """The task, whose generator is copied."""
         return {"task": self.task}
+
+    def settings(self, chosen: dict[str, Any]) -> dict[str, Any]:
+        """Without what PPO does not know."""
+        return {name: value for name, value in chosen.items() if name != "pictures"}
+
+    def learn(self, run: Run) -> None:
+        """PPO's own, with the panel of the other denoising agents."""
+        self.model.look = lambda: self.look(run)
+        try:
+            super().learn(run)
+        finally:
+            self.model.look = None
+        self.finish(run)
+
+    def look(self, run: Run) -> None:
+        """Report a rollout that is about to be learned from."""
+        buffer = self.model.rollout_buffer
+        ended = np.vstack([buffer.episode_starts[1:], self.model._last_episode_starts[None]]) > 0
+        if ended.any():
+            self.report(run, self.ended(buffer, ended))
+        logged = self.ratios(buffer)
+        tell_if_ratios_are_off(float(logged["ratio_error"]), self.config.clip_range)
+        run.log(**logged)
+
+    @torch.no_grad()
+    def ended(self, buffer: Any, ended: np.ndarray) -> Chains:
+        """The chains of a rollout that came to their end, of their latents the last alone.
+
+        Args:
+            buffer: of Stable-Baselines3, as it was filled: arrays [S, N, ...].
+            ended: bool [S, N], steps that were the last of an episode.
+        """
+        task = self.task
+        latents = self._tensor(buffer.actions[ended]).view(-1, *task.generator.shape) * LIMIT
+        prompt = self._tensor(buffer.observations["prompt"][ended]).long().view(-1)
+        reward = self._tensor(buffer.rewards[ended]) / self.config.reward_scale
+        images = (task.generator.decode(latents) * 255).round().byte()
+        parts: dict[str, Tensor] = {}
+        if isinstance(task.reward, WeightedSum):  # of which the buffer has the sum
+            request = None if task.request is None else task.request[prompt]
+            texts = [task.texts[k] for k in prompt.tolist()]
+            parts = paid(task.reward, images.float() / 255, context(texts, request))[1]
+        parts = {name.removeprefix(PART): value for name, value in parts.items()}
+        return Chains(latents[None], prompt, reward, images, task.gold(images, prompt), parts)
+
+    @torch.no_grad()
+    def ratios(self, buffer: Any) -> dict[str, Tensor]:
+        """How far ratios are from 1 before an update, and the divergence from the generator."""
+        size = buffer.log_probs.size
+        where = np.unravel_index(spread_over(size, LOOKED_AT), buffer.log_probs.shape)
+        observation = {k: self._tensor(v[where]) for k, v in buffer.observations.items()}
+        new = self.model.policy.evaluate_actions(observation, self._tensor(buffer.actions[where]))
+        ratio = (new[1] - self._tensor(buffer.log_probs[where])).exp()
+        x, prompt = observation["latent"], observation["prompt"].long().view(-1)
+        step = self.task.step_of(observation["time"])
+        mean, std = self.policy.gaussian(x, step, prompt, self.policy.network)
+        frozen, _ = self.policy.gaussian(x, step, prompt, None)
+        divergence = kl(mean, frozen, std).mean() / self.policy.dimensions
+        return {"ratio_error": (ratio - 1).abs().max(), "kl": divergence}
+
+    def _tensor(self, array: np.ndarray) -> Tensor:
+        return torch.as_tensor(array, device=self.problem.device)
 
     @torch.no_grad()
     def act(self, observation: Any, info: dict[str, Any]) -> Tensor:
@@ -85,3 +180,7 @@ class DenoiserPPO(SB3Agent):
             observation["latent"], step, observation["prompt"], actor.network, 0.0
         )
         return self.task.steer(observation, mean)
+
+    def state(self) -> dict[str, Tensor]:
+        """With the number of rollouts, which pictures go by."""
+        return super().state() | {"batches": torch.tensor(self.batches)}

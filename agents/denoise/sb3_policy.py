@@ -8,8 +8,9 @@
 
 It is PPO with the denoiser as actor. It is DDPO where gamma = gae_lambda = 1, values are zero,
 advantages are not normalised by minibatch, there is no entropy bonus, and the reward is terminal
-and normalised by prompt: then one minibatch has the gradient of `ddpo` (a test shows it).
-Log-probabilities are means over dimensions, so `clip_range` is one per dimension, 1e-3 say.
+and normalised by prompt: then one minibatch has the gradient of `ddpo` (a test shows it, by PPO's
+own `train`). Log-probabilities are means over dimensions, so `clip_range` is one per dimension, 1e-3
+say; and the mean over a minibatch is over steps that have noise, as `ddpo`'s is.
 """
 
 from collections.abc import Mapping
@@ -21,9 +22,10 @@ from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.type_aliases import PyTorchObs, Schedule
 from torch import Tensor
 
-from genenvs.generators.transition import log_prob
+from genenvs.generators.transition import log_prob, stochastic
 from genenvs.tasks.denoise.latent import DenoiseLatent
 
+from .checks import check_noise, steps_with_noise
 from .policy import LIMIT, DenoiserPolicy
 from .value import Value
 
@@ -70,7 +72,7 @@ class DenoiserActor(BasePolicy):
             **ignored: what SB3's algorithms hand to every policy.
 
         Raises:
-            ValueError: spaces of another environment, or `use_sde`.
+            ValueError: spaces of another environment, `use_sde`, or a noise level of 0.
         """
         super().__init__(observation_space, action_space)
         if use_sde:
@@ -89,10 +91,15 @@ class DenoiserActor(BasePolicy):
         self.actor = DenoiserPolicy(
             task, rule=rule, level=level, guidance=guidance, lora_rank=lora_rank,
         )  # fmt: skip
+        check_noise(self.actor, steps_with_noise(self.actor))
         self.network = self.actor.network  # so that SB3 sees its parameters
         self.critic = Value(task) if critic else None
         trained = [each for each in self.parameters() if each.requires_grad]
         self.optimizer = torch.optim.AdamW(trained, lr_schedule(1), weight_decay=weight_decay)
+        self.eval()
+
+    def set_training_mode(self, mode: bool) -> None:
+        """Stay as it is: with dropout a ratio would not be 1 before the first update."""
 
     def forward(self, obs: PyTorchObs, deterministic: bool = False) -> tuple[Tensor, ...]:
         """Actions [B, C, h, w], values [B, 1] and log-probabilities [B]."""
@@ -102,10 +109,17 @@ class DenoiserActor(BasePolicy):
         return chosen / LIMIT, self.predict_values(obs), self._mean_log_prob(chosen, mean, std)
 
     def evaluate_actions(self, obs: PyTorchObs, actions: Tensor) -> tuple[Tensor, Tensor, None]:
-        """Values [B, 1] and log-probabilities [B] of actions; the entropy is not wanted."""
+        """Values [B, 1] and log-probabilities [B] of actions; the entropy is not wanted.
+
+        Stable-Baselines3 divides by all B steps, of which those without noise have no gradient:
+        that of the others is larger by as much, so that the mean is over them.
+        """
         mean, std = self._gaussian(obs)
         chosen = actions.view(-1, *mean.shape[1:]) * LIMIT
-        return self.predict_values(obs), self._mean_log_prob(chosen, mean, std), None
+        new = self._mean_log_prob(chosen, mean, std)
+        weight = len(std) / stochastic(std).sum().clamp_min(1)
+        new = new.detach() + weight * (new - new.detach())
+        return self.predict_values(obs), new, None
 
     def predict_values(self, obs: PyTorchObs) -> Tensor:
         """Values [B, 1]."""

@@ -14,6 +14,7 @@ import torch
 from annotated_types import Ge, Gt
 from torch import Tensor
 
+from genenvs.core.memory import Limit, in_parts
 from genenvs.core.random import counter, mix, normal, word
 from genenvs.tasks.denoise.rewards import context
 
@@ -213,9 +214,16 @@ class NoiseSearch(Search):
             raise ValueError(
                 f"reward {self.task.reward.name!r} is not differentiable: noise cannot climb it"
             )
+        # As many as the generator takes at once; fewer where memory does not suffice for gradients.
+        self.climbing = Limit(self.task.generator.max_batch, "noise_search: pictures at once")
 
     def plan(self, x: Tensor, prompt: Tensor, key: Tensor) -> Tensor:
         """Climb, then sample without noise from the best start found."""
+        best = in_parts(self.climbing, lambda rows: self.climb(x[rows], prompt[rows]), len(x))
+        return self.sample(best.clamp(-LIMIT, LIMIT), prompt, key, level=0.0)
+
+    def climb(self, x: Tensor, prompt: Tensor) -> Tensor:
+        """The best start found on the way up from each, [B, C, h, w]; rows do not meet."""
         x, speed = x.clone(), torch.zeros_like(x)
         best, value = x.clone(), x.new_full((len(x),), -torch.inf)
         for _ in range(self.config.iterations):
@@ -234,7 +242,7 @@ class NoiseSearch(Search):
             climb = start.grad / length[:, None, None, None]
             speed = 0.9 * speed + climb
             x = start.detach() + self.config.rate * (climb + 0.9 * speed)
-        return self.sample(best.clamp(-LIMIT, LIMIT), prompt, key, level=0.0)
+        return best
 
     def short(self, x: Tensor, prompt: Tensor) -> Tensor:
         """Clean latents by a few deterministic steps, with gradients."""

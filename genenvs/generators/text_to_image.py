@@ -15,12 +15,12 @@ from torch import Tensor, nn
 
 from genenvs.core.files import making_folder
 from genenvs.core.instances import is_whole
+from genenvs.core.memory import Limit, in_parts
 from genenvs.generators import adapters
 from genenvs.generators.denoiser import full_float32
 from genenvs.generators.families import Conditions, Family, take
 from genenvs.generators.folder import content_hash
 from genenvs.generators.guidance import both_branches, gradient_asked, scale_of
-from genenvs.generators.memory import Limit, in_parts
 from genenvs.generators.pipelines import (
     Parts,
     Pipeline,

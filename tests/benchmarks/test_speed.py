@@ -345,7 +345,7 @@ def test_the_profiler_names_what_a_step_calls(grid, monkeypatch, capsys):
 def test_every_family_is_whole(env_id):
     module = families.of(env_id)
     assert module is None or hasattr(module, "FLOOR") == hasattr(module, "floor")
-    assert families.floor(env_id)[0]
+    assert families.floor(env_id)[0] and families.why(env_id)
     for target in families.targets(env_id):
         assert target.over is None or target.level == "torch"
     if module is not None:

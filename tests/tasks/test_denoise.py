@@ -166,7 +166,7 @@ def test_a_diffusion_model_stands_in_for_a_flow_but_not_the_other_way(
     condition = model.encode([ASKED[i] for i in envs.task.own[state.instance].tolist()])
     clean, noise = model.predict(x, place, condition, 3.0)
     mean, _ = envs.task.gaussian(state, clean, noise, 0.0)
-    torch.testing.assert_close(envs.reference_action() * 8, mean, atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(envs.reference_action() * LIMIT, mean, atol=1e-4, rtol=1e-4)
     with pytest.raises(ValueError, match="must be of the same kind or, for a flow, a diffusion"):
         envs = make(folder, "latent", reference=flow)
         envs.reset(seed=0)

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from genenvs.generators.memory import Limit, in_parts
+from genenvs.core.memory import Limit, in_parts
 from genenvs.images.rewards.networks import blip, pair, pooled, text_features, vision
 from genenvs.images.rewards.reward import Context, Reward
 
