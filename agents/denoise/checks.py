@@ -15,7 +15,7 @@ RATIO_ERROR = 0.1  # of the clip range: ratios that far from 1 before an update 
 
 
 def steps_with_noise(policy: DenoiserPolicy) -> Tensor:
-    """Steps of the policy's rule and level that are drawn, and have a log-probability: int64 [K]."""
+    """Steps of the policy that are drawn, and so have a log-probability: int64 [K]."""
     return torch.where(stochastic(policy.task.deviations(policy.rule, policy.level)))[0]
 
 

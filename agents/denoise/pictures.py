@@ -62,8 +62,8 @@ class Shown:
 
 
 @torch.no_grad()
-def before_and_after(agent: Shown, run: Run) -> None:
-    """Write `samples/<steps>.png`: above, the frozen generator; below, the agent's."""
+def before_and_after(agent: Any, run: Run) -> None:
+    """Write `samples/<steps>.png`: above, the frozen generator; below, the agent's, as `Shown`."""
     assert run.folder is not None
     envs = evaluation_rows(agent.problem, ROWS, "validation")
     try:

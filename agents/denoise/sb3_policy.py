@@ -9,8 +9,8 @@
 It is PPO with the denoiser as actor. It is DDPO where gamma = gae_lambda = 1, values are zero,
 advantages are not normalised by minibatch, there is no entropy bonus, and the reward is terminal
 and normalised by prompt: then one minibatch has the gradient of `ddpo` (a test shows it, by PPO's
-own `train`). Log-probabilities are means over dimensions, so `clip_range` is one per dimension, 1e-3
-say; and the mean over a minibatch is over steps that have noise, as `ddpo`'s is.
+own `train`). The mean over a minibatch is over steps that have noise, as `ddpo`'s is, and
+log-probabilities are means over dimensions, so `clip_range` is one per dimension, 1e-3 say.
 """
 
 from collections.abc import Mapping

@@ -123,6 +123,40 @@ def test_a_written_film_has_its_frames_its_cuts_and_its_sound(tmp_path):
     assert [p.name for p in path.parent.iterdir()] == ["film.mp4"]
 
 
+class Coded(Flat):
+    """Clips whose pictures are 16 black and white fields: clip and frame as bits."""
+
+    def pictures(self, clip, frame):
+        last = torch.minimum(frame, self.length[clip] - 1)
+        bits = (((clip << 8) | last).numpy()[:, None] >> np.arange(16)) & 1
+        fields = np.repeat(np.repeat(bits.reshape(-1, 2, 8), 9, 1), 4, 2)  # [F, 18, 32]
+        return np.repeat(255 * fields[..., None].astype(np.uint8), 3, 3)
+
+    @staticmethod
+    def read(picture):
+        """(clip, frame) of a picture [18, 32, 3]."""
+        fields = picture.astype(float).mean(2).reshape(2, 9, 8, 4).mean((1, 3)).flatten()
+        code = int(((fields > 127) << np.arange(16)).sum())
+        return code >> 8, code & 255
+
+
+@needs("av", extra="video")
+def test_every_frame_of_a_written_film_is_the_one_that_the_edit_names(tmp_path):
+    import av
+
+    cut = edit(*CUT_FILM, (3, 60, 9, CUT), (3, 20, 11, CUT), (2, 5, 1, CUT), (2, 6, 2, CUT))
+    film.write_mp4(tmp_path / "film.mp4", cut, Coded())
+    with av.open(str(tmp_path / "film.mp4")) as container:
+        decoded = [f.to_ndarray(format="rgb24") for f in container.decode(video=0)]
+    want = [
+        (n, (int(cut.clip[k]), int(cut.start[k]) + n - int(cut.begins[k])))
+        for k in range(len(cut))
+        for n in range(int(cut.begins[k] + cut.lasts[k]), int(cut.begins[k] + cut.length[k]))
+    ]
+    assert len(decoded) == cut.frames and len(want) > 100
+    assert [(n, Coded.read(decoded[n])) for n, _ in want] == want
+
+
 @pytest.mark.parametrize(
     "events, said",
     [
