@@ -3,7 +3,8 @@
 A *cell* is one agent on one environment with one run seed. What it came to is a JSON file under
 runs/cells, named by all settings that decide it, so that a benchmark which is stopped, or gets
 another row, plays only what is missing. A cell that fails leaves a file too, which says why, and is
-played again by the next command. A change of the code is not seen: delete the folder then.
+played again by the next command. What was played and finds no room there waits among the temporary
+files, and the next command keeps it. A change of the code is not seen: delete the folder then.
 """
 
 import dataclasses
@@ -279,11 +280,16 @@ def run(
         What `play` gave, or `{..., "failed": why}`.
 
     Raises:
-        OSError: a result cannot be written; what was written before is there.
+        OSError: a result cannot be written. All others are there, and this one waits where the
+            text says: the next run takes it up.
     """
     FOLDER.mkdir(parents=True, exist_ok=True)
     limits = limits if isinstance(limits, Limits) else Limits(limits)
     missing = _missing(cells)
+    waiting: Waiting = {cell.name: (cell, held(cell)) for cell in missing if _waits(cell)}
+    if waiting:
+        _keep_waiting(waiting)
+        missing = [cell for cell in _missing(missing) if cell.name not in waiting]
     failed = 0
     played = (player or locally(jobs))(missing, limits)
     with tqdm(total=len(missing), unit="run", disable=quiet) as bar, closing(played):
@@ -292,8 +298,16 @@ def run(
                 failed += 1
                 bar.set_postfix(failed=failed)
                 tqdm.write(f"{cell.agent} on {cell.env}, seed {cell.seed}: {found}", sys.stderr)
-            keep(cell, found)
+            try:
+                keep(cell, found)
+            except OSError as error:  # the others go on: somebody may make room meanwhile
+                tqdm.write(f"{cell.agent} on {cell.env}, seed {cell.seed}: {error}", sys.stderr)
+                waiting[cell.name] = cell, found if isinstance(found, str) else _hold(cell, found)
             bar.update()
+    if (why := _keep_waiting(waiting)) is not None:
+        count = sum(isinstance(found, Path) for _, found in waiting.values())
+        rest = f"; finished runs that the next command keeps, {count}, wait in {_waiting_room()}"
+        raise OSError(f"{why}{rest if count else ''}") from why
     return [result(cell) for cell in cells]
 
 
@@ -307,13 +321,65 @@ def keep(cell: Cell, found: Path | str) -> None:
         with making(cell.failure) as temporary:
             temporary.write_text(found + "\n", encoding="utf-8")
         return
-    if cell.keep and cell.agent not in SCRIPTED:
-        with replacing(cell.policy) as temporary:
-            shutil.copyfile(found / POLICY, temporary)
-    with replacing(cell.path) as temporary:
-        shutil.copyfile(found / RESULT, temporary)
+    for name, place in _files(cell).items():
+        with replacing(place) as temporary:
+            shutil.copyfile(found / name, temporary)
     cell.failure.unlink(missing_ok=True)
     shutil.rmtree(found, ignore_errors=True)
+
+
+def _files(cell: Cell) -> dict[str, Path]:
+    """What a cell leaves, and where each is kept."""
+    policy = {POLICY: cell.policy} if cell.keep and cell.agent not in SCRIPTED else {}
+    return {**policy, RESULT: cell.path}
+
+
+Waiting = dict[str, "tuple[Cell, Path | str]"]
+"""By the names of cells: what they left, or why they failed, and could not be kept yet."""
+USER = getattr(os, "getuid", int)()  # 0 where files have no such owner
+
+
+def _waiting_room() -> Path:
+    """A folder of temporary files, of this user and this FOLDER alone.
+
+    There what was played lies already: to move it takes no room, which FOLDER's disk has not.
+    """
+    where = hashlib.sha256(str(FOLDER.resolve()).encode()).hexdigest()[:12]
+    return Path(tempfile.gettempdir()) / f"genenvs-cells-{USER}-{where}"
+
+
+def held(cell: Cell) -> Path:
+    """Where what a cell left waits until it can be kept."""
+    return _waiting_room() / cell.name
+
+
+def _hold(cell: Cell, found: Path) -> Path:
+    place = held(cell)
+    place.parent.mkdir(mode=0o700, exist_ok=True)
+    shutil.rmtree(place, ignore_errors=True)
+    shutil.move(found, place)
+    return place
+
+
+def _waits(cell: Cell) -> bool:
+    """Whether all that a cell left is there; of this user, for anybody may write such a folder."""
+    place = held(cell)
+    if not all((place / name).is_file() for name in _files(cell)):
+        return False
+    return not place.is_symlink() and place.stat().st_uid == USER
+
+
+def _keep_waiting(waiting: Waiting) -> OSError | None:
+    """Keep what can be kept by now, which waits no longer; gives why something cannot."""
+    why = None
+    for name, (cell, found) in list(waiting.items()):
+        try:
+            keep(cell, found)
+        except OSError as error:
+            why = error
+        else:
+            del waiting[name]
+    return why
 
 
 def known(cell: Cell) -> dict[str, Any] | None:

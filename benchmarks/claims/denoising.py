@@ -62,8 +62,8 @@ PLANS = {
     "jpeg": Plan("ddpo", 8_192, arguments={"reward": "jpeg_compressibility"}),
     "gradient, reward_gradient": Plan("reward_gradient", 1_024, arguments={"reward": "brightness"}),
     "gradient, ddpo": Plan("ddpo", 4_096, arguments={"reward": "brightness"}),
-    "flow, with KL": Plan("flow_grpo", 96_000, FLOW),
-    "flow, without": Plan("flow_grpo", 96_000, FLOW, config={"kl_coef": 0.0}),
+    "flow, with KL": Plan("flow_grpo", 32_768, FLOW),
+    "flow, without": Plan("flow_grpo", 32_768, FLOW, config={"kl_coef": 0.0}),
 }
 
 

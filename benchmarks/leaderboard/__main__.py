@@ -44,7 +44,7 @@ def main(arguments: Sequence[str]) -> int:
         "--out", type=Path, help=f"for submissions; default {collect.RESULTS}/SUITE"
     )
     playing.add_argument("--author", default=collect.AUTHOR, help="who answers for them")
-    playing.add_argument("--policies", type=int, default=1, metavar="N",
+    playing.add_argument("--policies", type=_whole, default=1, metavar="N",
                          help="seeds whose policy is kept beside a submission")  # fmt: skip
 
     run = commands.add_parser("run", parents=[playing], help="play what is missing, and collect")
@@ -132,7 +132,7 @@ def _write(options: Any, suite: suites.Suite, planned: list[cells.Cell]) -> bool
     written, lines = collect.collect(suite, planned, folder, options.author, options.policies)
     print(f"{len(written)} submissions in {folder}")
     for line in lines:
-        print(f"not yet: {line}")
+        print(f"not written: {line}")
     return not lines
 
 
@@ -215,8 +215,14 @@ def _user() -> str:
 
 
 def _positive(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"must be a whole number of at least 1; got {text!r}")
+    return _whole(text, 1)
+
+
+def _whole(text: str, least: int = 0) -> int:
+    if not text.isdecimal() or int(text) < least:
+        raise argparse.ArgumentTypeError(
+            f"must be a whole number of at least {least}; got {text!r}"
+        )
     return int(text)
 
 

@@ -6,13 +6,13 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from benchmarks.leaderboard import validate
 from benchmarks.leaderboard.submission import POLICIES, Submission, read
 from genenvs.core.files import sha256
 
-State = Literal["verified", "validated", "reported"]
+State = Literal["verified", "validated", "reported"]  # those that are known best first
 VERIFIED = ".verified"  # before a submission's suffix: the record of who played it again
 # Of a standard deviation over episodes, between what is stated and what is found again. On the
 # machine that a submission was made on the difference is 0; elsewhere sums in another order may
@@ -82,30 +82,51 @@ def _below(place: Path) -> Iterator[Path]:
 def load(places: Iterable[Path]) -> tuple[list[Entry], list[Problem]]:
     """Everything that can stand on a board, and what cannot, each with its reason.
 
+    Of several submissions of one name the one stands that is known best, so that nobody takes the
+    place of a verified one by handing in a file.
+
     Args:
         places: folders, searched with all below them, or files.
     """
+    found = [_judged(path) for path in files(places)]
+    holders: dict[str, Entry] = {}
+    for entry in sorted((each for each in found if isinstance(each, Entry)), key=_precedence):
+        holders.setdefault(_name(entry), entry)
     entries: list[Entry] = []
     problems: list[Problem] = []
-    names: dict[str, Path] = {}
-    for path in files(places):
-        try:
-            submission = read(path)
-            found = validate.check(submission, path)
-        except (OSError, ValueError) as error:
-            problems.append(Problem(path, str(error)))
-            continue
-        if found.errors:
-            problems.append(Problem(path, "; ".join(found.errors)))
-        elif submission.name.casefold() in names:  # it names files, on any system
-            first = names[submission.name.casefold()]
-            problems.append(
-                Problem(path, f"{first} has the same name, {submission.name!r}, and stands first")
-            )
+    for each in found:
+        if isinstance(each, Problem):
+            problems.append(each)
+        elif (holder := holders[_name(each)]) is each:
+            entries.append(each)
         else:
-            names[submission.name.casefold()] = path
-            entries.append(_entry(submission, path, found.notes))
+            why = (
+                f"{holder.path} has the same name, {each.submission.name!r}, and stands:"
+                f" it is {holder.state}, of {holder.submission.date}"
+            )
+            problems.append(Problem(each.path, why))
     return entries, problems
+
+
+def _name(entry: Entry) -> str:
+    return entry.submission.name.casefold()  # it names files, on any system
+
+
+def _precedence(entry: Entry) -> tuple[int, str, Path]:
+    """Of several submissions of one name the least stands."""
+    return get_args(State).index(entry.state), entry.submission.date, entry.path
+
+
+def _judged(path: Path) -> Entry | Problem:
+    """A submission with its state, or why it cannot stand anywhere."""
+    try:
+        submission = read(path)
+        found = validate.check(submission, path)
+    except (OSError, ValueError) as error:
+        return Problem(path, str(error))
+    if found.errors:
+        return Problem(path, "; ".join(found.errors))
+    return _entry(submission, path, found.notes)
 
 
 def _entry(submission: Submission, path: Path, notes: Sequence[str]) -> Entry:

@@ -1,8 +1,11 @@
 """From the results of cells to submissions."""
 
 import datetime
+import hashlib
 import json
+import re
 import shutil
+import unicodedata
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,18 +24,36 @@ from genenvs.core.registry import arguments_hash, declaration, normalise, scores
 RESULTS = Path("benchmarks/results/leaderboard")
 ROWS = 40  # of a published curve
 LARGEST_POLICY = 500_000  # bytes that a repository keeps; larger ones are known by their hash
+DIGITS = 12  # of a policy's hash, in its name
 AUTHOR = "the genenvs authors"
 SCRIPTED_TEXT = {"random": "uniform over legal actions", "reference": "the scripted baseline"}
 
 
-def place(folder: Path, agent: str, env: str) -> Path:
-    """Where the submission of an agent on an id lies."""
-    return folder / _slug(agent) / f"{env.rpartition('/')[2]}.json"
+def place(folder: Path, agent: str, env: str, author: str = AUTHOR) -> Path:
+    """Where an author's submission of an agent on an id lies."""
+    return folder / _slug(agent, author) / f"{env.rpartition('/')[2]}.json"
 
 
-def _slug(agent: str) -> str:
-    """An agent's name as part of a file's: no two have one, `a.b:C` and `a:b.C` neither."""
-    return agent.replace(":", "..")
+def _slug(agent: str, author: str) -> str:
+    """Who played, as part of a file's name: no two agents have one, `a.b:C` and `a:b.C` neither.
+
+    Two authors may; the second is told (`_whose`). Ours stand without their name, as ever.
+    """
+    name = agent.replace(":", "..")
+    if author == AUTHOR:
+        return name
+    plain = unicodedata.normalize("NFKD", author).encode("ascii", "ignore").decode().lower()
+    plain = re.sub(r"[^a-z0-9]+", "-", plain)[:40].strip("-")
+    return f"{name}-{plain or hashlib.sha256(author.encode()).hexdigest()[:8]}"
+
+
+def _whose(path: Path) -> str | None:
+    """The author of what lies at a path; None where nothing lies that would be lost."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        return str(found["author"])
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return None
 
 
 def collect(
@@ -49,7 +70,8 @@ def collect(
             beside the submission; of all others there is a hash.
 
     Returns:
-        The files, and a line for what is not there yet.
+        The files, and a line for what is not there yet, or would take the place of another
+        author's.
 
     Raises:
         OSError: one cannot be written; those before it are there.
@@ -64,9 +86,13 @@ def collect(
             done = len(group) - len(waiting)
             lines.append(f"{agent} on {env}: {done} of {len(group)} seeds are played")
             continue
-        path = place(folder, agent, env)
+        path = place(folder, agent, env, author)
+        if (whose := _whose(path)) not in (None, author):
+            lines.append(f"{agent} on {env}: {path} is by {whose!r:.80}: it is not replaced")
+            continue
         try:
-            submission.write(_make(suite, group, path, author, policies), path)
+            made = _make(suite, group, path, author, policies)
+            _write(made, group, path)
         except ValueError as error:  # a score that is no number, say: the others do not wait
             lines.append(f"{agent} on {env}: {error}")
             continue
@@ -74,8 +100,26 @@ def collect(
     return written, lines
 
 
+def _write(made: Submission, group: Sequence[Cell], path: Path) -> None:
+    """Write a submission with its policies: at any moment those that the one there names are there.
+
+    A policy's name holds its hash, so that a new one takes no older one's place before the
+    submission does; what that named and this does not goes last.
+    """
+    named = {run.seed: run.weights.file for run in made.runs if run.weights and run.weights.file}
+    for cell in group:
+        if cell.seed in named:
+            with making(path.parent / POLICIES / named[cell.seed]) as temporary:
+                shutil.copyfile(cell.policy, temporary)
+    submission.write(made, path)
+    ours = re.compile(rf"{re.escape(path.stem)}-\d+(-[0-9a-f]{{{DIGITS}}})?\.safetensors")
+    for policy in sorted((path.parent / POLICIES).glob("*.safetensors")):
+        if ours.fullmatch(policy.name) and policy.name not in named.values():
+            policy.unlink()
+
+
 def _make(suite: Suite, group: Sequence[Cell], path: Path, author: str, kept: int) -> Submission:
-    """The submission of cells that differ in their seeds alone; their policies are copied first."""
+    """The submission of cells that differ in their seeds alone."""
     cell = group[0]
     learner = cell.agent not in SCRIPTED
     results = [(each, cells.result(each)) for each in group]
@@ -85,7 +129,7 @@ def _make(suite: Suite, group: Sequence[Cell], path: Path, author: str, kept: in
     more = "" if cell.agent in SCRIPTED else f" --seeds {len(group)}"
     table = {
         "format": submission.FORMAT,
-        "name": f"{suite.name}-{_slug(cell.agent)}-{cell.env.rpartition('/')[2]}",
+        "name": f"{suite.name}-{_slug(cell.agent, author)}-{path.stem}",
         "suite": suite.name,
         "author": author,
         "date": first.get("date", datetime.date.today().isoformat()),
@@ -133,10 +177,7 @@ def _run(cell: Cell, found: Mapping[str, Any], path: Path, kept: bool) -> dict[s
     if found["weights"] is not None:
         weights = dict(found["weights"]) | {"file": None}
         if kept and weights["bytes"] <= LARGEST_POLICY:
-            target = policy_place(path, cell.seed)
-            with making(target) as temporary:
-                shutil.copyfile(cell.policy, temporary)
-            weights["file"] = target.name
+            weights["file"] = f"{path.stem}-{cell.seed}-{weights['sha256'][:DIGITS]}.safetensors"
     return {
         "seed": cell.seed,
         "score": found["sample"],
@@ -150,11 +191,6 @@ def _run(cell: Cell, found: Mapping[str, Any], path: Path, kept: bool) -> dict[s
         "cpu_seconds": round(found["cpu_seconds"], 1),
         "weights": weights,
     }
-
-
-def policy_place(path: Path, seed: int) -> Path:
-    """Where the policy of a seed lies beside its submission."""
-    return path.parent / POLICIES / f"{path.stem}-{seed}.safetensors"
 
 
 def normalised(env: str, score: float) -> float | None:

@@ -215,13 +215,25 @@ def _environment(it: Submission, found: Findings) -> bool:
 
 
 def _budget(it: Submission, found: Findings) -> None:
-    """Whoever takes part in a suite of ours is trained as it says; of others nothing is known."""
+    """Whoever takes part in a suite of ours plays as it says; of others nothing is known."""
     if it.suite not in {path.stem for path in suites.FOLDER.glob("*.yaml")}:
         return
     suite, env = suites.load(it.suite), it.environment.id
     if env not in suite.environments:
         found.notes.append(f"the suite {it.suite} has no environment {env}")
         return
+    # Who chooses seeds or episodes may choose those that he likes.
+    seeds = sorted([run.seed for run in it.runs] + [failure.seed for failure in it.failed])
+    count = 1 if it.training is None else suite.settings.seeds
+    if seeds != list(range(count)):
+        here, there = ", ".join(map(str, seeds)), ", ".join(map(str, range(count)))
+        found.notes.append(f"its seeds are {here:.80}; those of the suite {it.suite} are {there}")
+    episodes = suite.episodes_of(env) or whole_split(env)
+    if it.runs and episodes not in (None, it.protocol.episodes):
+        found.notes.append(
+            f"it was scored on {it.protocol.episodes:,} episodes;"
+            f" the suite {it.suite} has {episodes:,}"
+        )
     if it.training is None:
         return
     for name, said, right in (
@@ -233,6 +245,15 @@ def _budget(it: Submission, found: Findings) -> None:
             found.notes.append(
                 f"it was trained with {here} {name}; the suite {it.suite} has {there}"
             )
+
+
+def whole_split(env: str) -> int | None:
+    """Episodes of the test split: as many as the registry's scores are of; None without these.
+
+    To ask the environment itself would load its generator.
+    """
+    measured = scores(env)
+    return None if measured is None else int(measured["random"]["episodes"])
 
 
 def _unknown(env: str) -> str:

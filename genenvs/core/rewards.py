@@ -35,8 +35,9 @@ class Metric:
             per row, in `evaluate` alone) or `set` (of a set of episodes, in `evaluate` alone).
         gold: whether it betrays a hacked reward.
         better: which direction is good, where one is.
-        range: the least and the greatest value that there can be, where it is known: a published
-            result beyond it is refused.
+        range: the least and the greatest value that there can be, whatever the arguments, infinite
+            where nothing bounds it: a published result beyond it is refused. Every metric of a
+            registered id has one.
     """
 
     text: str

@@ -1,5 +1,7 @@
 """What furnishing pays and what it is measured by; facts of every room as tensors [B]."""
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -26,34 +28,83 @@ RAW = {
     "out_of_turn": Term(-0.05, "1 for any other illegal action."),
 }
 PHYSICS = {
-    "drift": "Mean way that things moved while physics settled, in mm",
-    "tipped": "Share of things that tipped by more than 15 degrees",
-    "penetration": "Deepest overlap of two things, or of thing and wall, at first, in mm",
+    "drift": ("Mean way that things moved while physics settled, in mm", (0.0, math.inf)),
+    "tipped": ("Share of things that tipped by more than 15 degrees", (0.0, 1.0)),
+    "penetration": (
+        "Deepest overlap of two things, or of thing and wall, at first, in mm",
+        (0.0, math.inf),
+    ),
 }
 METRICS = {
-    "placed": Metric("Share of the requested things that stand, 0 .. 1.", "step", better="higher"),
-    "wall": Metric("Share of them that belong to a wall and stand there.", "step"),
-    "pairs": Metric("Share of them that belong to a partner and stand there.", "step"),
-    "door": Metric("Share that obstruct a door.", "step", better="lower"),
-    "clearance": Metric("Share that stand in another's access or lack their own.", "step",
-                        better="lower"),
-    "quality": Metric("Share of the requested things that stand and keep all their rules.",
-                      "step", better="higher", range=(0.0, 1.0)),
-    "invalid": Metric("1 where the action was illegal.", "step", better="lower"),
-    "success": Metric("1 where quality is 1.", "end", better="higher"),
-    "set_aside": Metric("Share of the requested things that found no place.", "end",
-                        better="lower"),
-    "reachable": Metric("PhyScene's reachability for a body of 0.3 m radius, 0 .. 1.", "judge",
-                        gold=True, better="higher"),
-    "walkable": Metric("PhyScene's walkability: largest walkable part of all that is.", "judge",
-                       gold=True, better="higher"),
-    "entered": Metric("Share of doors from which the largest walkable part is reached.", "judge",
-                      gold=True, better="higher"),
-    "pull_out": Metric("Share of chairs that cannot be pulled out by 0.4 m.", "judge",
-                       gold=True, better="lower"),
-    "door_swing": Metric("Share of doors that hit furniture when they open.", "judge",
-                         gold=True, better="lower"),
-}  # fmt: skip
+    "placed": Metric(
+        "Share of the requested things that stand, 0 .. 1.",
+        "step",
+        better="higher",
+        range=(0.0, 1.0),
+    ),
+    "wall": Metric(
+        "Share of them that belong to a wall and stand there.", "step", range=(0.0, 1.0)
+    ),
+    "pairs": Metric(
+        "Share of them that belong to a partner and stand there.", "step", range=(0.0, 1.0)
+    ),
+    "door": Metric("Share that obstruct a door.", "step", better="lower", range=(0.0, 1.0)),
+    "clearance": Metric(
+        "Share that stand in another's access or lack their own.",
+        "step",
+        better="lower",
+        range=(0.0, 1.0),
+    ),
+    "quality": Metric(
+        "Share of the requested things that stand and keep all their rules.",
+        "step",
+        better="higher",
+        range=(0.0, 1.0),
+    ),
+    "invalid": Metric("1 where the action was illegal.", "step", better="lower", range=(0.0, 1.0)),
+    "success": Metric("1 where quality is 1.", "end", better="higher", range=(0.0, 1.0)),
+    "set_aside": Metric(
+        "Share of the requested things that found no place.",
+        "end",
+        better="lower",
+        range=(0.0, 1.0),
+    ),
+    "reachable": Metric(
+        "PhyScene's reachability for a body of 0.3 m radius, 0 .. 1.",
+        "judge",
+        gold=True,
+        better="higher",
+        range=(0.0, 1.0),
+    ),
+    "walkable": Metric(
+        "PhyScene's walkability: largest walkable part of all that is.",
+        "judge",
+        gold=True,
+        better="higher",
+        range=(0.0, 1.0),
+    ),
+    "entered": Metric(
+        "Share of doors from which the largest walkable part is reached.",
+        "judge",
+        gold=True,
+        better="higher",
+        range=(0.0, 1.0),
+    ),
+    "pull_out": Metric(
+        "Share of chairs that cannot be pulled out by 0.4 m.",
+        "judge",
+        gold=True,
+        better="lower",
+        range=(0.0, 1.0),
+    ),
+    "door_swing": Metric(
+        "Share of doors that hit furniture when they open.",
+        "judge",
+        gold=True,
+        better="lower",
+        range=(0.0, 1.0),
+    ),
+}
 
 
 def shares(kept: Tensor, total: Tensor) -> dict[str, Tensor]:
@@ -73,8 +124,10 @@ def shares(kept: Tensor, total: Tensor) -> dict[str, Tensor]:
 def physics(engine: str) -> dict[str, Metric]:
     """The metrics of one physics engine, whose name they carry: no column mixes two."""
     return {
-        f"{name}_{engine}": Metric(f"{text} ({engine}).", "judge", gold=True, better="lower")
-        for name, text in PHYSICS.items()
+        f"{name}_{engine}": Metric(
+            f"{text} ({engine}).", "judge", gold=True, better="lower", range=span
+        )
+        for name, (text, span) in PHYSICS.items()
     }
 
 

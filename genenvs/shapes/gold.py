@@ -1,5 +1,7 @@
 """How far a built shape is from its target: distances that no task pays for."""
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -17,6 +19,7 @@ METRICS = {
         when="judge",
         gold=True,
         better="lower",
+        range=(0.0, math.inf),
     ),
     "hausdorff": Metric(
         "Hausdorff distance of the same points, same unit (biased low, as any sampled one);"
@@ -24,6 +27,7 @@ METRICS = {
         when="judge",
         gold=True,
         better="lower",
+        range=(0.0, math.inf),
     ),
 }
 

@@ -15,7 +15,6 @@ from gymnasium.vector import AutoresetMode
 from torch import Tensor
 
 from agents.denoise import losses
-from agents.denoise.policy import LIMIT
 from agents.denoise.rollout import ChainPlayer, Chains
 from agents.problem import Problem
 from agents.registry import find
@@ -221,47 +220,6 @@ def test_each_reward_of_a_sum_is_a_metric(tiny: Tiny) -> None:
             assert (names <= set(info["metrics"])) == there
         if there:
             assert bool(info["metrics"]["_reward/contrast"].all())
-
-
-def test_ppo_with_the_denoiser_as_actor_has_the_gradient_of_ddpo(tiny: Tiny) -> None:
-    from agents.denoise.sb3_policy import DenoiserActor
-
-    agent = agent_of("ddpo", tiny)
-    chains, before = played(agent)
-    advantage = torch.randn(12, generator=torch.Generator().manual_seed(1))
-    run = Run(0, 10_000)
-    rows = torch.arange(12).repeat_interleave(4)
-    steps = torch.arange(4).repeat(12)
-    grads: list[Tensor] = []
-    agent.descend = lambda run, **logged: grads.extend(
-        p.grad.clone() for p in agent.policy.parameters()
-    )
-    agent.accumulate(run, chains, before, advantage, rows, steps)
-
-    spaces = tiny.spaces
-    arguments = {k: v for k, v in tiny.arguments.items() if k != "horizon"}
-    actor = DenoiserActor(*spaces, lambda _: 1e-4, arguments=arguments, horizon=4, critic=False)
-    observation = {
-        "latent": chains.latents[steps, rows],
-        "time": (agent.task.times / agent.task.times[0])[steps][:, None],
-        "prompt": chains.prompt[rows][:, None],
-    }
-    values, new, entropy = actor.evaluate_actions(
-        observation, chains.latents[steps + 1, rows] / LIMIT
-    )
-    # Stable-Baselines3's own lines, with its names.
-    old = before[steps, rows] / agent.policy.dimensions
-    ratio = torch.exp(new - old)
-    clip_range = agent.clip
-    policy_loss_1 = advantage[rows] * ratio
-    policy_loss_2 = advantage[rows] * torch.clamp(ratio, 1 - clip_range, 1 + clip_range)
-    (-torch.min(policy_loss_1, policy_loss_2).mean()).backward()
-    assert entropy is None and not values.any()
-    largest = max(float(g.abs().max()) for g in grads)
-    for mine, theirs in zip(grads, actor.actor.parameters(), strict=True):
-        assert theirs.grad is not None
-        assert float((mine - theirs.grad).abs().max()) < 1e-5 * max(largest, 1.0)
-    assert largest > 1e-4
 
 
 def test_sb3_learns_with_the_denoiser_as_actor(tiny: Tiny) -> None:

@@ -4,6 +4,8 @@ import hashlib
 import json
 import math
 import shutil
+import tempfile
+import threading
 
 import pytest
 
@@ -63,31 +65,68 @@ def test_what_came_later_renames_nothing_that_is_as_it_was():
     assert usual.name != other.name
 
 
-def test_no_disk_loses_nothing(folder, monkeypatch):
-    planned = [Cell("random", "CartPole-v1", seed, 0, 4) for seed in range(3)]
+def test_no_disk_loses_nothing(folder, monkeypatch, capsys):
+    """What was played waits elsewhere for room, while the others go on and are kept."""
+    (folder / "elsewhere").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(folder / "elsewhere"))
+    monkeypatch.setattr(cells, "FOLDER", folder / "cells")
+    planned = [Cell("reinforce", "CartPole-v1", seed, 300, 4, keep=True) for seed in range(3)]
+    weights = {"sha256": hashlib.sha256(b"weights").hexdigest(), "bytes": 7}
+    full = threading.Event()
 
-    def player(missing, limits):
-        for cell in missing:
-            left = folder / "left"
-            left.mkdir()
-            (left / cells.RESULT).write_text(json.dumps({"seed": cell.seed}))
-            yield cell, left
+    def play(cell, limits, left):
+        if cell.seed == 0:  # seed 1 finds no room while this one is at work
+            assert full.wait(60) and not cells.apart.stopped.wait(0.2)
+        (left / cells.POLICY).write_bytes(b"weights")
+        (left / cells.RESULT).write_text(json.dumps({"seed": cell.seed, "weights": weights}))
 
-    def full(source, target):
-        if json.loads(source.read_text())["seed"] == 1:
+    copy = shutil.copyfile
+
+    def no_room(source, target):
+        if source.name == cells.RESULT and json.loads(source.read_text())["seed"] == 1:
             target.write_text("{")
+            full.set()
             raise OSError(28, "No space left on device")
-        target.write_bytes(source.read_bytes())
+        return copy(source, target)
 
-    monkeypatch.setattr(cells.shutil, "copyfile", full)
-    with pytest.raises(OSError, match="No space left"):
-        cells.run(planned, 1, 60, player, quiet=True)
-    assert [cells.known(cell) for cell in planned] == [{"seed": 0}, None, None]
-    shutil.rmtree(folder / "left")
-    assert len(list(folder.iterdir())) == 1, "nothing is left half-written"
-    monkeypatch.undo()
-    monkeypatch.setattr(cells, "FOLDER", folder)
-    assert [found["seed"] for found in cells.run(planned, 1, 60, player, quiet=True)] == [0, 1, 2]
+    monkeypatch.setattr(cells, "play_apart", play)
+    monkeypatch.setattr(cells.shutil, "copyfile", no_room)
+    with pytest.raises(OSError, match="No space left") as told:
+        cells.run(planned, 2, 60, quiet=True)
+    known = [cells.known(cell) and cells.known(cell)["seed"] for cell in planned]
+    assert known == [0, None, 2], "the others were played to their end and kept"
+    assert not list((folder / "cells").glob(".*")), "nothing is left half-written"
+    waiting = cells.held(planned[1])
+    assert f"keeps, 1, wait in {waiting.parent}" in str(told.value)
+    assert sorted(path.name for path in waiting.iterdir()) == [cells.POLICY, cells.RESULT]
+    assert "seed 1: [Errno 28] No space left" in capsys.readouterr().err, "at once"
+
+    monkeypatch.setattr(cells, "play_apart", lambda *arguments: pytest.fail("played again"))
+    with pytest.raises(OSError, match="No space left"):  # and still none
+        cells.run(planned, 2, 60, quiet=True)
+    assert len(list(waiting.iterdir())) == 2
+    monkeypatch.setattr(cells.shutil, "copyfile", copy)
+    assert [found["seed"] for found in cells.run(planned, 2, 60, quiet=True)] == [0, 1, 2]
+    assert planned[1].policy.read_bytes() == b"weights" and not waiting.exists()
+
+
+@pytest.mark.parametrize("spoil", ["half of it", "a link", "somebody's"])
+def test_what_waits_and_is_not_ours_is_played_instead(folder, monkeypatch, spoil):
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    cell = Cell("reinforce", "CartPole-v1", 0, 300, 4, keep=True)
+    place = cells.held(cell)
+    place.mkdir(parents=True)
+    for name in cells.RESULT, cells.POLICY:
+        (place / name).write_text('{"seed": 7, "weights": null}')
+    if spoil == "half of it":
+        (place / cells.POLICY).unlink()
+    elif spoil == "a link":
+        place.symlink_to(place.rename(folder / "away"))
+    else:
+        monkeypatch.setattr(cells, "USER", cells.USER + 1)
+        place.parent.rename(cells.held(cell).parent)
+    cells.run([cell], 1, 60, lambda missing, limits: ((c, "was played") for c in missing), True)
+    assert cells.result(cell)["failed"] == "was played"
 
 
 def test_a_cell_that_takes_too_much_has_failed():

@@ -6,6 +6,7 @@ import json
 import math
 import re
 
+import gymnasium as gym
 import pytest
 
 import genenvs
@@ -76,7 +77,7 @@ REFUSED = {
     "a curve that runs backwards": ({"runs__0__curve__3__steps": 1}, "steps must rise"),
     "a curve that goes on when training is over": (
         {"training__steps": 100},
-        "the curve goes on at 58,982 of 100 steps",
+        "the curve goes on at 3,686 of 100 steps",
     ),
     "a metric that there is not": (
         {"runs__0__metrics": {"beauty": {"mean": 1.0, "std": 0.0, "n": 64}}},
@@ -102,6 +103,15 @@ def test_a_spread_that_values_in_a_range_cannot_have_is_refused(put):
     assert not checked(put("b.json", table(env=env), runs__0__score__std=0.4)).errors
 
 
+def of_episodes(count):
+    """Changes that make a submission one that was scored on so many."""
+    runs = table()["runs"]
+    for run in runs:
+        for sample in (run["score"], run["paid"], *run["metrics"].values()):
+            sample["n"] = count
+    return {"runs": runs, "protocol__episodes": count}
+
+
 REPORTED = {
     "of an older version": ({"environment__id": "genenvs/DenoiseSchedule-v99"}, "another version"),
     "a gold metric left out": ({"runs__0__metrics": {}}, "seed 0 does not say"),
@@ -109,12 +119,33 @@ REPORTED = {
     "trained on the test split": ({"training__split": "test"}, "trained on the split 'test'"),
     "trained for longer than its suite says": (
         {"training__steps": 10**9},
-        "with 1,000,000,000 steps; the suite core has 65,536",
+        "with 1,000,000,000 steps; the suite smoke has 4,096",
     ),
-    "trained on fewer instances": ({"training__instances": 5}, "5 instances; the suite core has"),
+    "trained on fewer instances": ({"training__instances": 5}, "5 instances; the suite smoke has"),
     "not in its suite": (
-        {"suite": "smoke", "environment__id": "genenvs/DenoiseScheduleDPM-v0"},
+        {"environment__id": "genenvs/DenoiseScheduleDPM-v0"},
         "the suite smoke has no environment",
+    ),
+    "of a seed that was chosen": ({"runs__1__seed": 12345}, "its seeds are 0, 12345; those of"),
+    "of fewer seeds": (
+        {"runs": table(levels=(0.8,))["runs"], "summary": table(levels=(0.8,))["summary"]},
+        "its seeds are 0; those of the suite smoke are 0, 1",
+    ),
+    "of more seeds": (
+        {"failed": [{"seed": 2, "why": "x"}]},
+        "its seeds are 0, 1, 2; those of the suite smoke are 0, 1",
+    ),
+    "of a script that was played twice": (
+        {"agent": "random"},
+        "its seeds are 0, 1; those of the suite smoke are 0",
+    ),
+    "of fewer episodes": (
+        of_episodes(2),
+        "on 2 episodes; the suite smoke has 64",
+    ),
+    "of fewer episodes than the split has": (
+        of_episodes(64) | {"suite": "core"},
+        "on 64 episodes; the suite core has 2,048",
     ),
     "of another package": ({"software__genenvs": "0.0.1"}, "of genenvs 0.0.1"),
     "from tomorrow": ({"date": "2999-01-01"}, "is to come"),
@@ -124,9 +155,9 @@ REPORTED = {
 
 @pytest.mark.parametrize("case", REPORTED, ids=str)
 def test_what_cannot_be_compared_is_reported(put, case):
-    changes, said = REPORTED[case]
-    env = changes.get("environment__id", ENV)
-    content = table(env=env) if env in genenvs.ids() else table()
+    changes, said = dict(REPORTED[case][0]), REPORTED[case][1]
+    env, agent = changes.get("environment__id", ENV), changes.pop("agent", "ppo")
+    content = table(agent, env if env in genenvs.ids() else ENV)
     (entry,), problems = board.load([put(content=content, **changes)])
     assert not problems and entry.state == "reported" and said in " ".join(entry.notes)
 
@@ -166,6 +197,29 @@ def test_of_two_of_a_name_the_first_stands_and_both_are_named(put, tmp_path):
     assert "a.json has the same name, 'ppo-DenoiseSchedule-v0'" in problem.why
 
 
+def test_nobody_takes_the_place_of_one_that_is_known_better(kept, put, tmp_path):
+    """Whatever folder it stands in, in whatever order folders are named, and however old it is."""
+    verified = kept(file="ours/z.json", date="2026-03-03")
+    board.record_of(verified).write_text(json.dumps(record(verified)))
+    told = put("a/a.json", date="2026-01-01", training__instances=5)  # only reported
+    young, old = put("a/b.json", date="2026-02-02"), put("b/c.json", date="2026-01-02")
+    same = put("b/d.json", date="2026-01-02", name="PPO-DenoiseSchedule-v0")
+
+    def stands(*places):
+        (entry,), problems = board.load(places)
+        refused = {each.path for each in problems}
+        assert all(f"{entry.path} has the same name" in each.why for each in problems)
+        return entry.path, entry.state, refused
+
+    a, b, ours = tmp_path / "a", tmp_path / "b", tmp_path / "ours"
+    for places in ((tmp_path,), (a, ours, b), (ours, b, a)):
+        assert stands(*places) == (verified, "verified", {told, young, old, same})
+    assert stands(a, b) == stands(b, a) == (old, "validated", {told, young, same})
+    assert stands(told) == (told, "reported", set())
+    _, problems = board.load([a, ours])
+    assert "and stands: it is verified, of 2026-03-03" in problems[0].why
+
+
 def test_what_a_killed_run_leaves_is_no_submission(put, tmp_path):
     good = put("a.json")
     (tmp_path / ".a-x2k1.json").write_text(good.read_text()[:100])  # of a file that was replaced
@@ -196,16 +250,16 @@ def record(path, **changes):
 
 
 @pytest.fixture
-def kept(put, tmp_path):
+def kept(put):
     """A submission with the policy of its first seed beside it; the second is known by its hash."""
-    (tmp_path / POLICIES).mkdir()
-    policy = tmp_path / POLICIES / "a-0.safetensors"
-    policy.write_bytes(b"weights")
     digest = hashlib.sha256(b"weights").hexdigest()
-    weights = {"sha256": digest, "bytes": len(b"weights"), "file": policy.name}
+    weights = {"sha256": digest, "bytes": len(b"weights"), "file": "a-0.safetensors"}
 
-    def write(**changes):
-        return put(runs__0__weights=weights, **changes)
+    def write(file="a.json", **changes):
+        path = put(file, runs__0__weights=weights, **changes)
+        (path.parent / POLICIES).mkdir(exist_ok=True)
+        (path.parent / POLICIES / weights["file"]).write_bytes(b"weights")
+        return path
 
     return write
 
@@ -302,10 +356,10 @@ def test_the_page_says_what_there_is_and_what_is_not(put, tmp_path):
     board.record_of(path).write_text(json.dumps(record(path)))
     (tmp_path / RESULTS / "half.json").write_text("{")
     text = leaderboard_results.section(tmp_path)
-    assert "| `core` | `ppo` | 1 | 2 | 0 | 0 of 2 |  |" in text
-    assert "| `core` | `random` | 1 | 1 | 0 | 1 of 1 | somebody |" in text
-    assert "run --suite core --agents ppo,random\n" in text
-    assert "no result of `full` and `smoke` yet" in text and "Refused: `half.json`." in text
+    assert "| `smoke` | `ppo` | 1 | 2 | 0 | 0 of 2 |  |" in text
+    assert "| `smoke` | `random` | 1 | 1 | 0 | 1 of 1 | somebody |" in text
+    assert "run --suite smoke --agents ppo,random\n" in text
+    assert "no result of `core` and `full` yet" in text and "Refused: `half.json`." in text
 
 
 def test_the_command_says_all_of_it(put, capsys):
@@ -318,11 +372,22 @@ def test_the_command_says_all_of_it(put, capsys):
         main(["validate", "nowhere.json"])
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("env", genenvs.ids())
+def test_the_registrys_scores_are_of_as_many_episodes_as_an_evaluation_plays(env):
+    made = gym.make_vec(env, num_envs=1, split="test")
+    inner = made.unwrapped
+    count = inner.episodes.count
+    assert validate.whole_split(env) == (count * inner.task.rounds if count else 1_000)
+    made.close()
+
+
 def test_every_id_states_what_a_score_can_be_and_its_own_scores_are_that():
     for env in genenvs.ids():
-        span = validate.known_metrics(env)[declaration(env).score].range
-        measured = scores(env)
-        if span is not None and measured is not None:
-            for name in ("random", "reference"):
-                assert span[0] <= measured[name]["low"] <= measured[name]["high"] <= span[1]
+        metrics, measured = validate.known_metrics(env), scores(env)
+        assert not [name for name, metric in metrics.items() if metric.range is None], env
+        low, high = metrics[declaration(env).score].range
+        for name in ("random", "reference") if measured is not None else ():
+            found = measured[name]
+            assert low <= found["low"] <= found["mean"] <= found["high"] <= high, (env, name)
     assert validate.known_metrics(ENV)["objective"].range == (-math.inf, 0.0)

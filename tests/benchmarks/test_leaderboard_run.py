@@ -51,7 +51,7 @@ def played(tmp_path_factory):
         suite = suites.load(str(path))
         planned, left = suites.plan(suite, ["random", "actor_critic", "sac"])
         results = cells.run(planned, 1, suite.limits, here, quiet=True)
-        written, lines = collect.collect(suite, planned, base / "tiny", "somebody")
+        written, lines = collect.collect(suite, planned, base / "tiny")
     return base, suite, planned, left, results, written, lines
 
 
@@ -233,6 +233,84 @@ def test_no_disk_loses_nothing(played, copied, monkeypatch, capsys):
     assert not [each for each in copied.rglob("*") if each.name.startswith(".")]
 
 
+def test_no_disk_loses_no_verified_policy(played, copied, quick, monkeypatch, tmp_path):
+    """Until the file of a learner that was played anew stands, the old one does, policy and all."""
+    base, suite, planned, *_ = played
+    path = copied / "actor_critic" / "VoxelStroke-v0.json"
+    old = path.parent / POLICIES / "VoxelStroke-v0-0.safetensors"  # as they were named at first
+    (path.parent / POLICIES / read(path).runs[0].weights.file).rename(old)
+    spoil(path, lambda content: content["runs"][0]["weights"].update(file=old.name))
+    verify.verify(path, "a reader")
+    other = old.with_name("VoxelStroke26-v0-0.safetensors")  # another submission's
+    other.write_bytes(b"weights")
+    ((before,), _) = board.load([path])
+    assert before.state == "verified"
+
+    shutil.copytree(base / "cells", tmp_path / "cells")
+    monkeypatch.setattr(cells, "FOLDER", tmp_path / "cells")
+    learners = [cell for cell in planned if cell.agent == "actor_critic"]
+    anew = learners[0]
+    tensors, facts = checkpoint.load(anew.policy)
+    checkpoint.save(anew.policy, {k: torch.randn_like(v) for k, v in tensors.items()}, facts)
+    digest = sha256(anew.policy)
+    spoil(anew.path, lambda content: content["weights"].update(sha256=digest))
+
+    def full(*arguments, **more):
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "write_text", full)
+        with pytest.raises(OSError, match="No space left"):
+            collect.collect(suite, learners, copied)
+    assert board.load([path]) == ([before], []), "it stands, and is verified"
+
+    collect.collect(suite, learners, copied)
+    ((after,), problems) = board.load([path])
+    new = f"VoxelStroke-v0-0-{digest[:12]}.safetensors"
+    assert not problems and after.submission.runs[0].weights.file == new
+    assert {each.name for each in old.parent.iterdir()} == {new, other.name}
+
+
+def test_a_second_author_has_files_and_names_of_his_own(played, copied, monkeypatch, capsys):
+    base, suite, planned, *_ = played
+    monkeypatch.setattr(cells, "FOLDER", base / "cells")
+
+    def everything():
+        return {path: path.read_bytes() for path in copied.rglob("*") if path.is_file()}
+
+    ours = everything()
+    (random, learner), lines = collect.collect(suite, planned, copied, "Zoë B.")
+    assert learner == copied / "actor_critic-zoe-b" / "VoxelStroke-v0.json"
+    assert read(random).name == "tiny-random-zoe-b-VoxelStroke-v0"
+    assert {path: everything()[path] for path in ours} == ours and not lines
+    entries, problems = board.load([copied])
+    assert len(entries) == 4 and not problems and entries[1].submission.author == "Zoë B."
+
+    # Whose name would be written alike is told, and so are we in another's place.
+    spoil(copied / "random" / "VoxelStroke-v0.json", lambda it: it.update(author="somebody"))
+    theirs = everything()
+    asked = ["--suite", str(base / "tiny.yaml"), "--agents", "random,actor_critic"]
+    more = ["--out", str(copied), "--policies", "0"]
+    assert main(["collect", *asked, *more, "--author", "zoe b"]) == 1
+    assert (
+        f"random on {ENV}: {random} is by 'Zoë B.': it is not replaced" in capsys.readouterr().out
+    )
+    assert everything() == theirs
+    assert main(["collect", *asked, *more]) == 1
+    assert "VoxelStroke-v0.json is by 'somebody': it is not" in capsys.readouterr().out
+    changed = {
+        path.parent.name for path, content in everything().items() if theirs[path] != content
+    }
+    assert changed == {"actor_critic"}, "our own is written anew"
+    assert collect.place(copied, "ppo", ENV, "王").parent.name.startswith("ppo-")
+
+
+def test_policies_are_counted_from_none(capsys):
+    with pytest.raises(SystemExit):
+        main(["collect", "--suite", "smoke", "--agents", "random", "--policies", "-1"])
+    assert "must be a whole number of at least 0; got '-1'" in capsys.readouterr().err
+
+
 def test_the_command_tells_what_failed_and_what_is_missing(played, monkeypatch, capsys, tmp_path):
     base, *_ = played
     monkeypatch.setattr(cells, "FOLDER", base / "cells")
@@ -260,6 +338,37 @@ def test_a_thin_curve_has_the_same_episodes_and_mean():
     mean = sum(row["mean_return"] * row["episodes"] for row in rows)
     assert mean == pytest.approx(sum(row[1] * row[2] for row in curve), rel=1e-4)
     assert collect.thinned([]) == [] and len(collect.thinned(curve[:3])) == 3
+
+
+@pytest.mark.slow
+def test_the_command_from_the_first_run_to_the_page(tmp_path, monkeypatch, capsys):
+    """Nothing is replaced here: cells, and the verification, are played in processes."""
+    monkeypatch.setattr(cells, "FOLDER", tmp_path / "cells")
+    out, env = tmp_path / "smoke", "genenvs/DenoiseSchedule-v0"
+    asked = ["--suite", "smoke", "--agents", "random,reference,reinforce", "--environments", env,
+             "--seeds", "1", "--out", str(out)]  # fmt: skip
+
+    def say(*arguments, code=0):
+        assert main([*arguments]) == code
+        return capsys.readouterr().out
+
+    assert "3 runs of smoke, 0 of them known" in say("run", *asked, "--jobs", "2", "--quiet")
+    paths = [out / agent / "DenoiseSchedule-v0.json" for agent in ("random", "reference")]
+    learner = out / "reinforce" / "DenoiseSchedule-v0.json"
+    written = learner.read_bytes()
+    assert "3 submissions in" in say("collect", *asked) and learner.read_bytes() == written
+    assert "3 runs of smoke, 3 of them known" in say("run", *asked, "--dry-run")
+    assert f"{paths[0]}: validated\n" in say("validate", str(out))
+    said = say("verify", str(out), "--who", "a reader")
+    assert said.count(": verified; largest difference of a score 0;") == 3
+    said = say("validate", str(out))
+    assert all(f"{path}: verified, 1 of 1 seeds\n" in said for path in paths)
+    assert f"{learner}: reported; its seeds are 0; those of the suite smoke are 0, 1" in said
+    assert "3 submissions on the board" in say("report", str(out), "--out", str(tmp_path / "site"))
+    table = json.loads((tmp_path / "site" / "board.json").read_text())
+    found = {row["agent"]: row for row in table["results"]}
+    assert found["random"]["state"] == "verified" and found["random"]["gold"]["mean"] == 0
+    assert found["reinforce"]["in_aggregates"] is False and not table["refused"]
 
 
 # --- suites ---

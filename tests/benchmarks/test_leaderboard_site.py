@@ -196,6 +196,48 @@ def test_a_gold_metric_of_a_set_counts_at_the_registrys_sample_size_alone():
         assert gold.value.mean == pytest.approx((low + high) / 2)
 
 
+def judged(agent, distance, count, state="validated", suite="smoke", **more):
+    """A submission whose Fréchet distance is that of so many episodes."""
+    run = run_of(BUDGET, 0, 0.5)
+    run["metrics"]["frechet"] = {"mean": distance, "std": None, "n": count}
+    return entry(BUDGET, agent, [run], state, suite=suite, **more)
+
+
+def frechet(entries):
+    """Normalised Fréchet distance of the first submission, and the ends that it is laid between."""
+    gold = next(gold for gold in rows(entries)[0].golds if gold.name == "frechet")
+    scaled = None if gold.normalised is None else gold.normalised.tolist()
+    return scaled, gold.random, gold.reference
+
+
+def test_a_gold_metric_of_a_smaller_set_is_laid_between_the_scripts_of_its_suite():
+    low, high = (registry.scores(BUDGET)[k]["metrics"]["frechet"] for k in ("random", "reference"))
+    empty = (None, low, high)
+    ppo, random, reference = (
+        judged(agent, distance, 64)
+        for agent, distance in (("ppo", 30.0), ("random", 50.0), ("reference", 10.0))
+    )
+    assert frechet([ppo, random, reference]) == ([0.5], 50.0, 10.0)
+    assert frechet([ppo]) == frechet([ppo, random]) == frechet([ppo, reference]) == empty
+    for other in (
+        judged("reference", 10.0, 32),  # of other episodes
+        judged("reference", 10.0, 64, suite="core"),
+        judged("reference", 10.0, 64, "reported"),
+        judged("reference", 60.0, 64),  # worse than random
+    ):
+        scaled, *_ = frechet([ppo, random, other])
+        assert scaled is None
+    # Nobody moves the scale by handing in scripts of his own.
+    sure = judged("reference", 20.0, 64, "verified", name="sure", date="2026-12-31")
+    assert frechet([ppo, random, reference, sure])[1:] == (50.0, 20.0)
+    late = judged("reference", 20.0, 64, name="late", date="2026-12-31", author="somebody")
+    assert frechet([ppo, random, late, reference])[1:] == (50.0, 10.0)
+    # Where the registry's sample is as large, its scale stands.
+    episodes = registry.scores(BUDGET)["random"]["episodes"]
+    whole = [judged(each, 30.0, episodes) for each in ("ppo", "random", "reference")]
+    assert frechet(whole)[1:] == (low, high) and frechet(whole)[0] is not None
+
+
 def test_one_short_scale_does_not_drown_the_others():
     run = run_of(ROOM, 0, 0.5)
     run["metrics"]["walkable"] = sample(-1e6)
@@ -500,7 +542,7 @@ def anew(driver, load, *address):
 def visit(site, chromium):
     """Opens a page of the site at a width and a colour scheme, scripts and all."""
 
-    def opened(address="index.html", width=1280, scheme="light"):
+    def opened(address="index.html", width=1280, scheme="light", site=site):
         chromium.get("about:blank")  # a change of what follows "#" alone would load nothing
         size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 600}
         chromium.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
@@ -618,6 +660,24 @@ def test_on_a_phone_nothing_but_tables_scrolls_sideways(visit, address):
     )
     wide = driver.execute_script("return document.documentElement.scrollWidth")
     assert wide == 360
+
+
+@pytest.mark.slow
+def test_on_a_phone_the_names_in_the_table_of_chances_can_be_read(visit, tmp_path):
+    agents = ["ppo", "a2c", "a3c", "actor_critic", "grpo", "recurrent_ppo", "maskable_ppo",
+              "random", "reference"]  # fmt: skip
+    levels = np.linspace(0.2, 0.9, len(agents))
+    table = [
+        entry(STROKE, agent, runs_at(STROKE, [level, level], curve=False))
+        for agent, level in zip(agents, levels, strict=True)
+    ]
+    build(table, tmp_path / "out")
+    driver = visit(width=375, site=tmp_path / "out")
+    heights = driver.execute_script(
+        "return [...document.querySelectorAll('table.chances tr')].map(r => r.clientHeight)"
+    )
+    assert len(heights) == 1 + len(agents) and min(heights) > 0 and max(heights) < 60, heights
+    assert driver.execute_script("return document.documentElement.scrollWidth") == 375
 
 
 @pytest.mark.slow

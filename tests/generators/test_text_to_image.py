@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 import warnings
 from pathlib import Path
@@ -456,3 +457,21 @@ def test_gradient_checkpointing_changes_no_gradient(model: TextToImage) -> None:
         made[0].mean().backward()
         found.append([each.grad for each in policy.parameters() if each.grad is not None])
     torch.testing.assert_close(found[0], found[1])
+
+
+def test_a_copy_of_a_network_is_made_without_a_remark(
+    model: TextToImage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    logger, said = logging.getLogger("diffusers"), []
+    monkeypatch.setattr(logger, "handle", lambda record: said.append(record.getMessage()))
+    monkeypatch.setattr(logger, "level", logging.WARNING)
+    models = logging.getLogger("diffusers.models.modeling_utils")
+    monkeypatch.setattr(models, "handle", logger.handle)
+    monkeypatch.setattr(models, "_cache", {})  # of which levels are told
+    copied = model.copy_network(torch.float64)
+    assert not said
+    assert {each.dtype for each in copied.parameters()} == {torch.float64}
+    assert all(each.requires_grad for each in copied.parameters()) and not copied.training
+    assert next(model.network.parameters()).dtype == torch.float32
+    copied.to(torch.float32)
+    assert len(said) == 1 and "should be kept in float32" in said[0]  # diffusers' own still speaks

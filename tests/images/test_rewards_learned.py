@@ -17,6 +17,7 @@ from PIL import Image
 from safetensors.torch import save_file
 from torch.nn import functional
 
+from genenvs.core.memory import out_of_memory
 from genenvs.images.rewards import load
 from genenvs.images.rewards.learned import (
     IMAGE_REWARD_MEAN,
@@ -206,6 +207,34 @@ def test_parts_of_a_batch_are_as_the_whole_and_prompts_are_read_once(clip: Path)
     assert set(network.features) == set(PROMPTS)
     network.tokenizer = None  # not asked again
     assert torch.equal(load("hps", model=str(clip))(images(), context), whole)
+
+
+@pytest.mark.parametrize("name", ["hps", "aesthetic", "image_reward"])
+def test_where_memory_ends_fewer_images_are_looked_at_together(
+    name: str, clip: Path, blip: Path, monkeypatch: pytest.MonkeyPatch
+):
+    model = str(blip if name == "image_reward" else clip)
+    seen, context = images(rows=5), {"prompts": [*PROMPTS, *PROMPTS[:2]]}
+    whole = load(name, model=model)(seen, context)
+    reward, plain, sizes = load(name, model=model), Preparation.__call__, []
+
+    def small(self: Preparation, some: torch.Tensor) -> torch.Tensor:
+        sizes.append(len(some))
+        if len(some) > 2:
+            raise torch.cuda.OutOfMemoryError("CUDA out of memory")
+        return plain(self, some)
+
+    monkeypatch.setattr(Preparation, "__call__", small)
+    with pytest.warns(UserWarning, match=f"'{name}': max_batch: too little memory for 5 rows"):
+        torch.testing.assert_close(reward(seen, context), whole)
+    assert torch.allclose(reward(seen, context), whole, atol=1e-6)  # it is remembered
+    assert sizes == [5, 2, 2, 1, 2, 2, 1]
+    # A split would not make a graph smaller: whoever asks for gradients has to ask for fewer.
+    with pytest.raises(RuntimeError, match="5 rows with gradients; try 2 at a time") as told:
+        reward(seen.requires_grad_(), context)
+    assert out_of_memory(told.value)
+    with pytest.raises(ValueError, match=f"'{name}': max_batch must be at least 1"):
+        load(name, model=model, max_batch=0)
 
 
 def test_a_network_in_half_precision_gives_float32(clip: Path):

@@ -2,7 +2,8 @@
 
 Nothing here trusts a submission's own arithmetic: normalised values are made again from raw ones
 and the random and reference scores of the package, and only where id, arguments and split are those
-that these were measured on.
+that these were measured on. What depends on the number of episodes has the package's scale where
+that is the package's, else that of the suite's own `random` and `reference`.
 """
 
 import unicodedata
@@ -14,10 +15,10 @@ import numpy as np
 
 import genenvs
 from agents.training import smoothed
-from benchmarks.cells import across_seeds
+from benchmarks.cells import SCRIPTED, across_seeds
 from benchmarks.leaderboard import statistics
 from benchmarks.leaderboard.board import Entry
-from benchmarks.leaderboard.submission import Run, Submission
+from benchmarks.leaderboard.submission import Submission
 from genenvs.core import registry
 from genenvs.core.evaluate import Interval
 from genenvs.core.loading import load_task
@@ -144,6 +145,7 @@ def rows(entries: Sequence[Entry]) -> list[Row]:
         known = newest.setdefault(_place(each), entry)
         newest[_place(each)] = max(known, entry, key=_order)
     labels = _labels([entry.submission for entry in entries])
+    scripted = _scripted(entries)
     budgets: dict[tuple[str, str], int] = {}
     for entry in entries:
         each = entry.submission
@@ -157,9 +159,26 @@ def rows(entries: Sequence[Entry]) -> list[Row]:
             label=labels[_player(entry.submission)],
             current=newest[_place(entry.submission)] is entry,
             budget=budgets.get((entry.submission.suite, entry.submission.environment.id), 1),
+            ends=[scripted.get((*_game(entry.submission), name)) for name in SCRIPTED],
         )
         for entry in entries
     ]
+
+
+def _scripted(entries: Sequence[Entry]) -> dict[tuple[str, ...], Submission]:
+    """Of every suite and environment the scripts' own results: (suite, id, script) -> submission.
+
+    Of several authors' the verified ones stand, then the older.
+    """
+    able = [e for e in entries if e.submission.agent.kind == "scripted" and why_not(e) is None]
+    found: dict[tuple[str, ...], Submission] = {}
+    for entry in sorted(able, key=_precedence):
+        found.setdefault((*_game(entry.submission), entry.submission.agent.name), entry.submission)
+    return found
+
+
+def _precedence(entry: Entry) -> tuple[bool, str, str]:
+    return entry.state != "verified", entry.submission.date, entry.submission.name
 
 
 def why_not(entry: Entry) -> str | None:
@@ -199,8 +218,12 @@ def _across(values: np.ndarray) -> Interval:
     return across_seeds(values.tolist())
 
 
+def _game(each: Submission) -> tuple[str, str]:
+    return each.suite, each.environment.id
+
+
 def _place(each: Submission) -> tuple[str, ...]:
-    return each.suite, each.environment.id, each.agent.name, each.author
+    return *_game(each), each.agent.name, each.author
 
 
 def _player(each: Submission) -> tuple[str, str]:
@@ -238,7 +261,9 @@ def _reach(each: Submission) -> int:
     return each.training.steps if 2 * max(ends) >= each.training.steps else max(1, *ends)
 
 
-def _row(entry: Entry, label: str, current: bool, budget: int) -> Row:
+def _row(
+    entry: Entry, label: str, current: bool, budget: int, ends: Sequence[Submission | None]
+) -> Row:
     submission = entry.submission
     runs = submission.runs
     score = across_seeds([run.score.mean for run in runs]) if runs else None
@@ -249,7 +274,7 @@ def _row(entry: Entry, label: str, current: bool, budget: int) -> Row:
     seen = [run for run in runs if run.train_score is not None]
     gaps = [(run.train_score.mean - run.score.mean) / (high - low) for run in seen]  # type: ignore[union-attr]
     paid = _paid(submission, measured)
-    golds = _golds(submission, measured)
+    golds = _golds(submission, measured, ends)
     scaled = [g.normalised.clip(*BOUNDS) for g in golds if g.normalised is not None]
     gold = np.mean(scaled, axis=0) if scaled else None
     both = paid is not None and gold is not None
@@ -284,17 +309,21 @@ def _paid(submission: Submission, measured: Scale) -> np.ndarray | None:
     return np.array([(run.paid.mean - low) / (high - low) for run in submission.runs])
 
 
-def _golds(submission: Submission, measured: Scale) -> list[Gold]:
+def _golds(
+    submission: Submission, measured: Scale, scripted: Sequence[Submission | None]
+) -> list[Gold]:
     declared = load_task(registry.declaration(submission.environment.id).task).metrics
     found = []
     for name, metric in declared.items():
         if not metric.gold or not all(name in run.metrics for run in submission.runs):
             continue
         values = np.array([run.metrics[name].mean for run in submission.runs])
-        ends = measured.of(name)
-        usable = ends is not None and _has_scale(metric, *ends)
-        if metric.when == "set":  # their size depends on that of the sample
-            usable = usable and all(_as_large(run, name, measured) for run in submission.runs)
+        ends, alike = measured.of(name), True
+        if metric.when == "set" and not _as_large(submission, name, measured):
+            # Their size depends on that of the sample: to those of another nothing compares.
+            played = _ends_as_large(submission, name, scripted)
+            ends, alike = played or ends, played is not None
+        usable = ends is not None and alike and _has_scale(metric, *ends)
         low, high = ends or (None, None)
         scaled = (values - ends[0]) / (ends[1] - ends[0]) if usable and ends else None
         found.append(Gold(name, metric, _across(values), low, high, scaled))
@@ -309,8 +338,26 @@ def _has_scale(metric: Metric, random: float, reference: float) -> bool:
     return better > LEAST_SCALE * max(abs(random), abs(reference))
 
 
-def _as_large(run: Run, name: str, measured: Scale) -> bool:
-    return run.metrics[name].n == measured.random["episodes"] == measured.reference["episodes"]
+def _sizes(submission: Submission, name: str) -> set[int]:
+    """How many episodes a metric is of; 0: of none."""
+    return {run.metrics[name].n if name in run.metrics else 0 for run in submission.runs}
+
+
+def _as_large(submission: Submission, name: str, measured: Scale) -> bool:
+    registered = {measured.random["episodes"], measured.reference["episodes"]}
+    return len(registered) == 1 and _sizes(submission, name) == registered
+
+
+def _ends_as_large(
+    submission: Submission, name: str, scripted: Sequence[Submission | None]
+) -> tuple[float, float] | None:
+    """Random's and the reference's mean in the same suite, of as many episodes; None without."""
+    sizes, ends = _sizes(submission, name), []
+    for each in scripted:
+        if each is None or len(sizes) != 1 or _sizes(each, name) != sizes:
+            return None
+        ends.append(float(np.mean([run.metrics[name].mean for run in each.runs])))
+    return ends[0], ends[1]
 
 
 def _curves(submission: Submission, measured: Scale, budget: int) -> np.ndarray:

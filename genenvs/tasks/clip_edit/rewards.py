@@ -1,5 +1,7 @@
 """What ClipEdit pays and measures; all of a film, as a share of the time that was asked for."""
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -20,62 +22,87 @@ TERMS = {
 }
 
 _SHARE = "share of the time asked for"
+# Nats between any two shots: of the n values of an attribute each is followed with a probability of
+# 0.2 (`styles._OPEN`) * 0.05 / n (`styles._EVEN`) at least. What they are divided by is 1 or more.
+_NATS = sum(math.log(100 * n) for n in SIZES)  # 48.8
 METRICS = {
     "agreement": Metric(
         "Mean log-probability of the time asked for under the editor's grammar: 0 is random clips,"
         " 1 what the editor's own films have; time that is not filled counts 0.",
         "step",
         better="higher",
+        range=(-_NATS, _NATS),
     ),
     "order": Metric(
-        "Kendall's tau of shots and story, -1 .. 1, times `filled`.", "step", better="higher"
+        "Kendall's tau of shots and story, -1 .. 1, times `filled`.",
+        "step",
+        better="higher",
+        range=(-1.0, 1.0),
     ),
     "pacing": Metric(
         "1 - |log2(mean length of a shot / the brief's)|, at least 0, times `filled`.",
         "step",
         better="higher",
+        range=(0.0, 1.0),
     ),
     "continuity": Metric(
-        f"Shots that do not change the sound within a location, {_SHARE}.", "step", better="higher"
+        f"Shots that do not change the sound within a location, {_SHARE}.",
+        "step",
+        better="higher",
+        range=(0.0, 1.0),
     ),
     "jump_cuts": Metric(
         "Shots whose subject, location, size and angle are those of the shot before, cut to"
         f" directly, {_SHARE}.",
         "step",
         better="lower",
+        range=(0.0, 1.0),
     ),
     "transition_fit": Metric(
         "How likely each transition is in the style, over its likeliest one there: mean over the"
         " time asked for.",
         "step",
         better="higher",
+        range=(0.0, 1.0),
     ),
     "aesthetics": Metric(
-        f"What a logger marked as good in the clips, {_SHARE}.", "step", better="higher"
+        f"What a logger marked as good in the clips, {_SHARE}.",
+        "step",
+        better="higher",
+        range=(0.0, 1.0),
     ),
-    "filled": Metric("Length of the film over the one asked for, 0 .. 1.", "step", better="higher"),
-    "shots": Metric("Shots of the film, a count."),
+    "filled": Metric(
+        "Length of the film over the one asked for, 0 .. 1.",
+        "step",
+        better="higher",
+        range=(0.0, 1.0),
+    ),
+    "shots": Metric("Shots of the film, a count.", range=(0.0, math.inf)),
     "cadence": Metric(
         "Wasserstein distance of the shots' lengths from the style's, seconds; `pacing` sees their"
         " mean alone.",
         gold=True,
         better="lower",
+        range=(0.0, UNIT * LENGTHS),  # no shot is longer
     ),
     "habits": Metric(
         "How far the share of attributes that a shot keeps is from the style's, mean over the"
         " eight: 0 .. 1. The likeliest film keeps too much.",
         gold=True,
         better="lower",
+        range=(0.0, 1.0),
     ),
     "repetition": Metric(
         "Share of the shots whose size, subject and location one before had.",
         gold=True,
         better="lower",
+        range=(0.0, 1.0),
     ),
     "distinct_2": Metric(
         "Different pairs of successive (size, angle) over all such pairs.",
         gold=True,
         better="higher",
+        range=(0.0, 1.0),
     ),
     "smooth": Metric(
         "A critic of pixels: 1 - the mean of how much cuts look like jumps and break the camera's"
@@ -83,8 +110,9 @@ METRICS = {
         "judge",
         gold=True,
         better="higher",
+        range=(0.0, 1.0),
     ),
-    "invalid": Metric("1 where the action was illegal.", "step", better="lower"),
+    "invalid": Metric("1 where the action was illegal.", "step", better="lower", range=(0.0, 1.0)),
 }
 
 

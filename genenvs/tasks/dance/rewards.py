@@ -1,5 +1,7 @@
 """What a dance pays and how it is measured."""
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -28,6 +30,7 @@ METRICS = {
         " of codes with a beat of music that have one of the dance, less that share of the others.",
         "step",
         better="higher",
+        range=(-math.inf, math.inf),  # `bailando` pays 5 a code, however many there are
     ),
     "f1": Metric(
         "Harmonic mean of both directions of beat alignment, 0 .. 1; a distance of d frames counts"
@@ -38,59 +41,93 @@ METRICS = {
     "music_beats_met": Metric(
         "Mean over beats of music of how near a beat of the dance is: Bailando's direction.",
         better="higher",
+        range=(0.0, 1.0),
     ),
     "published_alignment": Metric(
         "The same with every minimum of the speed taken for a beat, as Bailando does: trembling on"
         " the spot scores high.",
+        range=(0.0, 1.0),
     ),
     "dance_beats_meant": Metric(
         "The other direction: mean over beats of the dance of how near one of the music is.",
         better="higher",
+        range=(0.0, 1.0),
     ),
     "balanced_accuracy": Metric(
         "Of codes with and without a beat of music, the mean share in which the dance agrees;"
         " 0.5 is chance.",
         better="higher",
+        range=(0.0, 1.0),
     ),
-    "dance_beats": Metric("Beats of the dance, a count."),
-    "join_gap": Metric("Mean distance by which codes miss each other, metres.", better="lower"),
-    "apart": Metric("Mean distance of both halves from the clips, metres.", better="lower"),
+    "dance_beats": Metric("Beats of the dance, a count.", range=(0.0, math.inf)),
+    "join_gap": Metric(
+        "Mean distance by which codes miss each other, metres.",
+        better="lower",
+        range=(0.0, math.inf),
+    ),
+    "apart": Metric(
+        "Mean distance of both halves from the clips, metres.",
+        better="lower",
+        range=(0.0, math.inf),
+    ),
     "likelihood": Metric(
         "Mean log-likelihood of a code, nats, under a prior of the same clips at 0.9 and 1.1 times"
         " their speed: how like those clips a dance is, not how like others.",
         "judge",
         gold=True,
         better="higher",
+        range=(-math.inf, 0.0),  # codes are discrete
     ),
-    "jerk": Metric("Mean size of the joints' jerk, m/s^3.", "judge", gold=True, better="lower"),
-    "join_jerk": Metric("The same where codes join.", "judge", gold=True, better="lower"),
+    "jerk": Metric(
+        "Mean size of the joints' jerk, m/s^3.",
+        "judge",
+        gold=True,
+        better="lower",
+        range=(0.0, math.inf),
+    ),
+    "join_jerk": Metric(
+        "The same where codes join.", "judge", gold=True, better="lower", range=(0.0, math.inf)
+    ),
     "penetration": Metric(
         "How deep solids of the body are in the floor, summed over them, mean over frames, metres.",
         "judge",
         gold=True,
         better="lower",
+        range=(0.0, math.inf),
     ),
     "skate": Metric(
         "How far feet that stand on the floor slide, metres a second. Feet that fly stand nowhere:"
         " flailing has the least.",
         "judge",
         gold=True,
+        range=(0.0, math.inf),
     ),
     "repetition": Metric(
         "Share of the codes' steps, from one pair to the next, that were danced before.",
         "judge",
         gold=True,
         better="lower",
+        range=(0.0, 1.0),
     ),
     "fid_k": Metric(
         "Frechet distance of kinetic features of two seconds to those of the clips, whose"
         " covariance is shrunk: 34 s are a tiny reference, good for comparing alone.",
         "set",
         better="lower",
+        range=(0.0, math.inf),
     ),
-    "fid_g": Metric("The same of geometric features.", "set", better="lower"),
-    "div_k": Metric("Mean distance of two dances in kinetic features.", "set", better="higher"),
-    "div_g": Metric("The same in geometric features.", "set", better="higher"),
+    "fid_g": Metric(
+        "The same of geometric features.", "set", better="lower", range=(0.0, math.inf)
+    ),
+    "div_k": Metric(
+        "Mean distance of two dances in kinetic features.",
+        "set",
+        better="higher",
+        range=(0.0, math.inf),
+    ),
+    "div_g": Metric(
+        "The same in geometric features.", "set", better="higher", range=(0.0, math.inf)
+    ),
 }
 
 # m/s by which a body is faster 8 frames before and after a beat. The published definition asks for

@@ -1,5 +1,7 @@
 """What a denoised image is worth, and what betrays a reward that was gamed."""
 
+import math
+from dataclasses import replace
 from typing import Any
 
 from torch import Tensor
@@ -12,38 +14,47 @@ from genenvs.images.scenes.grammar import Request
 TERMS = {"image": Term(1.0, "The image reward of the finished picture, once, at the end.")}
 
 METRICS = {
-    "reward": Metric("The image reward, whatever its weight.", better="higher"),
-    "clipped": Metric("Share of action values at the bound of the action space.", better="lower"),
+    "reward": Metric(
+        "The image reward, whatever its weight.", better="higher", range=(-math.inf, math.inf)
+    ),
+    "clipped": Metric(
+        "Share of action values at the bound of the action space.", better="lower", range=(0.0, 1.0)
+    ),
     "correct": Metric(
         "Whether the parser finds all that the prompt asks for, and of counted things no more:"
         " 0 or 1.",
         when="judge",
         gold=True,
         better="higher",
+        range=(0.0, 1.0),
     ),
     "clean": Metric(
         "Whether the picture is correct and there is nothing else in it: 0 or 1.",
         when="judge",
         gold=True,
         better="higher",
+        range=(0.0, 1.0),
     ),
     "strange": Metric(
         "Distance of frequencies, colours and contrast to those of real scenes; 1 for real ones.",
         when="judge",
         gold=True,
         better="lower",
+        range=(0.0, math.inf),
     ),
     "frechet": Metric(
         "Frechet distance to real scenes of the split's prompts, in the same features.",
         when="set",
         gold=True,
         better="lower",
+        range=(0.0, math.inf),
     ),
     "diversity": Metric(
         "Mean distance of a picture, at 8 x 8, to its nearest neighbour among the pictures.",
         when="set",
         gold=True,
         better="higher",
+        range=(0.0, 1.0),  # root mean squares of differences of values in [0, 1]
     ),
 }
 
@@ -53,12 +64,15 @@ PART = "reward/"
 
 
 def of_parts(reward: Reward) -> dict[str, Metric]:
-    """A metric for each reward of a weighted sum; none for a single reward."""
+    """The metric `reward` in this one's range, and one for each reward of a weighted sum."""
+    whole = {"reward": replace(METRICS["reward"], range=reward.range)}
     if not isinstance(reward, WeightedSum):
-        return {}
-    return {
-        f"{PART}{name}": Metric(f"The image reward {name}, without its weight.", better="higher")
-        for name in reward.parts
+        return whole
+    return whole | {
+        f"{PART}{name}": Metric(
+            f"The image reward {name}, without its weight.", better="higher", range=part.range
+        )
+        for name, part in reward.parts.items()
     }
 
 

@@ -32,26 +32,32 @@ METRICS = {
         " to the many-step solution from the same noise. Below 0.01 it is at the reference's own"
         " error (`digits`).",
         better="lower",
+        range=(0.0, math.inf),
     ),
-    "evaluations": Metric("Network evaluations that the sample took.", better="lower"),
+    "evaluations": Metric(
+        "Network evaluations that the sample took.", better="lower", range=(0.0, math.inf)
+    ),
     "accuracy": Metric(
         "Share of samples that a classifier reads as the class asked for (shipped `digits`), or in"
         " which the scenes' parser finds what the prompt asks for (prompts of its grammar).",
         when="judge",
         gold=True,
         better="higher",
+        range=(0.0, 1.0),
     ),
     "frechet": Metric(
         "Frechet distance to real test images in the classifier's features (shipped `digits`).",
         when="set",
         gold=True,
         better="lower",
+        range=(0.0, math.inf),
     ),
     "diversity": Metric(
         "Mean distance of a sample to its nearest neighbour among the samples, same features.",
         when="set",
         gold=True,
         better="higher",
+        range=(0.0, math.inf),  # features have no bound
     ),
 }
 

@@ -125,7 +125,9 @@ class DenoiseSchedule(GeneratorTask):
 
     terms = rewards.TERMS
     metrics = rewards.METRICS | {
-        "clamped": Metric("Share of latent values that the observation bound clamped.")
+        "clamped": Metric(
+            "Share of latent values that the observation bound clamped.", range=(0.0, 1.0)
+        )
     }
     ends = "terminates"
 

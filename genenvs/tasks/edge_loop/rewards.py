@@ -1,5 +1,7 @@
 """What EdgeLoop pays and measures."""
 
+import math
+
 from genenvs.core.rewards import Metric, Term
 from genenvs.shapes import gold
 
@@ -15,13 +17,16 @@ METRICS = {
         better="higher",
         range=(0.0, 1.0),
     ),
-    "gain": Metric("Final `iou` less that of the cuboids at the start.", better="higher"),
+    "gain": Metric(
+        "Final `iou` less that of the cuboids at the start.", better="higher", range=(-1.0, 1.0)
+    ),
     **gold.METRICS,
     "components": Metric(
         "Parts of the solid that share no face at 64^3; a target has one, or few.",
         "judge",
         gold=True,
         better="lower",
+        range=(0.0, math.inf),
     ),
     "overlap": Metric(
         "Share of the cuboids' summed volume that lies in others as well, 0 .. 1; cuboids without"
@@ -29,6 +34,7 @@ METRICS = {
         "judge",
         gold=True,
         better="lower",
+        range=(0.0, 1.0),
     ),
     "self_intersections": Metric(
         "Pairs of triangles, of the surfaces of two cuboids, that cross: what a modeller has to cut"
@@ -36,5 +42,6 @@ METRICS = {
         "judge",
         gold=True,
         better="lower",
+        range=(0.0, math.inf),
     ),
 }

@@ -1,5 +1,6 @@
 """What MotionNav pays and measures: the terms of DIMOS and their constants."""
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -39,9 +40,12 @@ TERMS = {
 }
 
 METRICS = {
-    "distance": Metric("Metres to the goal, 2D.", "step", better="lower"),
+    "distance": Metric("Metres to the goal, 2D.", "step", better="lower", range=(0.0, math.inf)),
     "success": Metric(
-        "1 where the goal was reached, within 5 cm, else 0.", "step", better="higher"
+        "1 where the goal was reached, within 5 cm, else 0.",
+        "step",
+        better="higher",
+        range=(0.0, 1.0),
     ),
     "quality": Metric(
         "Success times contact score times walkable share, 0 .. 1.",
@@ -51,26 +55,34 @@ METRICS = {
     "contact": Metric(
         "DIMOS's contact score, 0 .. 1: one foot on the floor and at rest is enough.",
         better="higher",
+        range=(0.0, 1.0),
     ),
     "walkable": Metric(
         "Share of frames with all four soles on walkable ground, 0 .. 1: DIMOS's penetration score"
         " of walking.",
         better="higher",
+        range=(0.0, 1.0),
     ),
-    "time": Metric("Seconds until the goal is reached, or the end.", better="lower"),
-    "closest": Metric("Metres to the goal at the nearest frame.", better="lower"),
+    "time": Metric(
+        "Seconds until the goal is reached, or the end.", better="lower", range=(0.0, math.inf)
+    ),
+    "closest": Metric(
+        "Metres to the goal at the nearest frame.", better="lower", range=(0.0, math.inf)
+    ),
     "slide": Metric(
         "Metres that planted soles slide in a second of walk, mean of all four: the contact score"
         " is satisfied by one.",
         "judge",
         gold=True,
         better="lower",
+        range=(0.0, math.inf),
     ),
     "jerk": Metric(
         "Mean jerk of the joints, m/s^3; the recorded walks have 88 to 202.",
         "judge",
         gold=True,
         better="lower",
+        range=(0.0, math.inf),
     ),
 }
 

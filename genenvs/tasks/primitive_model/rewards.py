@@ -1,5 +1,7 @@
 """What PrimitiveModel pays and measures."""
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -26,21 +28,27 @@ METRICS = {
         range=(0.0, 1.0),
     ),
     "local_iou": Metric(
-        "Mean IoU of each cuboid that is left, alone, with the target; 0 when none is.", "step"
+        "Mean IoU of each cuboid that is left, alone, with the target; 0 when none is.",
+        "step",
+        range=(0.0, 1.0),
     ),
-    "deleted": Metric("Cuboids that were deleted, 0 .. 27.", "step"),
-    "primitives": Metric("Cuboids that are left; fewer are easier to edit.", "end"),
+    "deleted": Metric("Cuboids that were deleted, 0 .. 27.", "step", range=(0.0, 27.0)),
+    "primitives": Metric(
+        "Cuboids that are left; fewer are easier to edit.", "end", range=(0.0, 27.0)
+    ),
     "components": Metric(
         "Parts of the union that share no face; a target has one, or few.",
         "judge",
         gold=True,
         better="lower",
+        range=(0.0, math.inf),
     ),
     "overlap": Metric(
         "Share of the cuboids' summed volume that lies in others as well, 0 .. 1.",
         "judge",
         gold=True,
         better="lower",
+        range=(0.0, 1.0),
     ),
 } | gold.METRICS
 

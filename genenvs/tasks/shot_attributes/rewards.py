@@ -1,5 +1,6 @@
 """What ShotAttributes pays and measures."""
 
+import math
 from functools import cache
 
 import torch
@@ -21,10 +22,13 @@ METRICS = {
     ),
     "bound": Metric(
         "The accuracy in expectation of who knows the editor's grammar and has seen what the agent"
-        " may see: the entropy's limit."
+        " may see: the entropy's limit.",
+        range=(0.0, 1.0),
     ),
     **{
-        f"accuracy_{name}": Metric(f"Accuracy of the {name} alone.", better="higher")
+        f"accuracy_{name}": Metric(
+            f"Accuracy of the {name} alone.", better="higher", range=(0.0, 1.0)
+        )
         for name in NAMES
     },
     "change_error": Metric(
@@ -32,11 +36,13 @@ METRICS = {
         " repeats one answer is right often and has none of its rhythm.",
         gold=True,
         better="lower",
+        range=(0.0, 1.0),
     ),
     "variety": Metric(
         "Different predictions over all predictions, as a share of the edit's own.",
         gold=True,
         better="higher",
+        range=(0.0, math.inf),  # whose own may be fewer
     ),
 }
 

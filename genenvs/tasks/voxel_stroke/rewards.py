@@ -1,5 +1,7 @@
 """What a stroke pays and how it is measured."""
 
+import math
+
 from torch import Tensor
 
 from genenvs.core.rewards import Metric, Term
@@ -16,22 +18,32 @@ TERMS = {
 
 METRICS = {
     "coverage": Metric(
-        "Share of the target's cells that the stroke visited, 0 .. 1.", "step", better="higher"
+        "Share of the target's cells that the stroke visited, 0 .. 1.",
+        "step",
+        better="higher",
+        range=(0.0, 1.0),
     ),
     "clean_coverage": Metric(
         "Coverage before the first fault, 0 .. 1: what one faultless stroke drew.",
         better="higher",
         range=(0.0, 1.0),
     ),
-    "self_intersections": Metric("Faults of the first kind, a count.", better="lower"),
-    "exits": Metric("Faults of the second kind, outside the target, a count.", better="lower"),
-    "length": Metric("Cells of the stroke, the first one included."),
+    "self_intersections": Metric(
+        "Faults of the first kind, a count.", better="lower", range=(0.0, math.inf)
+    ),
+    "exits": Metric(
+        "Faults of the second kind, outside the target, a count.",
+        better="lower",
+        range=(0.0, math.inf),
+    ),
+    "length": Metric("Cells of the stroke, the first one included.", range=(1.0, math.inf)),
     "untouched_parts": Metric(
         "Pieces (26-connected components) of the target that the stroke left out: many small ones"
         " where it left holes behind, one where it never went. Tells strokes of equal coverage"
         " apart; by itself neither more nor fewer are better.",
         when="judge",
         gold=True,
+        range=(0.0, math.inf),
     ),
     **gold.METRICS,
 }

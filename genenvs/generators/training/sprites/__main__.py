@@ -45,7 +45,7 @@ FLOWS = ("flow-first", "flow-tuned", "flow")
 TEACHER, GUIDANCE, ANSWERS = "tuned", 3.0, 262_144  # of the flow
 SCENES = 65_536
 # Of the captions, in what reinforcement learning starts from.
-SHUFFLED = {"first": 0.2, "base": 0.15, "flow-first": 0.2, "flow": 0.15}
+SHUFFLED = {"first": 0.2, "base": 0.15, "flow-first": 0.2, "flow": 0.3}
 EXERCISE = {"tuned": 500}
 SHIFT = {"tuned": 2.0, "base": 2.0}
 WATCHED = {"plain": (10, 1.0), "guided": (20, 3.0)}
@@ -74,7 +74,8 @@ def run(stage: str, plan: Plan, work: Path, progress: bool) -> None:
         made.save_pretrained(work / "vae")
         write_json(work / "vae.json", record)
         return
-    words.write(work / "tokenizer")
+    if not (work / "tokenizer").exists():
+        words.write(work / "tokenizer")
     tokenizer = CLIPTokenizer.from_pretrained(work / "tokenizer")
     encoder = load_vae(work)
     weights = work / "vae" / "diffusion_pytorch_model.safetensors"

@@ -32,7 +32,8 @@ def write(pipeline: Any, folder: Path, **facts: Any) -> list[Path]:
                 part.float()
         pipeline.save_pretrained(temporary, safe_serialization=True)
         for place in temporary.glob("tokenizer*"):
-            words.write(place)  # vocab.json and merges.txt, which older transformers read
+            # vocab.json and merges.txt, which older transformers read
+            words.write(place, pipeline.tokenizer.get_vocab())
             for name in ("tokenizer.json", "special_tokens_map.json"):
                 (place / name).unlink(missing_ok=True)
         index = temporary / "model_index.json"

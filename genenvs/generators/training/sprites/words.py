@@ -1,6 +1,7 @@
 """A CLIP tokenizer whose whole vocabulary is the words of the grammar."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 from genenvs.core.files import making
@@ -10,11 +11,15 @@ START, END = "<|startoftext|>", "<|endoftext|>"
 LENGTH = 10  # the longest prompt has eight words
 
 
-def write(folder: Path) -> None:
+def write(folder: Path, vocabulary: Mapping[str, int] | None = None) -> None:
     """Write the files that `transformers.CLIPTokenizer.from_pretrained` reads.
 
     Pairs of symbols are merged, the most frequent first, until every word is one symbol. A word
     beyond the grammar falls apart into letters, or is `<|endoftext|>`, which CLIP has for unknown.
+
+    Args:
+        folder: where to.
+        vocabulary: the number of each symbol, as a model learned them; None: letters first, sorted.
     """
     from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 
@@ -27,8 +32,14 @@ def write(folder: Path) -> None:
     tokenizer.train_from_iterator([" ".join(grammar.vocabulary())], trainer)
     model = json.loads(tokenizer.to_str())["model"]
     merges = [" ".join(pair) if isinstance(pair, list) else pair for pair in model["merges"]]
+    made = ["".join(pair.split(" ")) for pair in merges]
+    letters = sorted(set(model["vocab"]) - {START, END} - set(made))
+    # The library numbers letters anew in every call: a model would take one for another.
+    known = vocabulary or {each: k for k, each in enumerate((START, END, *letters, *made))}
+    if set(known) != set(model["vocab"]):
+        raise ValueError("another vocabulary than the grammar's")
     texts = {
-        "vocab.json": json.dumps(model["vocab"], indent=0),
+        "vocab.json": json.dumps(dict(sorted(known.items(), key=lambda each: each[1])), indent=0),
         "merges.txt": "\n".join(["#version: 0.2", *merges]) + "\n",
         "tokenizer_config.json": json.dumps(
             {

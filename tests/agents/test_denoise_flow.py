@@ -1,0 +1,308 @@
+"""Claims about denoising agents on tiny flows and on Stable Diffusion XL, and where memory ends."""
+
+from __future__ import annotations
+
+import csv
+import math
+import warnings
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import Tensor
+
+from agents.denoise.checks import flat_prompts
+from agents.problem import Problem
+from agents.registry import find
+from agents.run import Run
+from genenvs.images.rewards import load
+from tests.generators.tiny_pipelines import write_pipeline
+
+LATENT = "genenvs/DenoiseLatent-v0"
+PROMPTS = ("a red circle", "two small blue square", "a green square")
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """Random pipelines of each family, written when they are asked for."""
+    root = tmp_path_factory.mktemp("tiny")
+
+    def folder(family: str) -> Path:
+        more: dict[str, Any] = {}
+        if family in ("sd", "sdxl"):
+            more = {"prediction_type": "v_prediction", "timestep_spacing": "trailing"}
+        path = root / family
+        return path if path.exists() else write_pipeline(path, family, **more)
+
+    return folder
+
+
+def problem_of(folder: Path, **arguments: Any) -> Problem:
+    """Three prompts, three steps, paid for brightness."""
+    usual = {"generator": str(folder), "prompts": PROMPTS, "reward": "brightness", "horizon": 3}
+    return Problem(LATENT, usual | arguments)
+
+
+def agent_of(name: str, problem: Problem, **config: Any) -> Any:
+    """An agent with small batches."""
+    found = find(name)
+    small = {"num_prompts": 2, "group_size": 2, "pictures": 0, "chunk": 3}
+    if name == "noise_search":
+        small = {"iterations": 2, "steps": 2}
+    elif name == "reward_gradient":
+        small["steps"] = 2
+    return found(problem, replace(found.Config(), **(small | config)))
+
+
+def run_of(agent: Any, folder: Path | None = None, batches: int = 2, **more: Any) -> Run:
+    """The run of a few batches."""
+    rows = agent.config.num_prompts * agent.config.group_size
+    run = Run(0, batches * rows * agent.task.horizon, folder, **more)
+    run.start(agent)
+    try:
+        agent.learn(run)
+    finally:
+        run.close()
+    return run
+
+
+@pytest.mark.parametrize(
+    ("name", "rule", "expected"),
+    [
+        ("flow_grpo", None, "flow_grpo"),
+        ("dance_grpo", None, "dance"),
+        ("flow_grpo", "cps", "cps"),
+        ("ddpo", "dance", "dance"),
+    ],
+)
+def test_flows_learn_by_each_rule(
+    name: str, rule: str | None, expected: str, folders: Callable[[str], Path]
+) -> None:
+    agent = agent_of(name, problem_of(folders("sd3")), rule=rule, learning_rate=1e-3)
+    assert agent.task.generator.kind == "flow" and agent.policy.rule == expected
+    before = [p.detach().clone() for p in agent.policy.parameters()]
+    run = run_of(agent)
+    assert run.curve[0]["ratio_error"] < 1e-5
+    assert run.curve[0]["grad_norm"] > 0
+    assert any(
+        not torch.equal(a, b) for a, b in zip(before, agent.policy.parameters(), strict=True)
+    )
+    last = {"flow_grpo": [0, 1, 2], "dance": [0, 1], "cps": [0, 1]}[expected]
+    assert agent.learned.tolist() == ([0, 1, 2] if name == "ddpo" else last)
+
+
+def test_ddpo_learns_on_sdxl(folders: Callable[[str], Path], tmp_path: Path) -> None:
+    problem = problem_of(folders("sdxl"))
+    agent = agent_of("ddpo", problem, guidance=2.0, learning_rate=1e-3)
+    assert agent.task.generator.family == "sdxl"
+    run = run_of(agent, tmp_path)
+    assert run.curve[0]["ratio_error"] < 1e-5 and run.curve[-1]["kl"] > 0
+    from genenvs.generators.text_to_image import load as load_generator
+
+    again = load_generator(str(tmp_path / "pipeline"))
+    saved = again.network.state_dict()
+    with agent.policy.averaged():
+        own = agent.policy.network.state_dict()
+        assert all(torch.equal(saved[name], value) for name, value in own.items())
+
+
+def test_half_precision_has_ratios_near_one(folders: Callable[[str], Path]) -> None:
+    agent = agent_of("ddpo", problem_of(folders("sd")), autocast="bfloat16")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", RuntimeWarning)  # of ratios that are off
+        run = run_of(agent)
+    assert run.curve[0]["ratio_error"] < 0.1 * agent.clip
+
+
+def unbounded(images: Tensor, context: Any) -> Tensor:
+    """Brightness, of which nobody says that it ends."""
+    return images.flatten(1).mean(1)
+
+
+unbounded.differentiable = True  # type: ignore[attr-defined]
+
+
+def test_a_reward_without_bounds_is_not_climbed(folders: Callable[[str], Path]) -> None:
+    endless = problem_of(folders("sd"), reward=unbounded)
+    assert load(unbounded).differentiable and math.isinf(load(unbounded).range[1])
+    with pytest.raises(ValueError, match=r"'unbounded' has the range .*driven to nonsense"):
+        agent_of("reward_gradient", endless)
+    agent_of("noise_search", endless)  # a few steps in noise that is held near a Gaussian
+
+
+def test_sample_grids_are_in_tensorboard(folders: Callable[[str], Path], tmp_path: Path) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    agent = agent_of("ddpo", problem_of(folders("sd")), pictures=1)
+    run_of(agent, tmp_path, tensorboard=True)
+    events = EventAccumulator(str(tmp_path / "tensorboard"), size_guidance={"images": 0})
+    events.Reload()
+    assert "samples" in events.Tags()["images"]
+    shown = events.Images("samples")
+    files = sorted((tmp_path / "samples").glob("*.png"))
+    assert {each.step for each in shown} == {int(path.stem) for path in files} and len(files) == 2
+    picture = np.asarray(Image.open(files[-1]))
+    assert (shown[-1].height, shown[-1].width) == picture.shape[:2]
+    assert not np.array_equal(picture[:66], picture[66:])  # before and after differ
+
+
+# --- what is worth the same ---
+
+
+def test_prompts_whose_pictures_are_worth_the_same_are_counted() -> None:
+    prompt = torch.tensor([0, 0, 1, 1, 2, 3, 3, 3])
+    one = torch.tensor([1.0, 1.0, 0.0, 1.0, 5.0, 2.0, 2.0, 2.0])
+    other = torch.tensor([1.0, 1.0, 0.0, 1.0, 5.0, 2.0, 3.0, 2.0])
+    assert float(flat_prompts({"one": one}, prompt)) == pytest.approx(2 / 3)  # type: ignore[arg-type]
+    both = flat_prompts({"one": one, "other": other}, prompt)
+    assert both is not None and float(both) == pytest.approx(1 / 3)
+    assert flat_prompts({"one": one[:3]}, torch.arange(3)) is None
+
+
+def steady(images: Tensor, context: Any) -> Tensor:
+    """Pay everybody the same."""
+    return torch.full((len(images),), 0.25)
+
+
+@pytest.mark.parametrize("name", ["ddpo", "dpok", "flow_grpo"])
+def test_a_batch_without_signal_is_told_once(name: str, folders: Callable[[str], Path]) -> None:
+    agent = agent_of(name, problem_of(folders("sd"), reward=steady))
+    with pytest.warns(UserWarning, match="worth the same .reward 0.25.: nothing is") as told:
+        run = run_of(agent)
+    assert len([each for each in told if "worth the same" in str(each.message)]) == 1
+    assert [row["flat_groups"] for row in run.curve] == [1.0, 1.0]
+    lively = agent_of(name, problem_of(folders("sd")))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        assert run_of(lively).curve[0]["flat_groups"] == 0.0
+
+
+def test_a_batch_of_one_picture_is_refused(folders: Callable[[str], Path]) -> None:
+    with pytest.raises(ValueError, match=r"num_prompts \* group_size must be at least 2"):
+        agent_of("ddpo", problem_of(folders("sd")), num_prompts=1, group_size=1)
+
+
+# --- several rewards ---
+
+
+def test_dance_grpo_adds_advantages_where_there_are_several_rewards(
+    folders: Callable[[str], Path],
+) -> None:
+    several = problem_of(folders("sd3"), reward={"brightness": 1.0, "contrast": 2.0})
+    one = problem_of(folders("sd3"))
+    for problem, chosen in ((several, "each"), (one, "sum")):
+        assert agent_of("dance_grpo", problem).config.advantages == chosen
+        assert agent_of("flow_grpo", problem).config.advantages == "sum"
+    assert agent_of("dance_grpo", several, advantages="sum").config.advantages == "sum"
+    assert agent_of("dance_grpo", one, set_rewards={"mmd": 1.0}).config.advantages == "each"
+    with pytest.raises(ValueError, match="for a weighted sum"):
+        agent_of("dance_grpo", one, advantages="each")
+
+
+def test_columns_of_several_rewards_have_one_name(
+    folders: Callable[[str], Path], tmp_path: Path
+) -> None:
+    reward = {"brightness": 1.0, "contrast": 2.0}
+    agent = agent_of("reward_gradient", problem_of(folders("sd"), reward=reward))
+    run_of(agent, tmp_path)
+    with (tmp_path / "curve.csv").open(encoding="utf-8") as file:
+        columns = next(csv.reader(file))
+    assert {"reward/brightness", "reward/contrast"} <= set(columns)
+    assert not [name for name in columns if name.count("reward/") > 1]
+
+
+# --- too little memory ---
+
+
+def gradients(agent: Any, observation: Any) -> list[Tensor]:
+    """Of one batch."""
+    agent.optimizer.zero_grad()
+    torch.manual_seed(1)
+    agent.differentiate(observation)
+    return [p.grad.clone() for p in agent.policy.parameters()]
+
+
+class Backward(torch.autograd.Function):
+    """Does nothing, but fails in the backward pass of many rows."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, most: int) -> Tensor:
+        """As it is."""
+        ctx.most = most
+        return x.view_as(x)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> Any:
+        """As it is, if there are few."""
+        if len(grads[0]) > ctx.most:
+            raise torch.cuda.OutOfMemoryError("CUDA out of memory")
+        return grads[0], None
+
+
+@pytest.mark.parametrize("level", [0.0, 1.0])
+@pytest.mark.parametrize("where", ["forward", "backward"])
+def test_reward_gradients_are_had_from_smaller_chunks_where_memory_ends(
+    where: str, level: float, folders: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    problem = problem_of(folders("sd"))
+    agent = agent_of("reward_gradient", problem, num_prompts=4, chunk=4, level=level)
+    agent.player.begin(0)
+    observation = agent.player.first()
+    whole = gradients(agent, observation)
+    decode, calls = type(agent.task.generator).decode, []
+
+    def small(model: Any, latents: Tensor) -> Tensor:
+        calls.append(len(latents))
+        if where == "forward" and len(latents) > 2 and len(calls) > 1:  # one chunk is added by then
+            try:
+                raise torch.cuda.OutOfMemoryError("CUDA out of memory")
+            except RuntimeError as error:
+                raise RuntimeError("too little memory; try fewer at a time") from error
+        images = decode(model, latents)
+        return Backward.apply(images, 2) if where == "backward" else images
+
+    monkeypatch.setattr(type(agent.task.generator), "decode", small)
+    with pytest.warns(UserWarning, match="gradient of 4 pictures at once") as told:
+        parts = gradients(agent, observation)
+    assert agent.chunk == 2 and len(told) == 1
+    assert calls == ([4, 4] if where == "forward" else [4]) + [2, 2, 2, 2]
+    largest = max(float(g.abs().max()) for g in whole)
+    for mine, plain in zip(parts, whole, strict=True):
+        assert float((mine - plain).abs().max()) < 1e-4 * largest
+    monkeypatch.setattr(agent, "pictures", _never)
+    with pytest.warns(UserWarning, match="chunk is 1"), pytest.raises(MemoryError):
+        gradients(agent, observation)
+
+
+def _never(*given: Any) -> Any:
+    raise MemoryError
+
+
+def test_noise_is_searched_for_fewer_pictures_at_once_where_memory_ends(
+    folders: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    agent = agent_of("noise_search", problem_of(folders("sd")))
+    x = torch.randn(5, *agent.task.generator.shape, generator=torch.Generator().manual_seed(0))
+    prompt, key = torch.arange(5) % 3, torch.arange(5)
+    whole = agent.plan(x, prompt, key)
+    value = agent.value
+
+    def small(latents: Tensor, asked: Tensor) -> Tensor:
+        return Backward.apply(value(latents, asked), 2)
+
+    monkeypatch.setattr(agent, "value", small)
+    with pytest.warns(UserWarning, match="noise_search: pictures at once: too little memory for 5"):
+        parts = agent.plan(x, prompt, key)
+    assert agent.climbing.rows == 2
+    torch.testing.assert_close(parts, whole, atol=1e-3, rtol=1e-3)
+    monkeypatch.setattr(agent, "value", _never)
+    with (
+        pytest.warns(UserWarning, match="from now on 1"),
+        pytest.raises(RuntimeError, match="for 1 row"),
+    ):
+        agent.plan(x, prompt, key)
