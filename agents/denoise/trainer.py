@@ -1,42 +1,35 @@
 """What the agents share that learn by the log-probabilities of denoising steps."""
 
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Annotated, Any, ClassVar, Literal
 
-import numpy as np
 import torch
 from annotated_types import Ge, Gt, Le, Lt
-from gymnasium.vector import AutoresetMode
 from torch import Tensor, nn
 
 from genenvs.core.random import counter, mix, normal, word
-from genenvs.generators.memory import out_of_memory
 from genenvs.generators.transition import (
-    DETERMINISTIC_BELOW,
     RULES,
     kl,
     log_prob,
-    stochastic,
 )
-from genenvs.images.metrics import nearest_neighbour_distance
 from genenvs.images.rewards import load
 from genenvs.images.rewards.reward import WeightedSum
-from genenvs.tasks.denoise.rewards import PART
 
 from .. import checkpoint, parallel
 from ..problem import Problem
 from ..run import Run
-from .pictures import before_and_after
+from .checks import check_noise, steps_with_noise, tell_if_ratios_are_off
+from .chunks import in_chunks_that_fit
+from .pictures import Shown
 from .policy import LIMIT, DenoiserPolicy
 from .rollout import ChainPlayer, Chains
 
 SPACES = "DenoiseLatent, DenoiseNoise"
 DTYPES = {"float32": None, "bfloat16": torch.bfloat16}
 CHUNK = 256
-RATIO_ERROR = 0.1  # of the clip range: ratios that far from 1 before an update are a warning
 
 
 @dataclass
@@ -97,7 +90,7 @@ class PolicyGradientConfig(DenoiserConfig):
     """Share of the steps of a chain that are learned from, drawn anew for each batch."""
 
 
-class DenoiserAgent:
+class DenoiserAgent(Shown):
     """An agent whose policy is the environment's own generator, fine-tuned."""
 
     Config: ClassVar[type]
@@ -114,6 +107,11 @@ class DenoiserAgent:
             ValueError: a configuration that cannot learn.
         """
         self.problem, self.config = problem, config
+        if config.autocast not in DTYPES:
+            raise ValueError(
+                f"autocast must be one of {', '.join(DTYPES)}; got {config.autocast!r} (float16"
+                " would need its gradients scaled, bfloat16 has the range of float32)"
+            )
         self.processes = parallel.launched()
         self.player = self.make_player()
         self.task = self.player.task
@@ -169,29 +167,6 @@ class DenoiserAgent:
             mean = mean + std[:, None, None, None] * drawn
         return self.task.steer(observation, mean)
 
-    def report(self, run: Run, chains: Chains) -> None:
-        """The panel of a batch: reward, gold metrics, diversity; pictures now and then."""
-        small = nn.functional.adaptive_avg_pool2d(chains.images.float() / 255, 8)
-        run.log(
-            reward=chains.reward.mean(),
-            reward_std=chains.reward.std(correction=0),
-            **({"diversity": nearest_neighbour_distance(small).mean()} if len(small) > 1 else {}),
-            **{f"{PART}{name}": value.mean() for name, value in chains.parts.items()},
-            **{f"gold_{name}": value.float().mean() for name, value in chains.gold.items()},
-        )
-        self.batches += 1
-        every = self.config.pictures
-        if run.folder is not None and every and (self.batches - 1) % every == 0:
-            before_and_after(self, run)
-
-    def finish(self, run: Run) -> None:
-        """Save what was made: pictures, a diffusers folder that anyone loads, and the adapter."""
-        if run.folder is not None:
-            before_and_after(self, run)
-            self.policy.save(run.folder / "pipeline")
-            if self.config.lora_rank:
-                self.policy.save_lora(run.folder / "lora")
-
     def state(self) -> dict[str, Tensor]:
         """Weights, their average, and the optimiser's moments."""
         return (
@@ -222,11 +197,6 @@ class PolicyGradient(DenoiserAgent):
                 f" {type(self.task).__name__}, which adds the noise of {self.task.rule} at level"
                 f" {self.task.level:g}, cannot follow: give the environment that rule and level"
             )
-        if self.policy.level == 0:
-            raise ValueError(
-                f"level (eta) is 0: {self.policy.rule} is deterministic then, and a policy gradient"
-                " needs the log-probability of what was sampled; give a level above 0"
-            )
         self.sets = {name: load(name) for name in config.set_rewards}
         for name, reward in self.sets.items():
             if not reward.of_set:
@@ -237,11 +207,7 @@ class PolicyGradient(DenoiserAgent):
         if config.advantages == "each":
             self.weights = self.weights_of_parts() | config.set_rewards
         self.learned = self.learned_steps()
-        if not len(self.learned):
-            raise ValueError(
-                f"no step of {self.task.horizon} has noise to learn from at level"
-                f" {self.policy.level:g}: its standard deviation is below {DETERMINISTIC_BELOW:g}"
-            )
+        check_noise(self.policy, self.learned)
         size = self.policy.dimensions
         self.clip = 1e-3 * (256 / size) ** 0.5 if config.clip is None else config.clip
         if not self.clip > 0:
@@ -274,8 +240,7 @@ class PolicyGradient(DenoiserAgent):
 
     def learned_steps(self) -> Tensor:
         """Steps that have noise, and so a log-probability: int64 [K]."""
-        std = self.task.deviations(self.policy.rule, self.policy.level)
-        return torch.where(stochastic(std))[0]
+        return steps_with_noise(self.policy)
 
     def advantage(self, chains: Chains) -> tuple[Tensor, dict[str, Tensor]]:
         """How good each chain was, [N], and what to log; left to each agent."""
@@ -361,40 +326,17 @@ class PolicyGradient(DenoiserAgent):
         """
         pairs = len(row)
         mine = self.processes.share(pairs)
-        while True:
-            try:
-                sums, worst = self.differentiate(
-                    chains, before, advantage, row[mine], step[mine], pairs, first
-                )
-                break
-            except (RuntimeError, MemoryError) as error:
-                if self.chunk == 1 or not short_of_memory(error):
-                    raise
-            # Outside the handler, so that the error's frames no longer hold the tensors. Half of
-            # the gradients are there already: all of them are computed anew.
-            self.optimizer.zero_grad(set_to_none=True)
-            if torch.cuda.is_available():
-                torch.cuda.empty_cache()
-            failed = min(self.chunk, len(row[mine]))
-            self.chunk = max(1, failed // 2)
-            warnings.warn(
-                f"too little memory for the gradient of {failed} steps at once; from now on"
-                f" chunk is {self.chunk}",
-                UserWarning,
-                stacklevel=2,
-            )
+        sums, worst = in_chunks_that_fit(
+            self, "steps", len(row[mine]),
+            lambda: self.differentiate(
+                chains, before, advantage, row[mine], step[mine], pairs, first
+            ),
+        )  # fmt: skip
         logged = {name: self.processes.total(value) / pairs for name, value in sums.items()}
         if first:
             worst = self.processes.gather(worst[None]).max()
             logged["ratio_error"] = worst
-            if float(worst) > RATIO_ERROR * self.clip:
-                warnings.warn(
-                    f"ratios are up to {float(worst):.1e} from 1 before the first update, the clip"
-                    f" range is {self.clip:.1e}: rollout and gradient do not evaluate the same"
-                    " policy (lower precision of autocast?)",
-                    RuntimeWarning,
-                    stacklevel=2,
-                )
+            tell_if_ratios_are_off(float(worst), self.clip)
         self.descend(run, **logged)
 
     def differentiate(
@@ -442,20 +384,3 @@ class PolicyGradient(DenoiserAgent):
             for name, value in parts.items():
                 sums[name] = sums[name] + value.detach().sum()
         return sums, worst
-
-
-def short_of_memory(error: BaseException | None) -> bool:
-    """Whether an error, or what it came of, says that memory did not suffice."""
-    while error is not None and not out_of_memory(error):
-        error = error.__cause__
-    return error is not None
-
-
-def evaluation_rows(problem: Problem, rows: int, split: str) -> Any:
-    """Environments to look at, apart from those that are learned in."""
-    return problem.make(rows, AutoresetMode.DISABLED, keep_final=True, split=split)
-
-
-def spread_over(count: int, rows: int) -> np.ndarray:
-    """`rows` instances of `count`, evenly."""
-    return np.linspace(0, count - 1, min(rows, count)).round().astype(np.int64)

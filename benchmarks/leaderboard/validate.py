@@ -288,7 +288,9 @@ def _scores(it: Submission, found: Findings) -> None:
         for name, sample in run.metrics.items():
             if name in metrics:
                 _possible(found, f"seed {run.seed}: {name}", sample, metrics[name].range)
-            elif name != "length" and not name.startswith("term/"):
+            elif name == "length":
+                _possible(found, f"seed {run.seed}: {name}", sample, (1.0, math.inf))
+            elif not name.startswith("term/"):
                 found.errors.append(f"seed {run.seed}: {env} has no metric {name!r}")
     if measured is None:
         found.notes.append(f"{env} has no measured scores to compare with")
@@ -318,4 +320,5 @@ def _possible(found: Findings, name: str, sample: Sample, span: tuple[float, flo
 @cache
 def known_metrics(env: str) -> Mapping[str, Metric]:
     """What a task declares of its metrics, `gold`, `better` and `range` among it."""
-    return load_task(declaration(env).task).metrics
+    task = load_task(declaration(env).task)
+    return {**task.metrics, **task.may_report}

@@ -131,6 +131,7 @@ class Task(ABC):
     rounds: ClassVar[int] = 1
     terms: ClassVar[Mapping[str, Term]]
     metrics: ClassVar[Mapping[str, Metric]] = {}
+    may_report: ClassVar[Mapping[str, Metric]] = {}  # metrics of what is not installed everywhere
 
     def __init__(
         self,

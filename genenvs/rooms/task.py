@@ -31,7 +31,7 @@ from genenvs.rooms.instances import Rooms
 from genenvs.rooms.placing import Furnishing, Survey, Things
 from genenvs.rooms.plans import Plans
 from genenvs.rooms.requests import ITEMS, KINDS
-from genenvs.simulators.engine import engine, installed
+from genenvs.simulators.engine import ENGINES, engine, installed
 
 AUTO = "auto"
 PLANES = ("free", "door", "window", "access", "class")
@@ -78,6 +78,7 @@ class RoomTask(Task):
     """A task whose instance is an empty room and what it is to hold."""
 
     metrics = rewards.METRICS
+    may_report = {name: m for each in ENGINES for name, m in rewards.physics(each).items()}
     ends = "terminates"
     which = "layout"  # the set of rooms, see `instances.load`
 

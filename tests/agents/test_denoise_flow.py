@@ -111,6 +111,12 @@ def test_ddpo_learns_on_sdxl(folders: Callable[[str], Path], tmp_path: Path) -> 
         assert all(torch.equal(saved[name], value) for name, value in own.items())
 
 
+@pytest.mark.parametrize("name", ["ddpo", "reward_gradient"])
+def test_a_precision_that_there_is_not_is_told(name: str, folders: Callable[[str], Path]) -> None:
+    with pytest.raises(ValueError, match="one of float32, bfloat16; got 'float16'"):
+        agent_of(name, problem_of(folders("sd")), autocast="float16")
+
+
 def test_half_precision_has_ratios_near_one(folders: Callable[[str], Path]) -> None:
     agent = agent_of("ddpo", problem_of(folders("sd")), autocast="bfloat16")
     with warnings.catch_warnings():

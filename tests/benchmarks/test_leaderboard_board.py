@@ -390,4 +390,5 @@ def test_every_id_states_what_a_score_can_be_and_its_own_scores_are_that():
         for name in ("random", "reference") if measured is not None else ():
             found = measured[name]
             assert low <= found["low"] <= found["mean"] <= found["high"] <= high, (env, name)
+            assert set(found["metrics"]) <= {*metrics, "length", "return"}, env
     assert validate.known_metrics(ENV)["objective"].range == (-math.inf, 0.0)

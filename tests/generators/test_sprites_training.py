@@ -1,5 +1,10 @@
 """The training of `sprites`: what its text encoders are asked for."""
 
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
 import pytest
 import torch
 
@@ -95,3 +100,20 @@ def test_a_flow_begins_with_what_its_teacher_reads() -> None:
     torch.testing.assert_close(features[:, :-1], torch.cat([read.hidden_states[-1]] * 2, -1))
     torch.testing.assert_close(pooled, torch.cat([read.pooler_output] * 2, -1))
     assert not features[:, -1].any(), "the place of the third encoder"
+
+
+def test_the_vocabulary_is_the_same_in_every_call_and_a_models_own_where_it_has_one(
+    tmp_path: Path,
+) -> None:
+    found = []
+    for k in range(3):  # the library's own numbers differ from call to call
+        words.write(tmp_path / str(k))
+        found.append((tmp_path / str(k) / "vocab.json").read_text())
+    assert found[0] == found[1] == found[2]
+    known = json.loads(found[0])
+    assert sorted(known.values()) == list(range(len(known)))
+    swapped = known | {"a</w>": known["b"], "b": known["a</w>"]}
+    words.write(tmp_path / "own", swapped)
+    assert json.loads((tmp_path / "own" / "vocab.json").read_text()) == swapped
+    with pytest.raises(ValueError, match="another vocabulary"):
+        words.write(tmp_path / "other", known | {"more": 107})

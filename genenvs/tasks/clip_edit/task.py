@@ -198,8 +198,8 @@ class ClipEdit(Task):
     `video`), to cut instead of drawn clips. Files are shared out among the splits, cut into shots,
     these into parts of at most 6 s, and their attributes guessed (`docs/video.md`); a pool is
     sixteen parts. Then the editor takes from a pool what is likeliest, shot by shot, and such films
-    have the agreement 1 on average; story and marks are drawn as ever. A file that cannot be used is left out
-    with a warning.
+    have the agreement 1 on average; story and marks are drawn as ever. A file that cannot be used
+    is left out with a warning.
     - `horizon` (48): most steps; 16 shots.
     - those of every environment: `split`, `instances`, `reward_weights`, `device`, `dtype`.
 
