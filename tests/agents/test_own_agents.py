@@ -14,7 +14,7 @@ from tests.agents.problems import KINDS, env_id, single
 
 OWN = ("actor_critic", "reinforce", "grpo")
 QUICK = {
-    "actor_critic": {"num_envs": 16, "learning_rate": 0.01, "optimizer": "adam"},
+    "actor_critic": {"num_envs": 16, "learning_rate": 0.005, "optimizer": "adam"},
     "reinforce": {"num_envs": 16, "n_steps": 16, "learning_rate": 0.02},
     "grpo": {"num_groups": 4, "group_size": 8, "learning_rate": 0.01},
 }
@@ -36,7 +36,7 @@ def test_every_agent_trains_on_every_kind_of_space(agent, name):
 
 @pytest.mark.parametrize("agent", OWN)
 @pytest.mark.parametrize(
-    ("name", "random", "steps"), [("Picture", 2.0, 2_000), ("Grid", None, 25_000)]
+    ("name", "random", "steps"), [("Picture", 2.0, 2_000), ("Grid", None, 50_000)]
 )
 def test_every_agent_learns(agent, name, random, steps):
     found = agents.train(agent, env_id(name), steps=steps, config=QUICK[agent])

@@ -13,6 +13,9 @@ from genenvs.generators.transition import gaussian_step, implied_noise, stochast
 from genenvs.tasks.denoise.latent import TUNED, reference
 from genenvs.tasks.denoise.task import DenoiseState, DenoiseTask
 
+# Networks that predict noise say anything of clean latents where all is noise: x / alpha, which is
+# some hundred. Cut off, it would not tell where a step leads.
+WIDE = 2.0**14
 NOISE = 8.0  # of a million draws none reaches 6; a power of two, see `LIMIT`
 
 
@@ -47,7 +50,7 @@ class DenoiseNoise(DenoiseTask):
     | key | shape | range | meaning |
     |---|---|---|---|
     | `latent` | [C, h, w] | -16 .. 16 | the latent x_t |
-    | `clean` | [C, h, w] | unbounded | the clean latent that the network predicts there |
+    | `clean` | [C, h, w] | -16384 .. 16384 | the clean latent that the network predicts there |
     | `time` | [1] | 0 .. 1 | time, 1 is pure noise |
     | `prompt` | index | | the prompt, an index into `task.texts` |
 
@@ -84,9 +87,7 @@ class DenoiseNoise(DenoiseTask):
         self.action_space = spaces.Box(-1.0, 1.0, self.generator.shape, np.float32)
         self.observation_space = spaces.Dict(
             self.shared_spaces
-            # Networks that predict noise say anything of clean latents where all is noise. Cut off,
-            # it would not tell where a step leads.
-            | {"clean": spaces.Box(-np.inf, np.inf, self.generator.shape, np.float32)}
+            | {"clean": spaces.Box(-WIDE, WIDE, self.generator.shape, np.float32)}
         )
 
     def initial_state(self, instance: Tensor, key: Tensor) -> NoiseState:
@@ -114,7 +115,7 @@ class DenoiseNoise(DenoiseTask):
 
     def observe(self, state: NoiseState) -> Observation:  # type: ignore[override]
         """See the page."""
-        return self.seen(state) | {"clean": state.clean}
+        return self.seen(state) | {"clean": state.clean.clamp(-WIDE, WIDE)}
 
     def random_action(self, state: NoiseState) -> Tensor:  # type: ignore[override]
         """Standard normal noise."""
