@@ -332,7 +332,8 @@ def flow(seeds: Sequence[int]) -> None:
             f" of 10 steps, {len(seeds)} seeds. With its KL term it closes"
             f" {shares['with KL'].mean:.2f} of the gap from the untrained model"
             f" ({mean(before, 'correct'):.1%} correct) to the ceiling ({highest:.1%}) on unseen"
-            f" prompts; the aim was 0.85, of 96,000 images. Without it {shares['without'].mean:.2f}. Strangeness,"
+            f" prompts; the aim was 0.85, of 96,000 images. Without it"
+            f" {shares['without'].mean:.2f}. Strangeness,"
             f" which nobody is paid for: {mean(before, 'strange'):.2f} untrained,"
             f" {strange['with KL']:.2f} with KL, {strange['without']:.2f} without."
         ),
