@@ -65,7 +65,7 @@ class Shown:
 def before_and_after(agent: Any, run: Run) -> None:
     """Write `samples/<steps>.png`: above, the frozen generator; below, the agent's, as `Shown`."""
     assert run.folder is not None
-    envs = evaluation_rows(agent.problem, ROWS, "validation")
+    envs = agent.problem.make(ROWS, AutoresetMode.DISABLED, keep_final=True, split="validation")
     try:
         task = envs.unwrapped.task
         rows = spread_over(task.num_instances, ROWS)
@@ -100,11 +100,6 @@ def grid(images: torch.Tensor) -> np.ndarray:
             top, left = r * (SIDE + _GAP), c * (SIDE + _GAP)
             page[top : top + SIDE, left : left + SIDE] = np.asarray(small)
     return page
-
-
-def evaluation_rows(problem: Problem, rows: int, split: str) -> Any:
-    """Environments to look at, apart from those that are learned in."""
-    return problem.make(rows, AutoresetMode.DISABLED, keep_final=True, split=split)
 
 
 def spread_over(count: int, rows: int) -> np.ndarray:

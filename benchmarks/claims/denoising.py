@@ -4,9 +4,9 @@
 
 Parts: `scene` (ddpo, paid by the parser), `jpeg` (ddpo, paid for small files), `gradient`
 (reward_gradient beside ddpo on one bounded differentiable reward), `search` (best of N), `flow`
-(flow_grpo with and without its KL term; once `DenoiseLatentFlow` is declared). Every run is scored
-on the prompts of the test split, by the deterministic sampler at guidance 1, before and after. Runs
-are kept in runs/claims/denoising and go on where they were stopped.
+(flow_grpo with and without its KL term). Every run is scored on the prompts of the test split, by
+the deterministic sampler at guidance 1, before and after. Runs are kept in runs/claims/denoising and
+go on where they were stopped.
 """
 
 import argparse
@@ -352,12 +352,11 @@ PARTS = {"scene": scene, "jpeg": jpeg_part, "gradient": gradient, "search": sear
 def main() -> None:
     """Run the parts asked for."""
     line = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    known = [part for part in PARTS if part != "flow" or FLOW in genenvs.ids()]
-    line.add_argument("parts", nargs="*", default=known, help=", ".join(known))
+    line.add_argument("parts", nargs="*", default=list(PARTS), help=", ".join(PARTS))
     line.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     given = line.parse_args()
-    if unknown := [part for part in given.parts if part not in known]:
-        line.error(f"parts are {', '.join(known)}; got {', '.join(unknown)}")
+    if unknown := [part for part in given.parts if part not in PARTS]:
+        line.error(f"parts are {', '.join(PARTS)}; got {', '.join(unknown)}")
     torch.set_num_threads(1)
     for part in given.parts:
         PARTS[part](given.seeds)

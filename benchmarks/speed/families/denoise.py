@@ -77,7 +77,7 @@ def rollouts(
     given = {"generator": generator, "dtype": dtype} | arguments
     agent = DDPO(
         Problem(ENV, given, device=device),
-        DDPOConfig(num_prompts=rows, group_size=1, pictures=0, lora_rank=0),
+        DDPOConfig(num_prompts=rows, group_size=1, pictures=0),
     )
     bare, texts = pipeline(device, generator, dtype), list(agent.task.texts[:rows])
 
