@@ -5,8 +5,8 @@
 Parts: `scene` (ddpo, paid by the parser), `jpeg` (ddpo, paid for small files), `gradient`
 (reward_gradient beside ddpo on one bounded differentiable reward), `search` (best of N), `flow`
 (flow_grpo with and without its KL term). Every run is scored on the prompts of the test split, by
-the deterministic sampler at guidance 1, before and after. Runs are kept in runs/claims/denoising and
-go on where they were stopped.
+the deterministic sampler at guidance 1, before and after. Runs are kept in runs/claims/denoising
+and go on where they were stopped.
 """
 
 import argparse
