@@ -31,24 +31,9 @@ RESULT = Path("benchmarks/results/learning.json")
 CURVES, PICTURES = Path("benchmarks/results/curves"), Path("docs/environments")
 
 
-def players(env: str, names: Sequence[str]) -> list[str]:
-    """The agents that stand for `names` on an id."""
-    core = suites.load("core")
-    found = [(suites.spared(core, name, env) or ("", name))[1] for name in names]
-    return [name for name in found if name is not None]
-
-
-def grid(ids: list[str], names: list[str]) -> list[Cell]:
-    """Every run, with the tuned configuration of its agent."""
-    from agents import configs
-
-    core = suites.load("core")
-    return [
-        Cell(agent, env, seed, core.steps_of(env), core.episodes_of(env), configs.tuned(agent, env))
-        for env in ids
-        for agent in players(env, names)
-        for seed in SEEDS
-    ]
+def grid(ids: Sequence[str], names: Sequence[str]) -> list[Cell]:
+    """Every run: cells of the suite `core`, so that what one command played the other knows."""
+    return suites.plan(suites.load("core"), names, len(SEEDS), ids)[0]
 
 
 def summarise(results: list[dict[str, Any]]) -> dict[str, Any]:
@@ -70,6 +55,7 @@ def summarise(results: list[dict[str, Any]]) -> dict[str, Any]:
                 "seeds": [round((r["mean"] - low) / (high - low), 4) for r in played],
                 "failed": [r["failed"] for r in own if "failed" in r],
                 "above_random": bool(played) and found.low > random_high,
+                "episodes": max((r["sample"]["n"] for r in played), default=0),
                 "cpu_seconds": round(max((r["cpu_seconds"] for r in played), default=0.0), 1),
             }
         steps = suites.load("core").steps_of(env)
@@ -98,7 +84,7 @@ def draw(env: str, results: list[dict[str, Any]]) -> Any:
 
     figure = Figure(figsize=(6.4, 4.0), layout="constrained")
     axes = figure.subplots()
-    for colour, agent in enumerate(players(env, AGENTS)):
+    for colour, agent in enumerate(dict.fromkeys(result["agent"] for result in results)):
         own = [result for result in results if result["agent"] == agent]
         for k, result in enumerate(own):
             rows = [{"return": y, "episodes": n} for _, y, n in result["curve"]]

@@ -22,7 +22,9 @@ def learning(found: dict[str, Any]) -> Parts:
             slowest = max(slowest, row["cpu_seconds"])
             if not row["above_random"] or row["failed"]:
                 weak.append(f"{agent} on `{env}`")
-        rows.append((f"`{env}`", f"{entry['steps']:,}", *cells))
+        # Rows of before had no number of their own.
+        played = max(row.get("episodes", 1_024) for row in entry["agents"].values())
+        rows.append((f"`{env}`", f"{entry['steps']:,}", f"{played:,}", *cells))
     verdict = (
         "Every interval lies above that of random."
         if not weak
@@ -30,8 +32,8 @@ def learning(found: dict[str, Any]) -> Parts:
     )
     return [
         "## The learning matrix",
-        table(("id", "steps", *agents), rows),
-        "Scores on 1,024 episodes of the test split, normalised to 0 for random and 1 for the "
+        table(("id", "steps", "episodes", *agents), rows),
+        "Scores on so many episodes of the test split, normalised to 0 for random and 1 for the "
         "reference; mean over three run seeds with Student's 95 % interval. "
         f"{verdict} The slowest run took {slowest:.0f} s of CPU time. Where an action is what a "
         "denoiser says (`DenoiseLatent`, `DenoiseNoise`), agents that are none are not asked: a "

@@ -15,7 +15,7 @@ from annotated_types import Ge
 from torch import Tensor
 
 from genenvs.generators.transition import kl, stochastic
-from genenvs.tasks.denoise.rewards import PART, context, paid
+from genenvs.tasks.denoise.rewards import PART, paid
 
 from ..play import Episodes
 from ..run import Run
@@ -85,7 +85,7 @@ class RewardGradient(DenoiserAgent):
             for some in torch.arange(own, device=noise.device).split(self.chunk):
                 part = {name: value[some] for name, value in observation.items()}
                 loss, seen, chains = self.pictures(part, noise[:, some])
-                (loss * len(some) / rows).backward()
+                self.scaler.scale(loss * len(some) / rows).backward()
                 parts.append(chains)
                 logged = {k: v + seen[k] * len(some) / rows for k, v in logged.items()}
             return parts, logged
@@ -116,9 +116,7 @@ class RewardGradient(DenoiserAgent):
                 x = mean + std[:, None, None, None] * noise[t] if self.policy.level else mean
             latents.append(x.detach())
         images = task.generator.decode(x)
-        request = None if task.request is None else task.request[prompt]
-        texts = [task.texts[k] for k in prompt.tolist()]
-        reward, parts = paid(task.reward, images, context(texts, request))
+        reward, parts = paid(task.reward, images, task.told(prompt))
         loss = -reward.mean() + config.kl_coef * drift
         shown = (images.detach() * 255).round().byte()
         gold = task.gold(shown, prompt)

@@ -13,7 +13,7 @@ from torch import Tensor
 from genenvs.generators.transition import kl
 from genenvs.images.rewards.reward import WeightedSum
 from genenvs.tasks.denoise.latent import DenoiseLatent
-from genenvs.tasks.denoise.rewards import PART, context, paid
+from genenvs.tasks.denoise.rewards import PART, paid
 
 from ..problem import Problem
 from ..run import Run
@@ -147,9 +147,7 @@ class DenoiserPPO(Shown, SB3Agent):
         images = (task.generator.decode(latents) * 255).round().byte()
         parts: dict[str, Tensor] = {}
         if isinstance(task.reward, WeightedSum):  # of which the buffer has the sum
-            request = None if task.request is None else task.request[prompt]
-            texts = [task.texts[k] for k in prompt.tolist()]
-            parts = paid(task.reward, images.float() / 255, context(texts, request))[1]
+            parts = paid(task.reward, images.float() / 255, task.told(prompt))[1]
         parts = {name.removeprefix(PART): value for name, value in parts.items()}
         return Chains(latents[None], prompt, reward, images, task.gold(images, prompt), parts)
 

@@ -16,7 +16,6 @@ from torch import Tensor
 
 from genenvs.core.memory import Limit, in_parts
 from genenvs.core.random import counter, mix, normal, word
-from genenvs.tasks.denoise.rewards import context
 
 from ..problem import Problem
 from ..run import Run
@@ -110,10 +109,7 @@ class Search:
 
     def value(self, latents: Tensor, prompt: Tensor) -> Tensor:
         """The reward of what latents decode to, [B]."""
-        images = self.task.generator.decode(latents)
-        request = None if self.task.request is None else self.task.request[prompt]
-        texts = [self.task.texts[k] for k in prompt.tolist()]
-        return self.task.reward(images, context(texts, request))
+        return self.task.reward(self.task.generator.decode(latents), self.task.told(prompt))
 
     def state(self) -> dict[str, Tensor]:
         """Nothing was learned."""

@@ -28,7 +28,7 @@ from .policy import LIMIT, DenoiserPolicy
 from .rollout import ChainPlayer, Chains
 
 SPACES = "DenoiseLatent, DenoiseNoise"
-DTYPES = {"float32": None, "bfloat16": torch.bfloat16}
+DTYPES = {"float32": None, "bfloat16": torch.bfloat16, "float16": torch.float16}
 CHUNK = 256
 
 
@@ -56,8 +56,9 @@ class DenoiserConfig:
     lora_rank: Annotated[int, Ge(0)] = 0
     """Train adapters of this rank in place of the whole network, whose weights are then held once;
     the generator keeps the precision of its dtype. Saved in `lora` too, for `lora=`."""
-    autocast: Literal["float32", "bfloat16"] = "float32"
-    """Precision of the network's arithmetic; latents, steps and log-probabilities are float32."""
+    autocast: Literal["float32", "bfloat16", "float16"] = "float32"
+    """Precision of the network's arithmetic; latents, steps and log-probabilities are float32.
+    With float16 the loss is scaled, and an update whose gradient overflows is left out."""
     checkpointing: bool = False
     """Recompute activations in the backward pass: less memory, more time."""
     chunk: Annotated[int, Ge(1)] | None = None
@@ -109,8 +110,7 @@ class DenoiserAgent(Shown):
         self.problem, self.config = problem, config
         if config.autocast not in DTYPES:
             raise ValueError(
-                f"autocast must be one of {', '.join(DTYPES)}; got {config.autocast!r} (float16"
-                " would need its gradients scaled, bfloat16 has the range of float32)"
+                f"autocast must be one of {', '.join(DTYPES)}; got {config.autocast!r}"
             )
         self.processes = parallel.launched()
         self.player = self.make_player()
@@ -130,11 +130,16 @@ class DenoiserAgent(Shown):
         self.optimizer = torch.optim.AdamW(
             self.policy.parameters(), config.learning_rate, weight_decay=config.weight_decay
         )
+        self.scaler = torch.amp.GradScaler(
+            torch.device(problem.device).type, enabled=config.autocast == "float16"
+        )
         self.batches = 0
         if state is not None:
             self.policy.load(checkpoint.part(state, "policy"))
             checkpoint.load_optimizer(self.optimizer, checkpoint.part(state, "optimizer"))
             self.batches = int(state["batches"])
+            if kept := checkpoint.part(state, "scaler"):
+                self.scaler.load_state_dict({name: value.item() for name, value in kept.items()})
 
     def make_player(self) -> ChainPlayer:
         """The environments that are learned in."""
@@ -145,9 +150,16 @@ class DenoiserAgent(Shown):
     def descend(self, run: Run, **logged: Tensor | float) -> None:
         """One step of the optimiser with the gradients that are there, of all processes."""
         self.processes.add_up(self.policy.parameters())
+        self.scaler.unscale_(self.optimizer)
         norm = nn.utils.clip_grad_norm_(self.policy.parameters(), self.config.max_grad_norm)
-        run.log(**logged, grad_norm=norm)
-        self.optimizer.step()
+        logged["grad_norm"] = norm
+        if self.scaler.is_enabled():
+            # An overflow is what the scale is lowered for, until there is nothing left to lower.
+            left_out = not bool(norm.isfinite()) and self.scaler.get_scale() > 1
+            logged |= {"left_out": 1.0, "grad_norm": 0.0} if left_out else {"left_out": 0.0}
+        run.log(**logged)
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
         self.optimizer.zero_grad(set_to_none=True)
         self.policy.follow(self.config.average)
 
@@ -172,6 +184,9 @@ class DenoiserAgent(Shown):
         return (
             checkpoint.under("policy", self.policy.state())
             | checkpoint.under("optimizer", checkpoint.optimizer_tensors(self.optimizer))
+            | checkpoint.under(
+                "scaler", {k: torch.tensor(v) for k, v in self.scaler.state_dict().items()}
+            )
             | {"batches": torch.tensor(self.batches)}
         )
 
@@ -375,7 +390,7 @@ class PolicyGradient(DenoiserAgent):
                     frozen, _ = self.policy.gaussian(x, t, chains.prompt[n], None)
                 parts["kl"] = kl(mean, frozen, std) / size
             loss = parts["policy_loss"] + config.kl_coef * parts.get("kl", 0.0)
-            (loss.sum() / pairs).backward()
+            self.scaler.scale(loss.sum() / pairs).backward()
             off = (ratio.detach() - 1).abs()
             worst = torch.maximum(worst, off.max())
             parts["clipped"] = (off > self.clip).float()

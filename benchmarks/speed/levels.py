@@ -20,8 +20,12 @@ from agents.problem import Problem
 from agents.run import Run
 from benchmarks.speed.measure import Clock, Lap
 from benchmarks.speed.play import Script, native
+from genenvs.core.optional import require
+
+psutil = require("psutil", "benchmarks")
 
 HIDDEN = (64, 64)  # of the policies
+ACTIVATIONS = 30  # times the bytes of what they read: what our networks hold to be differentiated
 N_STEPS = 5  # of a rollout that is learned from, as in Stable-Baselines3's A2C
 
 
@@ -113,6 +117,7 @@ def sb3(bench: Bench) -> Lap:
 def policy(bench: Bench) -> Lap:
     """A network chooses the actions, from the observations and masks that it is given."""
     script, envs = bench.script, bench.envs
+    _check_room(envs.single_observation_space, script.num_envs)
     try:
         model = ActorCritic(
             envs.single_observation_space, envs.single_action_space, NetworkConfig(hidden=HIDDEN)
@@ -136,6 +141,7 @@ def policy(bench: Bench) -> Lap:
 def training(bench: Bench) -> Lap:
     """`actor_critic` learns: rollouts of five steps, a gradient step after each."""
     script = bench.script
+    _check_room(bench.envs.single_observation_space, N_STEPS * script.num_envs)
     config = ActorCriticConfig(num_envs=script.num_envs, n_steps=N_STEPS, hidden=HIDDEN)
     try:
         agent = ActorCriticAgent(Problem(script.env, device=script.device), config)
@@ -209,6 +215,14 @@ def _repeated(script: Script, ready: Callable[[], Any], call: Callable[[Any], An
     wanted = script.step_seconds * len(script.actions) / max(trial.seconds, 1e-9)
     count = max(1, min(round(wanted), 4 * len(script.actions)))
     return play
+
+
+def _check_room(space: gym.Space, rows: int) -> None:
+    """Raise `Left` where a network would hold more than half of the memory that is free."""
+    wanted = ACTIVATIONS * rows * 4 * gym.spaces.flatdim(space)
+    free = psutil.virtual_memory().available
+    if wanted > free / 2:
+        raise Left(f"would take some {wanted / 1e9:.0f} GB of memory")
 
 
 def _seen(step: tuple[Any, ...]) -> tuple[Any, Any]:

@@ -113,16 +113,37 @@ def test_ddpo_learns_on_sdxl(folders: Callable[[str], Path], tmp_path: Path) -> 
 
 @pytest.mark.parametrize("name", ["ddpo", "reward_gradient"])
 def test_a_precision_that_there_is_not_is_told(name: str, folders: Callable[[str], Path]) -> None:
-    with pytest.raises(ValueError, match="one of float32, bfloat16; got 'float16'"):
-        agent_of(name, problem_of(folders("sd")), autocast="float16")
+    with pytest.raises(ValueError, match="one of float32, bfloat16, float16; got 'float8'"):
+        agent_of(name, problem_of(folders("sd")), autocast="float8")
 
 
-def test_half_precision_has_ratios_near_one(folders: Callable[[str], Path]) -> None:
-    agent = agent_of("ddpo", problem_of(folders("sd")), autocast="bfloat16")
+@pytest.mark.parametrize("kind", ["bfloat16", "float16"])
+def test_half_precision_has_ratios_near_one(kind: str, folders: Callable[[str], Path]) -> None:
+    agent = agent_of("ddpo", problem_of(folders("sd")), autocast=kind)
     with warnings.catch_warnings():
         warnings.simplefilter("error", RuntimeWarning)  # of ratios that are off
         run = run_of(agent)
     assert run.curve[0]["ratio_error"] < 0.1 * agent.clip
+
+
+def test_an_update_that_overflows_is_left_out(folders: Callable[[str], Path]) -> None:
+    agent = agent_of("ddpo", problem_of(folders("sd")), autocast="float16")
+    agent.scaler = torch.amp.GradScaler("cpu", init_scale=2.0**60)
+    before = [p.detach().clone() for p in agent.policy.parameters()]
+    run = run_of(agent, batches=1)
+    assert run.curve[0]["left_out"] == 1 and run.curve[0]["grad_norm"] == 0
+    assert all(torch.equal(a, b) for a, b in zip(before, agent.policy.parameters(), strict=True))
+    lowered = agent.scaler.get_scale()
+    assert lowered < 2.0**60
+    again = agent_of("ddpo", agent.problem, autocast="float16")
+    resumed = type(again)(agent.problem, again.config, agent.state())
+    assert resumed.scaler.get_scale() == lowered
+    agent.scaler = torch.amp.GradScaler("cpu", init_scale=8.0)
+    run = run_of(agent, batches=1)
+    assert run.curve[0]["left_out"] == 0 and run.curve[0]["grad_norm"] > 0
+    assert any(
+        not torch.equal(a, b) for a, b in zip(before, agent.policy.parameters(), strict=True)
+    )
 
 
 def unbounded(images: Tensor, context: Any) -> Tensor:

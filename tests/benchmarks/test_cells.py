@@ -12,6 +12,7 @@ import pytest
 import genenvs
 from benchmarks import cells, classic, learning
 from benchmarks.cells import Cell
+from benchmarks.leaderboard import suites
 
 TINY = Cell("reinforce", "CartPole-v1", 0, 300, 4, {"num_envs": 4, "n_steps": 16, "hidden": [4]})
 
@@ -169,10 +170,16 @@ def test_the_classics_are_the_same_setting_for_all_three():
 def test_a_cell_below_random_is_told():
     env = "genenvs/DenoiseSchedule-v0"
     rows = [
-        {"env": env, "agent": agent, "mean": mean, "cpu_seconds": 1.0}
+        {"env": env, "agent": agent, "mean": mean, "cpu_seconds": 1.0, "sample": {"n": 9}}
         for agent, means in {"good": (-0.12, -0.13, -0.12), "bad": (-0.26, -0.27, -0.2)}.items()
         for mean in means
     ]
     table = learning.summarise(rows)[env]["agents"]
     assert table["good"]["above_random"] and not table["bad"]["above_random"]
-    assert table["good"]["mean"] > 0.8
+    assert table["good"]["mean"] > 0.8 and table["good"]["episodes"] == 9
+
+
+def test_the_learning_matrix_is_of_the_cells_that_core_plays():
+    env = "genenvs/ShotAttributes-v0"
+    core = suites.plan(suites.load("core"), ["ppo"], environments=[env])[0]
+    assert [cell.name for cell in learning.grid([env], ["ppo"])] == [cell.name for cell in core[:3]]

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from genenvs.core.vector import TaskVectorEnv
 from genenvs.generators import prompts, text_to_image, transition
+from genenvs.images.rewards import load
 from genenvs.tasks.denoise.guidance import GUIDANCE
 from genenvs.tasks.denoise.noise import NOISE
 from genenvs.tasks.denoise.task import LIMIT
@@ -225,6 +226,10 @@ def test_prompts_of_ones_own_come_from_a_file_or_a_list(tmp_path: Path) -> None:
         ("latent", {"guidance": -1.0}, ValueError, "guidance"),
         ("latent", {"reward": "mmd"}, ValueError, "of a set"),
         ("latent", {"reward": "scen"}, ValueError, "scene"),
+        ("latent", {"gold": "coverage"}, ValueError, "gold 'coverage' is of a set"),
+        ("latent", {"gold": "brightness"}, ValueError, "nobody is paid for"),
+        ("latent", {"gold": "scene", "prompts": ["a portrait"]}, ValueError, "portrait"),
+        ("latent", {"max_batch": 0}, ValueError, "max_batch must be at least 1"),
         ("guidance", {"guidance": 2.0}, TypeError, "what the agent chooses"),
         ("latent", {"generator": "no/where/at/all"}, FileNotFoundError, "not"),
     ],
@@ -295,6 +300,26 @@ def test_of_other_prompts_what_cannot_be_known_is_missing(folder: str) -> None:
         assert images.any()
     assert set(known[6][0]) == {"correct", "clean", "strange"} and set(other[6][0]) == {"strange"}
     assert bool((other[6][0]["strange"] > 0).all())
+
+
+def test_gold_of_ones_own_is_judged_and_never_paid(folder: str) -> None:
+    plain = make(folder, "latent", 6)
+    envs = make(folder, "latent", 6, gold={"brightness": 1.0, "contrast": -0.5})
+    paid, images = play(envs, chance)
+    same, _ = play(plain, chance)
+    assert torch.equal(paid, same)
+    shown = images.float() / 255
+    told = envs.task.told(envs.task.prompt(envs.state))
+    wanted = load("brightness")(shown, told) - 0.5 * load("contrast")(shown, told)
+    torch.testing.assert_close(envs.task.judge(envs.state)["held_out"], wanted)
+    assert envs.task.metrics["held_out"].gold and "held_out" not in plain.task.metrics
+
+
+def test_a_batch_that_does_not_fit_is_evaluated_in_parts(folder: str) -> None:
+    found = {rows: make(folder, "noise", 5, max_batch=rows) for rows in (2, 64)}
+    assert {rows: envs.task.generator.max_batch for rows, envs in found.items()} == {2: 2, 64: 64}
+    pictures = [play(envs, chance)[1].int() for envs in found.values()]
+    assert int((pictures[0] - pictures[1]).abs().max()) <= 1
 
 
 def test_a_reward_of_scenes_refuses_other_prompts_before_anything_is_played(folder: str) -> None:

@@ -67,8 +67,11 @@ class DenoiseLatent(DenoiseTask):
     - `lora` (None): folder or file of an adapter, added to the generator; agents that were trained
       with `lora_rank` leave one in `lora`.
     - `image_size` (None): pixels a side, or (height, width); None: the generator's own.
+    - `max_batch` (None): rows that the network evaluates at once; None: by image size and device.
     - `prompts` (None): your own, a list or a text file; None for those of the scenes.
     - `reward` (`"scene"`): a name, a callable, `"module:attr"`, or a dict name -> weight.
+    - `gold` (None): an image reward, given in the same way, that is judged and never paid: the
+      metric `held_out`, beside the other gold ones in every log.
     - `rule`, `level` (None): how the plain sampler adds noise; `ddim_eta` with eta 1 for diffusion,
       `flow_grpo` with 0.7 for flows.
     - `guidance` (1.0): of the plain sampler.
@@ -130,7 +133,7 @@ def reference(
     task: DenoiseTask, name: str | None
 ) -> tuple[text_to_image.TextToImage | None, float, float]:
     """Generator, guidance and noise level of the reference."""
-    model = None if name is None else task.loaded(name, None, task.image_size)
+    model = None if name is None else task.loaded(name)
     own = task.generator
     if model is not None and (model.shape != own.shape or own.kind != model.kind != "diffusion"):
         raise ValueError(

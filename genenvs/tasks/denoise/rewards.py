@@ -7,6 +7,7 @@ from typing import Any
 from torch import Tensor
 
 from genenvs.core.rewards import Metric, Term
+from genenvs.images.rewards import load
 from genenvs.images.rewards.reward import Context, Reward, WeightedSum
 from genenvs.images.scenes import features, parser
 from genenvs.images.scenes.grammar import Request
@@ -74,6 +75,40 @@ def of_parts(reward: Reward) -> dict[str, Metric]:
         )
         for name, part in reward.parts.items()
     }
+
+
+def of_held_out(reward: Reward) -> dict[str, Metric]:
+    """The metric `held_out` of a reward that is not paid."""
+    return {
+        "held_out": Metric(
+            f"The image reward {reward.name}, which nobody is paid for.",
+            when="judge", gold=True, better="higher", range=reward.range,
+        )
+    }  # fmt: skip
+
+
+def of_episode(argument: str, given: Any) -> Reward:
+    """A reward that can be told of one picture and its prompt.
+
+    Args:
+        argument: what it was given as.
+        given: see `genenvs.images.rewards.load`.
+
+    Raises:
+        ValueError: a reward of sets, or one that compares with a target.
+    """
+    reward = load(given)
+    if reward.of_set:
+        raise ValueError(
+            f"{argument} {reward.name!r} is of a set: what an episode pays may not depend on its"
+            " neighbours in the batch. Agents add it, with `set_rewards`"
+        )
+    if "target" in reward.needs:
+        raise ValueError(
+            f"{argument} {reward.name!r} compares with a target, and an episode has none here:"
+            " write a callable of (images, context) that holds the pictures it compares with"
+        )
+    return reward
 
 
 def paid(reward: Reward, images: Tensor, context: Context) -> tuple[Tensor, dict[str, Tensor]]:

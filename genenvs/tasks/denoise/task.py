@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,6 @@ from genenvs.core.task import Outcome, State, Task
 from genenvs.generators import prompts as asked
 from genenvs.generators import text_to_image, transition
 from genenvs.generators.guidance import fixed
-from genenvs.images import rewards as image_rewards
 from genenvs.images.metrics import nearest_neighbour_distance
 from genenvs.images.scenes import features, grammar
 from genenvs.images.timeline import picture
@@ -50,11 +50,13 @@ class DenoiseTask(Task):
 
     Attributes:
         generator: the `TextToImage`; its network is frozen.
+        loaded: loads another one by name, where this task is and in its precision.
         times: float32 [horizon + 1], from noise to clean.
         rule: how a step adds noise, a key of `transition.RULES`.
         level: the noise level of that rule.
         texts: the prompts of all splits.
         own: int64 [P], those of this split.
+        held_out: the image reward of the metric of that name, or None.
         request: what they ask for; None where they are not of the scenes' grammar.
     """
 
@@ -70,8 +72,10 @@ class DenoiseTask(Task):
         generator: str = "sprites",
         lora: str | None = None,
         image_size: int | tuple[int, int] | None = None,
+        max_batch: int | None = None,
         prompts: str | Sequence[str] | None = None,
         reward: Any = "scene",
+        gold: Any = None,
         rule: str | None = None,
         level: float | None = None,
         guidance: float = 1.0,
@@ -79,8 +83,11 @@ class DenoiseTask(Task):
     ) -> None:
         """Load the generator and its prompts; see the page for arguments."""
         super().__init__(**common)
-        self.generator = self.loaded(generator, lora, image_size)
-        self.image_size = image_size
+        self.loaded = partial(
+            text_to_image.load, device=self.device, dtype=self.dtype, max_batch=max_batch,
+            image_size=image_size,
+        )  # fmt: skip
+        self.generator = self.loaded(generator, lora=lora)
         flow = self.generator.kind == "flow"
         self.rule = rule or ("flow_grpo" if flow else "ddim_eta")
         known = transition.check_rule(self.rule, self.generator.kind)
@@ -88,20 +95,15 @@ class DenoiseTask(Task):
         if not 0 <= self.level <= known.highest:
             raise ValueError(f"level of {self.rule} must be in 0..{known.highest:g}; got {level}")
         self.guidance = fixed(self.generator, guidance)
-        self.reward = image_rewards.load(reward)
-        if self.reward.of_set:
-            raise ValueError(
-                f"reward {self.reward.name!r} is of a set: what an episode pays may not depend on "
-                "its neighbours in the batch. Agents add it, with `set_rewards`"
-            )
-        if "target" in self.reward.needs:
-            raise ValueError(
-                f"reward {self.reward.name!r} compares with a target, and an episode has none here:"
-                " write a callable of (images, context) that holds the pictures it compares with"
-            )
-        self.metrics = rewards.METRICS | rewards.of_parts(self.reward)  # type: ignore[misc]
+        self.reward = rewards.of_episode("reward", reward)
+        self.held_out = None if gold is None else rewards.of_episode("gold", gold)
+        if gold is not None and gold == reward:
+            raise ValueError(f"gold is what nobody is paid for, and reward is {reward!r} too")
+        judged = {} if self.held_out is None else rewards.of_held_out(self.held_out)
+        self.metrics = rewards.METRICS | rewards.of_parts(self.reward) | judged  # type: ignore[misc]
         found = asked.scenes() if prompts is None else asked.of_user(prompts)
-        if found.request is None and "request" in self.reward.needs:
+        asking = (*self.reward.needs, *(self.held_out.needs if self.held_out else ()))
+        if found.request is None and "request" in asking:
             grammar.request([grammar.read(text) for text in found.texts])  # raises: names the word
         self.texts = found.texts
         self.own = torch.tensor(found.places(self.split), device=self.device)
@@ -115,14 +117,6 @@ class DenoiseTask(Task):
             "time": spaces.Box(0.0, 1.0, (1,), np.float32),
             "prompt": spaces.Discrete(len(self.texts)),
         }
-
-    def loaded(
-        self, generator: str, lora: str | None, image_size: int | tuple[int, int] | None
-    ) -> text_to_image.TextToImage:
-        """A generator where this task is, in its precision."""
-        return text_to_image.load(
-            generator, self.device, self.dtype, lora=lora, image_size=image_size
-        )
 
     @property
     def num_instances(self) -> int:
@@ -247,19 +241,23 @@ class DenoiseTask(Task):
         # What a user would keep is what is judged: eight bits a channel.
         state.image.copy_((self.generator.decode(state.x) * 255).round())
         rows = self.prompt(state)
-        request = None if self.request is None else self.request[rows]
-        texts = [self.texts[row] for row in rows.tolist()]
-        value, parts = rewards.paid(self.reward, pixels(state), rewards.context(texts, request))
+        value, parts = rewards.paid(self.reward, pixels(state), self.told(rows))
         clipped = state.clipped / self.horizon
         return Outcome({"image": value}, {"reward": value, "clipped": clipped} | parts)
 
     def gold(self, images: Tensor, prompt: Tensor) -> dict[str, Tensor]:
         """The metrics of kind `judge`: uint8 [K, 3, H, W] and int64 [K] to float32 [K] each."""
+        shown, told = images.float() / 255, self.told(prompt)
+        found = rewards.gold(shown, told.get("request"))
+        return found | ({"held_out": self.held_out(shown, told)} if self.held_out else {})
+
+    def told(self, prompt: Tensor) -> dict[str, Any]:
+        """What image rewards are told beside the pictures of prompts, int64 [K]."""
         request = None if self.request is None else self.request[prompt]
-        return rewards.gold(images.float() / 255, request)
+        return rewards.context([self.texts[row] for row in prompt.tolist()], request)
 
     def judge(self, final: DenoiseState) -> dict[str, Tensor]:  # type: ignore[override]
-        """Parser and strangeness."""
+        """Parser, strangeness, and the reward that was held out."""
         return self.gold(final.image, self.prompt(final))
 
     def features(self, final: DenoiseState) -> Tensor | None:  # type: ignore[override]
