@@ -89,6 +89,10 @@ class PolicyGradientConfig(DenoiserConfig):
     """Of the divergence from the frozen generator's step, per dimension."""
     timestep_fraction: Annotated[float, Gt(0), Le(1)] = 1.0
     """Share of the steps of a chain that are learned from, drawn anew for each batch."""
+    step_weight: Annotated[float, Ge(0)] = 0.0
+    """Power of a step's standard deviation that its advantage is weighted by, 1 on average over the
+    learned steps. 0: all alike; 1: as TempFlow-GRPO has it (He et al., 2025, arXiv 2508.04324),
+    since steps with little noise have the noisiest gradients and decide the least."""
 
 
 class DenoiserAgent(Shown):
@@ -223,6 +227,8 @@ class PolicyGradient(DenoiserAgent):
             self.weights = self.weights_of_parts() | config.set_rewards
         self.learned = self.learned_steps()
         check_noise(self.policy, self.learned)
+        weights = self.task.deviations(self.policy.rule, self.policy.level) ** config.step_weight
+        self.step_weights = weights / weights[self.learned.to(weights.device)].mean()  # [T]
         size = self.policy.dimensions
         self.clip = 1e-3 * (256 / size) ** 0.5 if config.clip is None else config.clip
         if not self.clip > 0:
@@ -383,7 +389,7 @@ class PolicyGradient(DenoiserAgent):
             mean, std = self.policy.gaussian(x, t, chains.prompt[n], self.policy.network)
             new = log_prob(x_next, mean, std)
             ratio = ((new - before[t, n]) / size).exp()
-            gain = self.step_advantage(advantage, n, t)
+            gain = self.step_weights[t] * self.step_advantage(advantage, n, t)
             parts = {"policy_loss": self.surrogate(ratio, gain)}
             if config.kl_coef or (first and k == 0):
                 with torch.no_grad():

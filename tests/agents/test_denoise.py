@@ -280,6 +280,26 @@ def test_a_step_without_noise_is_left_out(tiny: Tiny) -> None:
     assert dance.steps_of(5, torch.device("cpu")).shape == (5, 2)
 
 
+def test_steps_count_by_their_noise_where_that_is_asked_for(tiny: Tiny) -> None:
+    plain, weighted = agent_of("ddpo", tiny), agent_of("ddpo", tiny, step_weight=2.0)
+    assert plain.step_weights[plain.learned].eq(1).all()
+    std = plain.task.deviations(plain.policy.rule, plain.policy.level)[plain.learned].numpy()
+    by_hand = std**2 / np.mean(std**2)
+    assert by_hand.max() / by_hand.min() > 1.5
+    np.testing.assert_allclose(weighted.step_weights[plain.learned], by_hand, rtol=1e-5)
+    chains, before = played(plain)
+    row, gain = torch.arange(12), torch.linspace(-1, 1, 12)
+    for step, weight in zip(plain.learned.tolist(), by_hand, strict=True):
+        found = []
+        for agent in (plain, weighted):
+            agent.optimizer.zero_grad()
+            steps = torch.full_like(row, step)
+            agent.differentiate(chains, before, gain, row, steps, 12, first=False)
+            found.append(torch.cat([p.grad.flatten() for p in agent.policy.parameters()]))
+        scale = float(found[0].abs().max())
+        torch.testing.assert_close(found[1], float(weight) * found[0], rtol=1e-3, atol=1e-4 * scale)
+
+
 def test_training_on_few_instances_plays_those_alone(tiny: Tiny) -> None:
     problem = replace(tiny, arguments=dict(tiny.arguments) | {"instances": 2})
     chains, _ = played(agent_of("flow_grpo", problem))
