@@ -64,12 +64,12 @@ class Plan:
 JPEG = {"reward": "jpeg_compressibility"}
 PLANS = {
     "scene": Plan("ddpo", 8_192),
-    "jpeg, without KL": Plan("ddpo", 8_192, arguments=JPEG),
-    "jpeg, with KL": Plan("ddpo", 8_192, arguments=JPEG, config={"kl_coef": 1.0}),
+    "jpeg, without KL": Plan("ddpo", 4_096, arguments=JPEG),
+    "jpeg, with KL": Plan("ddpo", 4_096, arguments=JPEG, config={"kl_coef": 1.0}),
     "gradient, reward_gradient": Plan("reward_gradient", 1_024, arguments={"reward": "brightness"}),
     "gradient, ddpo": Plan("ddpo", 4_096, arguments={"reward": "brightness"}),
     "flow, with KL": Plan("flow_grpo", 98_304, FLOW),
-    "flow, without": Plan("flow_grpo", 32_768, FLOW, config={"kl_coef": 0.0}),
+    "flow, without": Plan("flow_grpo", 16_384, FLOW, config={"kl_coef": 0.0}),
 }
 
 
