@@ -31,7 +31,8 @@ def test_a_batch_equals_the_plain_reference(teacher_forced):
     chances = [[np.eye(5)[edit[row, CONTEXT - 2 + k]] for k in (0, 1)] for row in range(rows)]
     taste, habits = (x[state.style].numpy().astype(float)
                      for x in (task.styles.taste, task.styles.habits))  # fmt: skip
-    rng, right, bound = np.random.default_rng(1), np.zeros((rows, COUNT)), np.zeros(rows)
+    rng, right = np.random.default_rng(1), np.zeros((rows, COUNT))
+    bound, plausible = np.zeros(rows), np.zeros(rows)
     for step in range(6):
         shown = task.observe(state)
         action = rng.integers(np.array(SIZES), size=(rows, COUNT))
@@ -58,6 +59,7 @@ def test_a_batch_equals_the_plain_reference(teacher_forced):
                     after[a, value] = np.dot(habits[row, a], parts)
             np.testing.assert_allclose(after.sum(1), 1, atol=1e-5)
             bound[row] += after.max(1).sum()
+            plausible[row] += after[np.arange(COUNT), action[row]].sum()
             chances[row] = [last, np.eye(5)[truth] if teacher_forced else after]
             seen[row].append(truth if teacher_forced else action[row])
         state = moved.state
@@ -66,6 +68,7 @@ def test_a_batch_equals_the_plain_reference(teacher_forced):
         assert bool(moved.terminated.all()) == (step == 5)
     found = task.outcome(state).metrics
     np.testing.assert_allclose(found["bound"].numpy(), bound / (6 * COUNT), atol=1e-5)
+    np.testing.assert_allclose(found["plausible"].numpy(), plausible / (6 * COUNT), atol=1e-5)
     for a, name in enumerate(NAMES):
         np.testing.assert_allclose(found[f"accuracy_{name}"].numpy(), right[:, a] / 6, atol=1e-6)
     over = task.transition(state.clone(), torch.zeros(rows, COUNT, dtype=torch.int64))
@@ -81,6 +84,21 @@ def test_who_knows_the_grammar_reaches_the_bound_and_nobody_else_does(teacher_fo
     for name in ("constant", "repeat", "most_frequent"):
         other = genenvs.evaluate(envs, getattr(cheats, name)(envs), episodes=256).episodes
         assert other["accuracy"].mean() < 0.85 * other["bound"].mean()
+
+
+def test_who_reads_the_hidden_edit_is_told_by_gold():
+    envs = make()
+
+    def thief(observation, info):
+        state = envs.state
+        place = state.step.clamp(max=envs.task.horizon - 1)
+        return state.edit[torch.arange(len(place)), CONTEXT + place]
+
+    stolen = genenvs.evaluate(envs, thief, episodes=256).episodes
+    fair = genenvs.evaluate(envs, "reference", episodes=256).episodes
+    assert stolen["accuracy"].mean() == 1.0
+    assert stolen["plausible"].mean() < fair["plausible"].mean()
+    np.testing.assert_allclose(fair["plausible"], fair["bound"], atol=1e-6)
 
 
 def test_random_guesses_are_right_by_chance():

@@ -31,6 +31,13 @@ METRICS = {
         )
         for name in NAMES
     },
+    "plausible": Metric(
+        "How likely the predictions are to who knows the grammar, on average: accuracy without"
+        " luck. An accuracy above it was read somewhere, and not inferred.",
+        gold=True,
+        better="higher",
+        range=(0.0, 1.0),
+    ),
     "change_error": Metric(
         "How far the share of attributes that change from shot to shot is from the edit's: who"
         " repeats one answer is right often and has none of its rhythm.",

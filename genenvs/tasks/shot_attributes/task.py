@@ -37,6 +37,7 @@ class ShotsState(State):
             in the last one, by what is known of the edit.
         right: int64 [B, 8], how often each attribute was right.
         bound: float32 [B], attributes right in expectation, of who knows the grammar.
+        plausible: float32 [B], the same of the predictions that were made.
     """
 
     style: Tensor
@@ -50,6 +51,7 @@ class ShotsState(State):
     marginals: Tensor
     right: Tensor
     bound: Tensor
+    plausible: Tensor
 
 
 class ShotAttributes(Task):
@@ -88,8 +90,10 @@ class ShotAttributes(Task):
     the grammar, exact for the episode: probabilities of values are carried from the given shots
     through the grammar, and the likeliest value of each is counted with its probability. With
     `teacher_forced` they are carried from the edit's own last shots. Gold, never paid:
-    `change_error`, how far what changes from shot to shot is from what changes in the edit;
-    `variety`, different predictions, of the edit's.
+    `plausible`, the probability of the predictions under the grammar, which no lucky and no stolen
+    guess raises; `change_error`, how far what changes from shot to shot is from what changes in the
+    edit, and `variety`, different predictions, of the edit's: who always says what is likeliest
+    has less of both than an edit, so that the reference is no better in them than chance.
 
     ## Starting state
     Style, edit and strip are drawn from the instance; 1,024 styles in `train`, 128 in `validation`,
@@ -165,6 +169,7 @@ class ShotAttributes(Task):
             marginals=self._certain(edit[:, CONTEXT - 2 : CONTEXT]),
             right=torch.zeros_like(edit[:, 0]),
             bound=torch.zeros(len(key), device=self.device),
+            plausible=torch.zeros(len(key), device=self.device),
         )
 
     def transition(self, state: ShotsState, action: Tensor) -> Transition:  # type: ignore[override]
@@ -176,6 +181,7 @@ class ShotAttributes(Task):
         hit = (action == truth) & running[:, None]
         likely = self.likely(state)
         best = likely.amax(2).double().sum(1).float() * running
+        chosen = likely.gather(2, action[..., None])[..., 0].double().sum(1).float() * running
         seen = truth if self.teacher_forced else action
         newest = self._certain(truth) if self.teacher_forced else likely
         state.guesses[rows, place] = torch.where(
@@ -186,6 +192,7 @@ class ShotAttributes(Task):
             marginals=torch.stack([state.marginals[:, 1], newest], 1),
             right=state.right + hit,
             bound=state.bound + best,
+            plausible=state.plausible + chosen,
         )
         before, accuracy = self._accuracy(state), self._accuracy(after)
         return Transition(
@@ -208,6 +215,7 @@ class ShotAttributes(Task):
         return Outcome(
             metrics={
                 "bound": state.bound / (COUNT * self.horizon),
+                "plausible": state.plausible / (COUNT * self.horizon),
                 **rewards.by_attribute(state.right, self.horizon),
                 "change_error": (changed - hidden).abs(),
                 "variety": variety / own,
