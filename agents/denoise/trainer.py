@@ -41,6 +41,9 @@ class DenoiserConfig:
     group_size: Annotated[int, Ge(1)] = 16
     """Pictures of each of them."""
     learning_rate: Annotated[float, Gt(0)] = 3e-4
+    anneal: bool = False
+    """Let the learning rate fall to 0 over the run, in a line: gradients of few pictures are mostly
+    noise, and weights that go on moving by it draw worse than those that come to rest."""
     max_grad_norm: Annotated[float, Gt(0)] = 1.0
     weight_decay: Annotated[float, Ge(0)] = 1e-4
     rule: str | None = None
@@ -153,19 +156,22 @@ class DenoiserAgent(Shown):
 
     def descend(self, run: Run, **logged: Tensor | float) -> None:
         """One step of the optimiser with the gradients that are there, of all processes."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.config.learning_rate * (1 - self.config.anneal * run.fraction)
         self.processes.add_up(self.policy.parameters())
         self.scaler.unscale_(self.optimizer)
         norm = nn.utils.clip_grad_norm_(self.policy.parameters(), self.config.max_grad_norm)
-        logged["grad_norm"] = norm
-        if self.scaler.is_enabled():
-            # An overflow is what the scale is lowered for, until there is nothing left to lower.
-            left_out = not bool(norm.isfinite()) and self.scaler.get_scale() > 1
-            logged |= {"left_out": 1.0, "grad_norm": 0.0} if left_out else {"left_out": 0.0}
-        run.log(**logged)
+        # An overflow is what the scale is lowered for, until there is nothing left to lower.
+        scaled = self.scaler.is_enabled()
+        left_out = scaled and not bool(norm.isfinite()) and self.scaler.get_scale() > 1
+        if scaled:
+            logged["left_out"] = float(left_out)
+        run.log(**logged, **({} if left_out else {"grad_norm": norm}))
         self.scaler.step(self.optimizer)
         self.scaler.update()
         self.optimizer.zero_grad(set_to_none=True)
-        self.policy.follow(self.config.average)
+        if not left_out:
+            self.policy.follow(self.config.average)
 
     @torch.no_grad()
     def act(self, observation: Any, info: dict[str, Any]) -> Tensor:

@@ -25,7 +25,8 @@ from genenvs.core.optional import require
 psutil = require("psutil", "benchmarks")
 
 HIDDEN = (64, 64)  # of the policies
-ACTIVATIONS = 30  # times the bytes of what they read: what our networks hold to be differentiated
+# What our networks hold, in times the bytes of what they read: to act, and to be differentiated.
+ACTING, LEARNING = 10, 30
 N_STEPS = 5  # of a rollout that is learned from, as in Stable-Baselines3's A2C
 
 
@@ -117,7 +118,7 @@ def sb3(bench: Bench) -> Lap:
 def policy(bench: Bench) -> Lap:
     """A network chooses the actions, from the observations and masks that it is given."""
     script, envs = bench.script, bench.envs
-    _check_room(envs.single_observation_space, script.num_envs)
+    _check_room(envs, ACTING * script.num_envs)
     try:
         model = ActorCritic(
             envs.single_observation_space, envs.single_action_space, NetworkConfig(hidden=HIDDEN)
@@ -141,7 +142,7 @@ def policy(bench: Bench) -> Lap:
 def training(bench: Bench) -> Lap:
     """`actor_critic` learns: rollouts of five steps, a gradient step after each."""
     script = bench.script
-    _check_room(bench.envs.single_observation_space, N_STEPS * script.num_envs)
+    _check_room(bench.envs, LEARNING * N_STEPS * script.num_envs)
     config = ActorCriticConfig(num_envs=script.num_envs, n_steps=N_STEPS, hidden=HIDDEN)
     try:
         agent = ActorCriticAgent(Problem(script.env, device=script.device), config)
@@ -217,12 +218,14 @@ def _repeated(script: Script, ready: Callable[[], Any], call: Callable[[Any], An
     return play
 
 
-def _check_room(space: gym.Space, rows: int) -> None:
-    """Raise `Left` where a network would hold more than half of the memory that is free."""
-    wanted = ACTIVATIONS * rows * 4 * gym.spaces.flatdim(space)
-    free = psutil.virtual_memory().available
+def _check_room(envs: Any, observations: int) -> None:
+    """Raise `Left` where so many float32 observations are more than half of the free memory."""
+    wanted = observations * 4 * gym.spaces.flatdim(envs.single_observation_space)
+    device = envs.unwrapped.device
+    on_gpu = torch.device(device).type == "cuda"
+    free = torch.cuda.mem_get_info(device)[0] if on_gpu else psutil.virtual_memory().available
     if wanted > free / 2:
-        raise Left(f"would take some {wanted / 1e9:.0f} GB of memory")
+        raise Left(f"would take some {wanted / 1e9:.2g} GB of memory")
 
 
 def _seen(step: tuple[Any, ...]) -> tuple[Any, Any]:

@@ -483,8 +483,8 @@ def load(
     device = torch.device(device)
     if device.type == "cuda" and device.index is None:
         device = torch.device("cuda", torch.cuda.current_device())
-    if max_batch is not None and max_batch < 1:
-        raise ValueError(f"max_batch must be at least 1; got {max_batch}")
+    if max_batch is not None and not is_whole(max_batch):
+        raise ValueError(f"max_batch must be at least 1, a whole number; got {max_batch!r}")
     size = _size(image_size)
     with _lock:
         source = resolve(generator)

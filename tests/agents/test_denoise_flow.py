@@ -126,12 +126,32 @@ def test_half_precision_has_ratios_near_one(kind: str, folders: Callable[[str], 
     assert run.curve[0]["ratio_error"] < 0.1 * agent.clip
 
 
+@pytest.mark.parametrize(("anneal", "rates"), [(True, [0.75, 0.5, 0.25, 0]), (False, [1] * 4)])
+def test_a_rate_that_anneals_ends_at_nothing(
+    anneal: bool, rates: list[float], folders: Callable[[str], Path]
+) -> None:
+    agent = agent_of("flow_grpo", problem_of(folders("sd3")), anneal=anneal, updates=1)
+    seen: list[float] = []
+    agent.optimizer.register_step_pre_hook(
+        lambda optimizer, *_: seen.append(optimizer.param_groups[0]["lr"])
+    )
+    run_of(agent, batches=4)
+    assert seen == pytest.approx([agent.config.learning_rate * rate for rate in rates])
+
+
+def test_gold_that_is_held_out_stands_in_the_curve(folders: Callable[[str], Path]) -> None:
+    problem = problem_of(folders("sd"))
+    held = replace(problem, arguments=dict(problem.arguments) | {"gold": "contrast"})
+    assert 0 <= run_of(agent_of("ddpo", held), batches=1).curve[0]["gold_held_out"] <= 1
+
+
 def test_an_update_that_overflows_is_left_out(folders: Callable[[str], Path]) -> None:
     agent = agent_of("ddpo", problem_of(folders("sd")), autocast="float16")
     agent.scaler = torch.amp.GradScaler("cpu", init_scale=2.0**60)
     before = [p.detach().clone() for p in agent.policy.parameters()]
     run = run_of(agent, batches=1)
-    assert run.curve[0]["left_out"] == 1 and run.curve[0]["grad_norm"] == 0
+    assert run.curve[0]["left_out"] == 1 and not run.curve[0].get("grad_norm")
+    assert agent.policy.average is None
     assert all(torch.equal(a, b) for a, b in zip(before, agent.policy.parameters(), strict=True))
     lowered = agent.scaler.get_scale()
     assert lowered < 2.0**60

@@ -71,7 +71,7 @@ class DenoiseLatent(DenoiseTask):
     - `prompts` (None): your own, a list or a text file; None for those of the scenes.
     - `reward` (`"scene"`): a name, a callable, `"module:attr"`, or a dict name -> weight.
     - `gold` (None): an image reward, given in the same way, that is judged and never paid: the
-      metric `held_out`, beside the other gold ones in every log.
+      metric `held_out`, beside the other gold ones.
     - `rule`, `level` (None): how the plain sampler adds noise; `ddim_eta` with eta 1 for diffusion,
       `flow_grpo` with 0.7 for flows.
     - `guidance` (1.0): of the plain sampler.

@@ -1,6 +1,7 @@
 """What a denoised image is worth, and what betrays a reward that was gamed."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -99,16 +100,31 @@ def of_episode(argument: str, given: Any) -> Reward:
     """
     reward = load(given)
     if reward.of_set:
-        raise ValueError(
-            f"{argument} {reward.name!r} is of a set: what an episode pays may not depend on its"
-            " neighbours in the batch. Agents add it, with `set_rewards`"
-        )
+        why = "what an episode is worth may not depend on its neighbours in the batch"
+        more = ". Agents add it, with `set_rewards`" if argument == "reward" else ""
+        raise ValueError(f"{argument} {reward.name!r} is of a set: {why}{more}")
     if "target" in reward.needs:
         raise ValueError(
             f"{argument} {reward.name!r} compares with a target, and an episode has none here:"
             " write a callable of (images, context) that holds the pictures it compares with"
         )
     return reward
+
+
+def check_held_out(gold: Any, reward: Any) -> None:
+    """Refuse a gold reward all of which is paid, as both were given.
+
+    Raises:
+        ValueError: it is.
+    """
+    parts = [
+        {part for part, weight in given.items() if weight}
+        if isinstance(given, Mapping)
+        else {given}
+        for given in (gold, reward)
+    ]
+    if gold is not None and parts[0] <= parts[1]:
+        raise ValueError(f"gold {gold!r} is what nobody is paid for, and reward is {reward!r}")
 
 
 def paid(reward: Reward, images: Tensor, context: Context) -> tuple[Tensor, dict[str, Tensor]]:

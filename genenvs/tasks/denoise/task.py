@@ -97,8 +97,7 @@ class DenoiseTask(Task):
         self.guidance = fixed(self.generator, guidance)
         self.reward = rewards.of_episode("reward", reward)
         self.held_out = None if gold is None else rewards.of_episode("gold", gold)
-        if gold is not None and gold == reward:
-            raise ValueError(f"gold is what nobody is paid for, and reward is {reward!r} too")
+        rewards.check_held_out(gold, reward)
         judged = {} if self.held_out is None else rewards.of_held_out(self.held_out)
         self.metrics = rewards.METRICS | rewards.of_parts(self.reward) | judged  # type: ignore[misc]
         found = asked.scenes() if prompts is None else asked.of_user(prompts)

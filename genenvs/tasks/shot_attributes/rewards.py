@@ -33,7 +33,7 @@ METRICS = {
     },
     "plausible": Metric(
         "How likely the predictions are to who knows the grammar, on average: accuracy without"
-        " luck. An accuracy above it was read somewhere, and not inferred.",
+        " luck. Over many episodes the two are alike, unless the edit was read and not inferred.",
         gold=True,
         better="higher",
         range=(0.0, 1.0),

@@ -90,9 +90,9 @@ class ShotAttributes(Task):
     the grammar, exact for the episode: probabilities of values are carried from the given shots
     through the grammar, and the likeliest value of each is counted with its probability. With
     `teacher_forced` they are carried from the edit's own last shots. Gold, never paid:
-    `plausible`, the probability of the predictions under the grammar, which no lucky and no stolen
-    guess raises; `change_error`, how far what changes from shot to shot is from what changes in the
-    edit, and `variety`, different predictions, of the edit's: who always says what is likeliest
+    `plausible`, the probability of the predictions under the grammar, which stays below an accuracy
+    that was stolen; `change_error`, how far what changes from shot to shot is from what changes in
+    the edit, and `variety`, different predictions, of the edit's: who always says what is likeliest
     has less of both than an edit, so that the reference is no better in them than chance.
 
     ## Starting state
