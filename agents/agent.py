@@ -16,7 +16,8 @@ class Agent(Protocol):
     gave. It raises `TypeError` for spaces that it cannot handle. An agent that remembers within an
     episode also has `reset(num_envs)`, called before every batch of episodes that `act` plays. One
     that can be taught by imitation has `imitate(teach)`, and `gamma` and `reward_scale` in its
-    `Config`.
+    `Config`. One that leaves files of its own has `finish(run)`, with which its `learn` ends and
+    which is called again when a run that was over is resumed: it may have been broken off there.
     """
 
     Config: ClassVar[type]

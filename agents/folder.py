@@ -1,5 +1,6 @@
 """The folder of a run: claiming it, what is written beside the results, and whom to trust in it."""
 
+import json
 import platform
 import shutil
 import subprocess
@@ -72,13 +73,30 @@ def begun(folder: Path, record: Mapping[str, Any], resume: bool, usual: Mapping[
     if known:
         old = read_record(folder)
         old["config"] = {**usual, **old["config"]}
-        changed = configs.differences({k: old.get(k) for k in record}, record)
+        now = json.loads(json.dumps(record))  # where a tuple is a list
+        changed = configs.differences({k: old.get(k) for k in record}, now)
         if changed:
             lines = "\n".join(f"  {line}" for line in changed)
             raise ValueError(f"{folder} was run with another configuration:\n{lines}")
     for half in folder.glob(f".{Path(checkpoint.NAME).stem}-*"):
         half.unlink()  # of a run that was killed while it wrote
     return checkpoint.load(folder / checkpoint.NAME) if kept else None
+
+
+def check_arguments(arguments: Mapping[str, Any]) -> None:
+    """Refuse arguments that no record can hold, as a function, before anything is written.
+
+    Raises:
+        ValueError: there is one.
+    """
+    for name, value in arguments.items():
+        try:
+            json.dumps(value)
+        except (TypeError, ValueError) as error:
+            raise ValueError(
+                f"{name}={value!r:.80} cannot be written into {RECORD} ({error}): name it, as"
+                ' "module:attr" does, or train without a folder'
+            ) from error
 
 
 def circumstances() -> dict[str, Any]:

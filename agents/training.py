@@ -94,7 +94,7 @@ def train(
 
     Raises:
         ValueError: unknown agent, environment or field; a folder in use; another config than that
-            of the run to resume; nothing to imitate.
+            of the run to resume; nothing to imitate; an argument that `out` cannot hold.
         TypeError: the agent cannot handle the environment's spaces, or cannot imitate.
         agents.run.Diverged: a loss became NaN.
     """
@@ -125,6 +125,8 @@ def train(
         "imitate_steps": imitate_steps if imitate else None,
     }
     kept_in = None if out is None else Path(out)
+    if kept_in is not None:
+        folders.check_arguments(problem.arguments)
     folder = kept_in if processes.main else None
     with nullcontext() if folder is None else folders.claimed(folder):
         usual = json.loads(json.dumps(configs.defaults(kind.Config)))
@@ -154,6 +156,8 @@ def train(
                 imitation.imitate(made, problem, config, run, dagger, str(imitate))
             if run.steps < steps:
                 made.learn(run)
+            elif finish := getattr(made, "finish", None):
+                finish(run)  # it may have been broken off between its last step and this
         except BaseException:
             with suppress(OSError):  # what broke the run off is worth more than a picture
                 run.close()

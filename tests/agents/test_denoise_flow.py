@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import math
+import shutil
 import warnings
 from collections.abc import Callable
 from dataclasses import replace
@@ -20,6 +21,7 @@ from agents.denoise.checks import flat_prompts
 from agents.problem import Problem
 from agents.registry import find
 from agents.run import Run
+from agents.training import train
 from genenvs.images.rewards import load
 from tests.generators.tiny_pipelines import write_pipeline
 
@@ -137,6 +139,27 @@ def test_a_rate_that_anneals_ends_at_nothing(
     )
     run_of(agent, batches=4)
     assert seen == pytest.approx([agent.config.learning_rate * rate for rate in rates])
+
+
+def test_what_a_run_leaves_is_left_by_a_resumed_one_that_was_over(
+    folders: Callable[[str], Path], tmp_path: Path
+) -> None:
+    arguments = problem_of(folders("sd")).arguments
+    config = {"num_prompts": 2, "group_size": 2, "pictures": 0}
+    for _ in range(2):
+        train(
+            "ddpo", LATENT, steps=12, config=config, arguments=arguments, out=tmp_path / "run",
+            resume=True,
+        )  # fmt: skip
+        assert (tmp_path / "run" / "pipeline" / "model_index.json").exists()
+        shutil.rmtree(tmp_path / "run" / "pipeline")  # as if it had been broken off before
+
+
+def test_a_function_that_no_folder_can_hold_is_told(tmp_path: Path) -> None:
+    given = {"reward": lambda images, context: images.flatten(1).mean(1)}
+    with pytest.raises(ValueError, match="reward=.*cannot be written into run.json.*module:attr"):
+        train("ddpo", LATENT, steps=20, arguments=given, out=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
 
 
 def test_gold_that_is_held_out_stands_in_the_curve(folders: Callable[[str], Path]) -> None:
