@@ -157,7 +157,7 @@ def test_what_a_run_leaves_is_left_by_a_resumed_one_that_was_over(
 
 def test_a_function_that_no_folder_can_hold_is_told(tmp_path: Path) -> None:
     given = {"reward": lambda images, context: images.flatten(1).mean(1)}
-    with pytest.raises(ValueError, match="reward=.*cannot be written into run.json.*module:attr"):
+    with pytest.raises(ValueError, match=r"reward=.*cannot be written into run\.json.*module:attr"):
         train("ddpo", LATENT, steps=20, arguments=given, out=tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
