@@ -1,7 +1,9 @@
 """What the clock is read for; no test asserts a time, and one, slow, a ratio by a wide margin."""
 
 import json
+import re
 import sys
+import types
 from itertools import pairwise
 
 import gymnasium as gym
@@ -12,7 +14,7 @@ import torch
 from agents.networks import ActorCritic, NetworkConfig
 from agents.problem import Problem
 from benchmarks.speed import __main__ as command
-from benchmarks.speed import cell, families, machine, measure, peers, play, report
+from benchmarks.speed import cell, families, levels, machine, measure, peers, play, report
 from benchmarks.speed.families import Target, training
 from benchmarks.speed.levels import HIDDEN, LEVELS, Bench, Left
 from benchmarks.speed.measure import Spread, in_turns, lap_of, over
@@ -144,6 +146,15 @@ def test_what_has_no_time_left_is_named_and_what_a_cell_needs_is_measured(grid):
     assert set(found["rates"]) == {"floor", "transition", "torch"}
     assert found["repeats"] == cell.FEWEST
     assert set(found["left"]) == {"numpy", "sb3", "policy", "training", "sync"}
+
+
+@pytest.mark.parametrize("level", ["policy", "training"])
+def test_a_network_that_memory_does_not_hold_is_left_out(grid, level, monkeypatch):
+    small = types.SimpleNamespace(available=1_000)
+    monkeypatch.setattr(levels.psutil, "virtual_memory", lambda: small)
+    found = cell.measure(play.Pool(grid), 2, ["torch", level], None, SHORT)
+    assert set(found["rates"]) == {"torch"}
+    assert re.fullmatch(r"would take some .* GB of memory", found["left"][level])
 
 
 def test_a_cell_is_not_begun_where_a_step_alone_is_too_long(grid):
