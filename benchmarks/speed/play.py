@@ -17,6 +17,7 @@ from genenvs.core.task import State
 POOL_ROWS = 64
 POOL_MOMENTS = 32  # at most
 MOST_STEPS = 200  # of a script
+LONGER = 10  # times as long a script may be that has to be, see `write`
 STATES = 2_048  # rows of the states that single functions are timed on, over all moments
 
 
@@ -127,7 +128,9 @@ def write(envs: Any, start: dict[str, Tensor], seconds: float) -> Script:
     Args:
         envs: a native batch with torch output.
         start: what it begins with.
-        seconds: that the steps of the script take, about; never less than one step.
+        seconds: that the steps of the script take, about; never less than one step. Where first
+            states are drawn ahead, they are as many as rows need to come to the end of these, or a
+            lap would consist of its first draws; at most `LONGER` times as long.
 
     Raises:
         RuntimeError: no episode ended within a horizon.
@@ -143,13 +146,16 @@ def write(envs: Any, start: dict[str, Tensor], seconds: float) -> Script:
         return action, int((terminated | truncated).sum())
 
     ended = played = 0
+    fastest = float("inf")  # seconds of a step in which nothing was drawn
     while not ended or played < 3:
         if not ended and played > task.horizon:
             raise RuntimeError(f"{envs.spec.id}: no episode ended in {played} steps")
         warm = Clock(device)
         ended += step(warm)[1]
-        played += 1
-    count = max(1, min(MOST_STEPS, round(seconds / warm.seconds)))
+        played, fastest = played + 1, min(fastest, warm.seconds)
+    fitting = max(1, round(seconds / fastest))
+    ahead = envs.unwrapped.episodes_ahead * played * envs.num_envs // ended
+    count = max(1, min(MOST_STEPS, max(fitting, min(LONGER * fitting, ahead))))
     start, clock, actions, ends = envs.get_state(), Clock(device), [], 0
     moments: list[tuple[State, Tensor]] = []
     for _ in range(count):

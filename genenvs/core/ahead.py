@@ -35,6 +35,11 @@ class Ahead:
         self._number = np.arange(num_envs)[:, None]
         self.forget()
 
+    @property
+    def depth(self) -> int:
+        """How many episodes of a row are drawn at a time, once their rows have come to some."""
+        return self._depth
+
     def forget(self) -> None:
         """Empty the store and be sparing again: who goes elsewhere may not come by here."""
         self._state: State | None = None

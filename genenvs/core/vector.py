@@ -234,6 +234,11 @@ class TaskVectorEnv(gym.vector.VectorEnv[Any, Any, Any]):
             raise RuntimeError("call reset() first")
         return self._state
 
+    @property
+    def episodes_ahead(self) -> int:
+        """How many episodes of a row are drawn at a time; 0: each when it begins."""
+        return self._ahead.depth if self.device.type == "cpu" else 0
+
     def action_masks(self) -> Tensor:
         """Mask bool [B, n] in sb3-contrib's flat layout; all True where the task has no mask.
 

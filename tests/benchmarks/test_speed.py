@@ -95,6 +95,22 @@ def test_episodes_of_a_batch_stand_in_all_phases_and_part_ways_when_they_end(gri
     assert len(pairs) == 500
 
 
+def test_a_script_goes_through_what_is_drawn_ahead(grid, monkeypatch):
+    """Or a lap, which begins with nothing in store, would consist of its first draws."""
+    now = [0.0]
+
+    def tick():
+        now[0] += 0.0005  # a step takes as much as lies between two looks
+        return now[0]
+
+    monkeypatch.setattr(measure.time, "perf_counter", tick)
+    envs, start = play.native(grid, 8), play.Pool(grid).batch(8)
+    assert envs.unwrapped.episodes_ahead == 8
+    lengths = {s: len(play.write(envs, start, s).actions) for s in (0.001, 0.02, 0.1)}
+    assert lengths[0.001] == 2 * play.LONGER and lengths[0.1] == play.MOST_STEPS
+    assert 8 * 4 < lengths[0.02] < 8 * 10, "eight episodes of at most nine steps"
+
+
 def test_an_id_whose_episodes_are_one_step_long_has_a_script(monkeypatch):
     spec = {"horizon": 1, "size": 4}
     declared = Declaration(ENV, "tests.core.throwaway:Grid", spec, "covered", "A grid", "Us")
