@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from gymnasium.vector import AutoresetMode
 from PIL import Image
-from torch import nn
+from torch import Tensor, nn
 
 from genenvs.core.files import making
 from genenvs.images.metrics import nearest_neighbour_distance
@@ -24,7 +24,7 @@ _GAP = 2
 
 
 class Shown:
-    """An agent whose pictures are shown, and whose generator is saved.
+    """An agent that is a denoiser: acts as one, shows its pictures, and saves it.
 
     Attributes:
         problem, config: of the agent; `config.pictures` batches lie between two sample grids.
@@ -36,6 +36,15 @@ class Shown:
     config: Any
     policy: DenoiserPolicy
     batches: int
+
+    @property
+    def level_of_acting(self) -> float:
+        """Of the sampler's noise when the agent acts, and so in its pictures."""
+        return float(getattr(self.config, "evaluate_level", 0.0))
+
+    def act(self, observation: Any, info: dict[str, Any]) -> Tensor:
+        """The next latents of the averaged network, by the deterministic sampler by default."""
+        return self.policy.act(observation, info, self.policy.network, self.level_of_acting)
 
     def report(self, run: Run, chains: Chains) -> None:
         """The panel of a batch: reward, gold metrics, diversity; pictures now and then."""
@@ -63,7 +72,7 @@ class Shown:
 
 @torch.no_grad()
 def before_and_after(agent: Any, run: Run) -> None:
-    """Write `samples/<steps>.png`: above, the frozen generator; below, the agent's, as `Shown`."""
+    """Write `samples/<steps>.png`: above, the frozen generator; below, the agent, as it acts."""
     assert run.folder is not None
     envs = agent.problem.make(ROWS, AutoresetMode.DISABLED, keep_final=True, split="validation")
     try:
@@ -74,12 +83,9 @@ def before_and_after(agent: Any, run: Run) -> None:
         policy = agent.policy
         for network in (None, policy.network):
             observation, info = envs.reset(seed=0, options={"instances": rows})
-            for t in range(task.horizon):
-                step = torch.full_like(observation["prompt"], t)
-                x, prompt = observation["latent"], observation["prompt"]
-                with policy.averaged():
-                    mean, _ = policy.gaussian(x, step, prompt, network, 0.0)
-                observation, *_, info = envs.step(task.steer(observation, mean))
+            for _ in range(task.horizon):
+                action = policy.act(observation, info, network, agent.level_of_acting)
+                observation, *_, info = envs.step(action)
             pairs.append(info["final_state"].image)
     finally:
         envs.close()
@@ -89,7 +95,7 @@ def before_and_after(agent: Any, run: Run) -> None:
     run.picture("samples", picture)
 
 
-def grid(images: torch.Tensor) -> np.ndarray:
+def grid(images: Tensor) -> np.ndarray:
     """Rows of pictures as one: uint8 [R, N, 3, H, W] to [R (side + gap), N (side + gap), 3]."""
     shown = images.cpu().numpy().transpose(0, 1, 3, 4, 2)
     rows, columns = shown.shape[:2]

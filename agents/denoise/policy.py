@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from genenvs.core.random import counter, mix, normal, word
 from genenvs.generators import adapters, text_to_image, transition
 from genenvs.generators.guidance import fixed
 from genenvs.tasks.denoise.task import LIMIT
@@ -105,6 +106,29 @@ class DenoiserPolicy:
             self.rule, x, clean, noise, times[step], times[step + 1],
             self.level if level is None else level, self.generator.schedule,
         )  # fmt: skip
+
+    @torch.no_grad()
+    def act(
+        self, observation: Any, info: Mapping[str, Any], network: nn.Module | None, level: float
+    ) -> Tensor:
+        """The action that leads to the next latents, by averaged weights where there are any.
+
+        Args:
+            observation, info: of the task; `info` is read for the episodes that rows are in.
+            network: the one that is trained, or None for the frozen one.
+            level: of the noise; 0 is the deterministic sampler.
+        """
+        x, prompt = observation["latent"], observation["prompt"]
+        step = self.task.step_of(observation["time"])
+        with self.averaged():
+            mean, std = self.gaussian(x, step, prompt, network, level)
+        if level:
+            # What is drawn belongs to the episode, whatever the batch it is played in.
+            key = mix(info["seed"], info["episode_index"], word("evaluation"))
+            drawn = normal(key, counter(step, 1), self.dimensions).view_as(mean)
+            mean = mean + std[:, None, None, None] * drawn
+        action: Tensor = self.task.steer(observation, mean)
+        return action
 
     def leap(self, x: Tensor, here: Tensor, there: Tensor, prompt: Tensor) -> Tensor:
         """One deterministic step of the frozen network between any two times."""

@@ -169,16 +169,6 @@ class DenoiserPPO(Shown, SB3Agent):
     def _tensor(self, array: np.ndarray) -> Tensor:
         return torch.as_tensor(array, device=self.problem.device)
 
-    @torch.no_grad()
-    def act(self, observation: Any, info: dict[str, Any]) -> Tensor:
-        """The next latents by the deterministic sampler."""
-        actor = self.model.policy.actor
-        step = self.task.step_of(observation["time"])
-        mean, _ = actor.gaussian(
-            observation["latent"], step, observation["prompt"], actor.network, 0.0
-        )
-        return self.task.steer(observation, mean)
-
     def state(self) -> dict[str, Tensor]:
         """With the number of rollouts, which pictures go by."""
         return super().state() | {"batches": torch.tensor(self.batches)}

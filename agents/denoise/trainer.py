@@ -9,7 +9,6 @@ import torch
 from annotated_types import Ge, Gt, Le, Lt
 from torch import Tensor, nn
 
-from genenvs.core.random import counter, mix, normal, word
 from genenvs.generators.transition import (
     RULES,
     kl,
@@ -172,22 +171,6 @@ class DenoiserAgent(Shown):
         self.optimizer.zero_grad(set_to_none=True)
         if not left_out:
             self.policy.follow(self.config.average)
-
-    @torch.no_grad()
-    def act(self, observation: Any, info: dict[str, Any]) -> Tensor:
-        """The next latents of the averaged network, by the deterministic sampler by default."""
-        x, prompt = observation["latent"], observation["prompt"]
-        step = self.task.step_of(observation["time"])
-        with self.policy.averaged():
-            mean, std = self.policy.gaussian(
-                x, step, prompt, self.policy.network, self.config.evaluate_level
-            )
-        if self.config.evaluate_level:
-            # What is drawn belongs to the episode, whatever the batch it is played in.
-            key = mix(info["seed"], info["episode_index"], word("evaluation"))
-            drawn = normal(key, counter(step, 1), self.policy.dimensions).view_as(mean)
-            mean = mean + std[:, None, None, None] * drawn
-        return self.task.steer(observation, mean)
 
     def state(self) -> dict[str, Tensor]:
         """Weights, their average, and the optimiser's moments."""

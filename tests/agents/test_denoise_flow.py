@@ -14,9 +14,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from gymnasium.vector import AutoresetMode
 from PIL import Image
 from torch import Tensor
 
+from agents.denoise import pictures
 from agents.denoise.checks import flat_prompts
 from agents.problem import Problem
 from agents.registry import find
@@ -219,6 +221,37 @@ def test_sample_grids_are_in_tensorboard(folders: Callable[[str], Path], tmp_pat
     picture = np.asarray(Image.open(files[-1]))
     assert (shown[-1].height, shown[-1].width) == picture.shape[:2]
     assert not np.array_equal(picture[:66], picture[66:])  # before and after differ
+
+
+@pytest.mark.parametrize("level", [0.0, 1.0])
+def test_sample_grids_show_what_the_agent_does(
+    folders: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, level: float
+) -> None:
+    """Played by hand, by `act`, with the noise that the agent acts with."""
+    drawn: list[Tensor] = []
+    draw = pictures.grid
+
+    def grid(images: Tensor) -> np.ndarray:
+        drawn.append(images)
+        return draw(images)
+
+    monkeypatch.setattr(pictures, "grid", grid)
+    agent = agent_of("ddpo", problem_of(folders("sd")), pictures=1, evaluate_level=level)
+    run = run_of(agent, tmp_path)
+    envs = agent.problem.make(
+        pictures.ROWS, AutoresetMode.DISABLED, keep_final=True, split="validation"
+    )
+    count = envs.unwrapped.task.num_instances
+    rows = np.resize(pictures.spread_over(count, pictures.ROWS), pictures.ROWS)
+    observation, info = envs.reset(seed=0, options={"instances": rows})
+    for _ in range(3):
+        observation, *_, info = envs.step(agent.act(observation, info))
+    torch.testing.assert_close(drawn[-1][1], info["final_state"].image, rtol=0, atol=1)
+    noise = [each[0].float() for each in drawn]
+    assert torch.equal(noise[0], noise[-1]), "the frozen generator draws the same every time"
+    agent.config = replace(agent.config, evaluate_level=0.0)
+    pictures.before_and_after(agent, run)
+    assert torch.equal(drawn[-1], drawn[-2]) == (level == 0.0)
 
 
 # --- what is worth the same ---
