@@ -38,7 +38,9 @@ SCRIPTED = ("random", "reference")
 LIST_SEED = 0  # of the evaluation's episodes, the same for every agent and run
 # What came later enters a cell's name only where it is not as it always was.
 LATER = {"instances": None, "judged": False, "train_episodes": 0, "keep": False}
-LATER_IN_CONFIGS = {"advantages": "sum", "step_weight": 0.0}  # likewise, of agents' configurations
+LATER_IN_CONFIGS = {  # likewise, of agents' configurations
+    "advantages": "sum", "step_weight": 0.0, "prioritise": 0.0,
+}  # fmt: skip
 NOT_METRICS = ("return", "seed", "episode_index")
 
 

@@ -17,6 +17,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Annotated, Any, ClassVar, Literal
 
+import numpy as np
 import torch
 from annotated_types import Ge, Gt, Le
 from torch import Tensor
@@ -45,6 +46,11 @@ class FlowGRPOConfig(PolicyGradientConfig):
     kl_coef: Annotated[float, Ge(0)] = 0.01
     last_step: bool = True
     """Whether the last step of a chain is learned from."""
+    prioritise: Annotated[float, Ge(0), Le(1)] = 0.0
+    """Share of prompts that are drawn by how much their rewards varied when they were asked last,
+    as levels are replayed (Jiang et al., 2021, arXiv 2010.03934); the others evenly. From a group
+    that is paid alike nothing is learned, and late in a run most are. Curves then show what was
+    asked, the harder prompts."""
 
 
 @dataclass
@@ -76,6 +82,26 @@ class FlowGRPO(PolicyGradient):
         """
         check_group(config.group_size)
         super().__init__(problem, config, state)
+        # How much each prompt's rewards varied; NaN: it was not asked yet.
+        self.varied = np.full(self.player.envs.unwrapped.episodes.count, np.nan)
+        if state is not None and "varied" in state:
+            self.varied = state["varied"].cpu().numpy().astype(np.float64)
+
+    def play(self) -> tuple[Chains, Tensor]:
+        """Ask for what is wanted, and see how much what is paid varies."""
+        share = self.config.prioritise
+        if share:
+            self.player.wanted = wanted(self.varied, share)
+        chains, before = super().play()
+        if share:
+            paid = chains.reward.view(-1, self.config.group_size)
+            self.varied[self.player.asked] = paid.double().std(1, correction=0).cpu().numpy()
+        return chains, before
+
+    def state(self) -> dict[str, Tensor]:
+        """With how much the prompts' rewards varied, where they are drawn by it."""
+        own = {"varied": torch.from_numpy(self.varied)} if self.config.prioritise else {}
+        return super().state() | own
 
     def make_player(self) -> ChainPlayer:
         """Groups of one prompt each."""
@@ -99,6 +125,24 @@ class FlowGRPO(PolicyGradient):
         """Without the last one where that is asked for."""
         steps = super().learned_steps()
         return steps if self.config.last_step else steps[steps < self.task.horizon - 1]
+
+
+def wanted(varied: np.ndarray, share: float) -> np.ndarray:
+    """How often each prompt is to be asked, in proportion.
+
+    Args:
+        varied: float64 [M], how much their rewards varied; NaN of those that were not asked yet,
+            which count as the one that varied most.
+        share: of the draws that go by it.
+
+    Returns:
+        float64 [M], its sum 1.
+    """
+    known = varied[~np.isnan(varied)]
+    most = known.max() if len(known) else 1.0
+    worth = np.where(np.isnan(varied), most, varied)
+    even = np.full(len(varied), 1 / len(varied))
+    return share * worth / worth.sum() + (1 - share) * even if worth.any() else even
 
 
 class DanceGRPO(FlowGRPO):

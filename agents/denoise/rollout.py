@@ -72,7 +72,12 @@ def gathered(own: Chains, processes: Processes) -> Chains:
 
 
 class ChainPlayer:
-    """Plays chains in a batch of environments; a batch repeats no prompt before it had all."""
+    """Plays chains in a batch of environments; a batch repeats no prompt before it had all.
+
+    Attributes:
+        wanted: float [M], how often each instance is asked for, in proportion; None: all alike.
+        asked: int64 [G], the instances of the last batch's groups, of all processes.
+    """
 
     def __init__(
         self,
@@ -112,6 +117,8 @@ class ChainPlayer:
                 " latents, as those of genenvs/DenoiseLatent-v0 and genenvs/DenoiseNoise-v0 do"
             )
         self.problem, self.rows, self.size, self.noise = problem, rows, size, noise
+        self.wanted: np.ndarray | None = None
+        self.asked = np.zeros(0, np.int64)
         self._episodes = Episodes()
         self._start, self._batch = 0, 0
 
@@ -144,10 +151,19 @@ class ChainPlayer:
         drawn = np.random.default_rng(seed)
         count = self.envs.unwrapped.episodes.count
         groups = self.rows // self.size
-        order = np.concatenate([drawn.permutation(count) for _ in range(-(-groups // count))])
+        orders = [self._order(drawn, count) for _ in range(-(-groups // count))]
+        self.asked = np.concatenate(orders)[:groups]
         mine = self.processes.share(groups)
-        options = {"instances": order[mine], "repeats": self.size, "noise": self.noise}
+        options = {"instances": self.asked[mine], "repeats": self.size, "noise": self.noise}
         return self.envs.reset(seed=seed + mine.start * self.size, options=options)[0]
+
+    def _order(self, drawn: np.random.Generator, count: int) -> np.ndarray:
+        """All instances, those that are wanted more likely to come early."""
+        if self.wanted is None:
+            return drawn.permutation(count)
+        # The largest of log w + Gumbel noise come as in draws in proportion, without replacement.
+        with np.errstate(divide="ignore"):
+            return np.argsort(-(np.log(self.wanted) + drawn.gumbel(size=count)))
 
     @torch.no_grad()
     def collect(self, step: Step) -> Chains:

@@ -38,8 +38,8 @@ STEPS, EPISODES = 32_768, 1_024
 SHARE = 0.8
 METRICS = {
     CLIPS: ("agreement", "order", "pacing", "transition_fit", "aesthetics", "cadence", "habits",
-            "repetition", "distinct_2"),
-    SHOTS: ("accuracy", "bound", "change_error", "variety"),
+            "repetition", "distinct_2", "smooth"),
+    SHOTS: ("accuracy", "bound", "change_error", "variety", "plausible"),
 }  # fmt: skip
 LIMIT = 1_800.0  # seconds of a run
 
@@ -47,7 +47,7 @@ LIMIT = 1_800.0  # seconds of a run
 def grid(env: str) -> list[Cell]:
     """The runs on an environment."""
     return [
-        Cell(agent, env, seed, STEPS, EPISODES, configs.tuned(agent, env))
+        Cell(agent, env, seed, STEPS, EPISODES, configs.tuned(agent, env), judged=True)
         for agent in AGENTS[env]
         for seed in SEEDS
     ]
@@ -59,8 +59,9 @@ def scripted(env: str) -> dict[str, Evaluation]:
     made = {}
     for name, path in {"random": "", "reference": "", **known.cheats}.items():
         envs = gym.make_vec(
-            env, num_envs=256, split="test", output="torch", autoreset_mode=AutoresetMode.SAME_STEP
-        )
+            env, num_envs=256, split="test", keep_final=True, output="torch",
+            autoreset_mode=AutoresetMode.SAME_STEP,
+        )  # fmt: skip
         policy: Any = name
         if path:
             module, _, function = path.partition(":")

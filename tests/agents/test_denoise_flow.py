@@ -20,6 +20,8 @@ from torch import Tensor
 
 from agents.denoise import pictures
 from agents.denoise.checks import flat_prompts
+from agents.denoise.grpo import wanted
+from agents.denoise.rollout import ChainPlayer
 from agents.problem import Problem
 from agents.registry import find
 from agents.run import Run
@@ -252,6 +254,47 @@ def test_sample_grids_show_what_the_agent_does(
     agent.config = replace(agent.config, evaluate_level=0.0)
     pictures.before_and_after(agent, run)
     assert torch.equal(drawn[-1], drawn[-2]) == (level == 0.0)
+
+
+# --- which prompts are asked ---
+
+
+def test_prompts_are_wanted_by_how_much_their_rewards_varied() -> None:
+    unknown = np.array([np.nan] * 4)
+    np.testing.assert_allclose(wanted(unknown, 0.5), 0.25)
+    np.testing.assert_allclose(wanted(np.zeros(4), 1.0), 0.25)  # no difference: evenly
+    # The one that was not asked counts as 0.3: 0.1, 0, 0.3, 0.3 of 0.7.
+    found = wanted(np.array([0.1, 0.0, 0.3, np.nan]), 0.7)
+    np.testing.assert_allclose(found, np.array([0.1, 0.0, 0.3, 0.3]) + 0.3 / 4)
+
+
+def test_a_player_asks_for_what_is_wanted(folders: Callable[[str], Path]) -> None:
+    player = ChainPlayer(problem_of(folders("sd")), 2)
+    count = player.envs.unwrapped.episodes.count
+    player.wanted = np.array([0.0, 0.9, 0.1][:count])
+    rounds = 200
+    asked = np.zeros((rounds, 2), np.int64)
+    for k in range(rounds):
+        player.first()
+        asked[k] = player.asked
+    assert (asked[:, 0] != asked[:, 1]).all(), "none twice before all were asked"
+    share = (asked[:, 0] == 1).mean()
+    assert abs(share - 0.9) < 4 * (0.9 * 0.1 / rounds) ** 0.5
+    assert 0 not in asked  # while there are others
+    player.begin(0)
+    player.first()
+    np.testing.assert_array_equal(player.asked, asked[0])
+
+
+def test_a_run_with_priorities_goes_on_where_it_was(folders: Callable[[str], Path]) -> None:
+    problem = problem_of(folders("sd3"))
+    agent = agent_of("flow_grpo", problem, prioritise=0.7, num_prompts=1, learning_rate=1e-3)
+    run_of(agent)
+    known = ~np.isnan(agent.varied)
+    assert 1 <= known.sum() <= 2 and (agent.varied[known] > 0).all()
+    other = find("flow_grpo")(problem, agent.config, agent.state())
+    np.testing.assert_array_equal(other.varied, agent.varied)
+    assert "varied" not in agent_of("flow_grpo", problem).state()
 
 
 # --- what is worth the same ---

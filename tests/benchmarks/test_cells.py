@@ -52,15 +52,15 @@ def test_a_cell_whose_policy_is_cut_short_or_another_is_played_again():
 
 def test_what_came_later_renames_nothing_that_is_as_it_was():
     usual, other = (
-        Cell("ddpo", "genenvs/DenoiseLatent-v0", 0, 300, 4, {"advantages": each})
+        Cell("flow_grpo", "genenvs/DenoiseLatent-v0", 0, 300, 4, {"advantages": each})
         for each in ("sum", "each")
     )
     settings = usual.whole_config()
     later = {name: settings.pop(name) for name in cells.LATER_IN_CONFIGS}
-    assert later == {"advantages": "sum", "step_weight": 0.0}
+    assert later == {"advantages": "sum", "step_weight": 0.0, "prioritise": 0.0}
     text = json.dumps([genenvs.__version__, {
-        "agent": "ddpo", "env": "genenvs/DenoiseLatent-v0", "seed": 0, "steps": 300, "episodes": 4,
-        "config": settings,
+        "agent": "flow_grpo", "env": "genenvs/DenoiseLatent-v0", "seed": 0, "steps": 300,
+        "episodes": 4, "config": settings,
     }], sort_keys=True)  # fmt: skip
     assert usual.name.endswith(hashlib.sha256(text.encode()).hexdigest()[:12])
     assert usual.name != other.name
