@@ -90,52 +90,11 @@ class PolicyGradientConfig(DenoiserConfig):
     kl_coef: Annotated[float, Ge(0)] = 0.0
     """Of the divergence from the frozen generator's step, per dimension."""
     timestep_fraction: Annotated[float, Gt(0), Le(1)] = 1.0
-    """Share of the steps of a chain that are learned from, drawn anew for each batch: evenly, or by
-    their weight, and then those that are drawn count the less (see `step_weight`)."""
+    """Share of the steps of a chain that are learned from, drawn anew for each batch."""
     step_weight: Annotated[float, Ge(0)] = 0.0
     """Power of a step's standard deviation that its advantage is weighted by, 1 on average over the
     learned steps. 0: all alike; 1: as TempFlow-GRPO has it (He et al., 2025, arXiv 2508.04324),
     since steps with little noise have the noisiest gradients and decide the least."""
-
-
-def shares(weights: Tensor, count: int) -> Tensor:
-    """How often each of K things is among `count` that are drawn in proportion to weights.
-
-    Args:
-        weights: [K], above 0.
-        count: at most K.
-
-    Returns:
-        Float [K] in 0 .. 1, their sum `count`: what would be drawn more than always is drawn
-        always, and the rest in proportion.
-    """
-    order = weights.argsort(descending=True)
-    heavy = weights[order].double()
-    left = heavy.flip(0).cumsum(0).flip(0)  # of each and those below it
-    k = torch.arange(len(heavy), device=heavy.device)
-    always = (count - k) * heavy >= left  # a run from the heaviest on
-    first = int(always.long().cumprod(0).sum())
-    found = torch.ones_like(heavy)
-    if first < len(heavy):
-        found[first:] = (count - first) * heavy[first:] / left[first]
-    return torch.empty_like(weights).index_copy_(0, order, found.to(weights.dtype))
-
-
-def systematic(share: Tensor, start: Tensor) -> Tensor:
-    """Draw without replacement, each with its own probability: systematic sampling.
-
-    Args:
-        share: float [K], of each; their sum is a whole number N.
-        start: float [B] in 0 .. 1, the draws' randomness.
-
-    Returns:
-        Int64 [B, N], ascending.
-    """
-    ends = share.double().cumsum(0)
-    count = round(float(ends[-1]))
-    ends[-1] = count
-    places = start.double()[:, None] + torch.arange(count, device=share.device)
-    return torch.searchsorted(ends, places, right=True).clamp(max=len(share) - 1)
 
 
 class DenoiserAgent(Shown):
@@ -258,12 +217,7 @@ class PolicyGradient(DenoiserAgent):
         self.learned = self.learned_steps()
         check_noise(self.policy, self.learned)
         weights = self.task.deviations(self.policy.rule, self.policy.level) ** config.step_weight
-        known = self.learned.to(weights.device)
-        self.drawn = max(1, round(config.timestep_fraction * len(known)))  # steps of a chain
-        self.shares = shares(weights[known], self.drawn)  # [K]: how often each is drawn
-        # Such that a draw's mean is 1 and, over draws, that of all steps: float32 [T].
-        self.step_weights = torch.zeros_like(weights)
-        self.step_weights[known] = weights[known] / self.shares / weights[known].sum() * self.drawn
+        self.step_weights = weights / weights[self.learned.to(weights.device)].mean()  # [T]
         size = self.policy.dimensions
         self.clip = 1e-3 * (256 / size) ** 0.5 if config.clip is None else config.clip
         if not self.clip > 0:
@@ -361,10 +315,9 @@ class PolicyGradient(DenoiserAgent):
 
     def steps_of(self, rows: int, device: torch.device) -> Tensor:
         """Which steps of each chain are learned from, int64 [rows, K]."""
-        known, order = self.learned.to(device), torch.rand(rows, len(self.learned), device=device)
-        if self.drawn == len(known) or not self.config.step_weight:
-            return known[order.argsort(1)[:, : self.drawn]]
-        return known[systematic(self.shares.to(device), order[:, 0])]
+        known = self.learned.to(device)
+        count = max(1, round(self.config.timestep_fraction * len(known)))
+        return known[torch.rand(rows, len(known), device=device).argsort(1)[:, :count]]
 
     def accumulate(
         self,

@@ -8,17 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
-import hypothesis
 import numpy as np
 import pytest
 import torch
 from gymnasium.vector import AutoresetMode
-from hypothesis import strategies as st
 from torch import Tensor
 
 from agents.denoise import losses
 from agents.denoise.rollout import ChainPlayer, Chains
-from agents.denoise.trainer import shares, systematic
 from agents.problem import Problem
 from agents.registry import find
 from agents.run import Run
@@ -281,41 +278,6 @@ def test_a_step_without_noise_is_left_out(tiny: Tiny) -> None:
     assert steps.shape == (5, 3) and set(steps.flatten().tolist()) == {0, 1, 2}
     dance = agent_of("dance_grpo", tiny)
     assert dance.steps_of(5, torch.device("cpu")).shape == (5, 2)
-
-
-@hypothesis.given(weights=st.lists(st.floats(0.01, 10.0), min_size=1, max_size=12), data=st.data())
-def test_steps_are_drawn_in_proportion_and_never_twice(
-    weights: list[float], data: st.DataObject
-) -> None:
-    count = data.draw(st.integers(1, len(weights)))
-    given = torch.tensor(weights, dtype=torch.float64)
-    found = shares(given, count)
-    assert float(found.sum()) == pytest.approx(count) and bool(((found > 0) & (found <= 1)).all())
-    rest = found < 1 - 1e-9  # those that are not drawn always are drawn in proportion
-    ratio = found[rest] / given[rest]
-    assert not rest.any() or float(ratio.max() / ratio.min()) == pytest.approx(1)
-    always = ~rest
-    if always.any() and rest.any():
-        assert float((given[always] * ratio[0]).min()) >= 1 - 1e-6, "in proportion it were more"
-    draws = systematic(found, (torch.arange(2_000) + 0.5) / 2_000)
-    assert draws.shape == (2_000, count) and bool((draws[:, 1:] > draws[:, :-1]).all())
-    often = torch.zeros(len(weights)).index_add_(0, draws.flatten(), torch.ones(draws.numel()))
-    np.testing.assert_allclose(often / 2_000, found, atol=2e-3)
-
-
-def test_drawn_steps_stand_for_all_of_them(tiny: Tiny) -> None:
-    """What a batch learns is in the mean what it would learn from every step by its weight."""
-    whole = agent_of("ddpo", tiny, step_weight=1.0)
-    part = agent_of("ddpo", tiny, step_weight=1.0, timestep_fraction=0.5)
-    known = whole.learned
-    assert part.drawn == round(0.5 * len(known)) < len(known)
-    value = torch.randn(len(part.step_weights))
-    torch.manual_seed(0)
-    steps = part.steps_of(20_000, torch.device("cpu"))
-    assert steps.shape == (20_000, part.drawn)
-    drawn = (part.step_weights * value)[steps].mean()
-    every = (whole.step_weights * value)[known].mean()
-    assert float(drawn) == pytest.approx(float(every), abs=0.02)
 
 
 def test_steps_count_by_their_noise_where_that_is_asked_for(tiny: Tiny) -> None:
