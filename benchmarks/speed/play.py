@@ -117,8 +117,11 @@ class Script:
             return clock.seconds, count * self.num_envs
 
         play(1)
-        whole = self.step_seconds * len(self.actions)
-        count = max(1, min(len(self.actions), round(whole / play(1)[0])))
+        # Twice as many until they take long enough: the first may draw for all that follow.
+        count, whole = 1, self.step_seconds * len(self.actions)
+        while (taken := play(count)[0]) < whole and count < len(self.actions):
+            count = min(len(self.actions), 2 * count)
+        count = max(1, min(len(self.actions), round(count * whole / taken)))
         return lambda: play(count)
 
 

@@ -4,6 +4,7 @@ import json
 import re
 import sys
 import types
+from dataclasses import replace
 from itertools import pairwise
 
 import gymnasium as gym
@@ -15,7 +16,7 @@ from agents.networks import ActorCritic, NetworkConfig
 from agents.problem import Problem
 from benchmarks.speed import __main__ as command
 from benchmarks.speed import cell, families, levels, machine, measure, peers, play, report
-from benchmarks.speed.families import Target, training
+from benchmarks.speed.families import Target, denoise, training
 from benchmarks.speed.levels import HIDDEN, LEVELS, Bench, Left
 from benchmarks.speed.measure import Spread, in_turns, lap_of, over
 from benchmarks.speed.results import Results
@@ -109,6 +110,27 @@ def test_a_script_goes_through_what_is_drawn_ahead(grid, monkeypatch):
     lengths = {s: len(play.write(envs, start, s).actions) for s in (0.001, 0.02, 0.1)}
     assert lengths[0.001] == 2 * play.LONGER and lengths[0.1] == play.MOST_STEPS
     assert 8 * 4 < lengths[0.02] < 8 * 10, "eight episodes of at most nine steps"
+
+
+@pytest.mark.parametrize(
+    ("first", "slower", "played"), [(0.5, 1, 57), (0.01, 10, 11), (0.01, 1, 100)]
+)
+def test_a_lap_is_as_long_as_the_script_whatever_its_first_step_takes(
+    first, slower, played, monkeypatch
+):
+    """A first step that draws for all that follow says nothing of those."""
+    now, steps = [0.0], [0]
+    monkeypatch.setattr(measure.time, "perf_counter", lambda: now[0])
+    script = play.Script("any", "cpu", {}, torch.zeros(100, 2), [], step_seconds=0.01, ended=0.1)
+
+    def back():
+        steps[0] = 0
+
+    def step(action):
+        now[0] += 0.01 * slower if steps[0] else first
+        steps[0] += 1
+
+    assert script.lap(step, back, script.actions)()[1] == 2 * played
 
 
 def test_an_id_whose_episodes_are_one_step_long_has_a_script(monkeypatch):
@@ -378,6 +400,16 @@ def test_every_family_is_whole(env_id):
     if module is not None:
         declared = {t.env for t in getattr(module, "TARGETS", ())}
         assert declared <= set(registry.ids())
+
+
+def test_the_floor_of_a_denoiser_decodes_who_ends(monkeypatch):
+    envs, decoded = play.native("genenvs/DenoiseLatent-v0", 5), []
+    envs.reset(seed=0)
+    task, state = envs.unwrapped.task, envs.unwrapped.state
+    monkeypatch.setattr(type(task.generator), "decode", lambda self, x: decoded.append(len(x)))
+    for step in ([0, 1, 2, 3, 4], [9, 0, 9, 9, 8]):
+        denoise.floor(task, replace(state, step=torch.tensor(step)))()
+    assert decoded == [3]
 
 
 def test_a_target_is_compared_with_its_cell(tmp_path):

@@ -43,7 +43,7 @@ WHY = {
 def floor(task: Any, state: Any) -> Callable[[], Any]:
     """One forward of all rows, of both branches where a step needs them, and a step's decoding."""
     rows = len(state.x)
-    ends = -(-rows // task.horizon)  # where episodes are spread over their steps
+    ends = int((state.step + 1 == task.horizon).sum())
     branches = {DenoiseNoise: 1, DenoiseGuidance: 2}.get(type(task), 0)
     x = torch.randn(branches * rows, *task.generator.shape, device=task.device)
     asked = take(task.conditions, task.prompt(state).repeat(max(1, branches)))
@@ -53,7 +53,8 @@ def floor(task: Any, state: Any) -> Callable[[], Any]:
     def networks() -> None:
         if branches:
             task.generator.predict(x, time, asked)
-        task.generator.decode(state.x[:ends])
+        if ends:
+            task.generator.decode(state.x[:ends])
 
     return networks
 
