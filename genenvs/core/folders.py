@@ -45,7 +45,8 @@ def read_all(
 ) -> tuple[tuple[Item, ...], tuple[tuple[Path, str], ...]]:
     """What can be read of a folder and of those in it, by path; or of the one file that is named.
 
-    A file that cannot be used spoils nothing: it is listed with the reason.
+    Hidden files and folders are not looked at. A file that cannot be used spoils nothing: it is
+    listed with the reason.
 
     Args:
         path: a folder or a file.
@@ -89,8 +90,13 @@ def stamp(path: Path, suffixes: Sequence[str] = ()) -> tuple[tuple[Path, int, in
 
 
 def _files(folder: Path, suffixes: Sequence[str]) -> list[Path]:
-    # A link to nothing is one of them: it is left out with the reason, not unseen.
-    return sorted(p for p in folder.rglob("*") if p.suffix.lower() in suffixes and not p.is_dir())
+    # A link to nothing is one of them: it is left out with the reason, not unseen. What is hidden
+    # (`.venv`, `._film.mp4`) is nobody's footage.
+    def seen(path: Path) -> bool:
+        hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
+        return path.suffix.lower() in suffixes and not hidden and not path.is_dir()
+
+    return sorted(filter(seen, folder.rglob("*")))
 
 
 def share(items: Sequence[Item], split: str) -> Sequence[Item]:

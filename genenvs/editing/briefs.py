@@ -41,7 +41,8 @@ class Briefs:
         example: a film of eight shots in the style, of other footage.
         shots: int64 [B], of the editor's film.
         plan: int64 [B, 10, 4], each shot of it: clip, in-point, length, join; the rest is unused.
-        low: float32 [B], mean log-probability of a shot where clips follow each other by chance.
+        low: float32 [B], mean log-probability of a shot where different clips follow each other by
+            chance.
         span: float32 [B], from there to the editor's own expectation, nats; of given footage, to
             the editor's cut of it.
         taken: int64 [B, 16], which of the given clips these are; -1 of drawn ones.

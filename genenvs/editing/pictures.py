@@ -58,10 +58,13 @@ def footage(instance: Tensor, attributes: Tensor, lengths: Tensor) -> Drawn:
 
 
 def board(rows: Sequence[tuple[str, Sequence[Shot]]], taken: Footage, caption: str) -> np.ndarray:
-    """Titled rows of at most `COLUMNS` shots each: uint8 [H, W, 3], of the same size always."""
+    """Titled rows of at most `COLUMNS` shots each, over a line where there is a caption.
+
+    uint8 [H, W, 3], of the same size for as many rows.
+    """
     line = HIGH + 36
     wide = COLUMNS * (WIDE + GAP) + GAP
-    page = Image.new("RGB", (wide, len(rows) * line + 22), PAPER)
+    page = Image.new("RGB", (wide, len(rows) * line + 22 * bool(caption)), PAPER)
     draw, font = ImageDraw.Draw(page), ImageFont.load_default(11)
     every = [shot for _, row in rows for shot in row[:COLUMNS]]
     if every:

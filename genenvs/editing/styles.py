@@ -95,21 +95,24 @@ class Styles:
 
         Args:
             style: int64 [B].
-            pool: int64 [B, N, 8], attributes of the clips.
+            pool: int64 [B, N, 8], attributes of the clips, at least three.
             shots: int64 [B], of the film, at least 2.
 
         Returns:
-            float32 [B], nats: exact for independent uniform draws with replacement.
+            float32 [B], nats: exact for uniform draws of clips that are all different.
         """
-        values = torch.arange(VALUES, device=pool.device)
-        share = (pool[..., None] == values).double().mean(1)  # [B, 8, K]
+        clips, values = pool.shape[1], torch.arange(VALUES, device=pool.device)
+        count = (pool[..., None] == values).double().sum(1)  # [B, 8, K], clips that have it
+        same = torch.eye(VALUES, dtype=torch.float64, device=pool.device)
+        # Clips of a value are one fewer for each that the shots before have taken.
+        pairs = count[..., None] * (count[:, :, None] - same)
+        triples = pairs[..., None] * (count[:, :, None, None] - same[:, None] - same)
         tables = self.log_probability.view(len(self), COUNT, VALUES + 1, VALUES + 1, VALUES)
-        given = (tables[style] * share[:, :, None, None]).sum(-1)  # [B, 8, K+1, K+1]
-        first = given[:, :, NONE, NONE].sum(1)
-        second = (given[:, :, NONE, :VALUES] * share).sum((1, 2))
-        later = (given[:, :, :VALUES, :VALUES] * share[..., None] * share[:, :, None]).sum(
-            (1, 2, 3)
-        )
+        given = tables[style]  # [B, 8, K+1, K+1, K]
+        first = (given[:, :, NONE, NONE] * count).sum((1, 2)) / clips
+        second = (given[:, :, NONE, :VALUES] * pairs).sum((1, 2, 3)) / (clips * (clips - 1))
+        later = (given[:, :, :VALUES, :VALUES] * triples).sum((1, 2, 3, 4))
+        later = later / (clips * (clips - 1) * (clips - 2))
         return ((first + second + (shots - 2) * later) / shots).float()
 
     def next(self, style: Tensor, before: Tensor, last: Tensor) -> Tensor:

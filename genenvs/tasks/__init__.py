@@ -164,7 +164,16 @@ declare(
     )
 )
 _RLAVE = "RLAVE (Hu et al., MM 2023)"
-_CHEATS = ("finish_at_once", "stall", "shortest_cuts", "never_cut", "greedy", "long_takes")
+_CHEATS = (
+    "finish_at_once",
+    "stall",
+    "shortest_cuts",
+    "longest_cuts",
+    "never_cut",
+    "greedy",
+    "long_takes",
+    "stretched",
+)
 declare(
     Declaration(
         id="genenvs/ClipEdit-v0",

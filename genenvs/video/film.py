@@ -210,7 +210,7 @@ def write_mp4(path: str | Path, edit: Edit, footage: Footage) -> None:
         OSError: the file cannot be written.
         ValueError: another suffix than .mp4, or an edit that cannot be cut.
     """
-    if Path(path).suffix != ".mp4":
+    if Path(path).suffix.lower() != ".mp4":
         raise ValueError(f"a film's name must end in .mp4; got {Path(path).name!r}")
     edit.check(footage)
     with making(path) as temporary:

@@ -158,7 +158,7 @@ def write_otio(path: str | Path, edit: Edit, footage: Footage) -> None:
 
 
 def _write(path: str | Path, suffix: str, text: str) -> None:
-    if Path(path).suffix != suffix:
+    if Path(path).suffix.lower() != suffix:
         raise ValueError(f"the name must end in {suffix}; got {Path(path).name!r}")
     with making(path) as temporary:
         temporary.write_text(text, encoding="utf-8", newline="\n")

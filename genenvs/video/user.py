@@ -22,6 +22,7 @@ from torch import Tensor
 from genenvs.core import folders
 from genenvs.core.files import cache_folder, making, sha256
 from genenvs.core.optional import require
+from genenvs.core.task import SPLITS
 from genenvs.video import attributes as shots
 from genenvs.video import boundaries, decode, guess, measure
 from genenvs.video.clips import HEIGHT, WIDTH
@@ -195,13 +196,13 @@ class Own:
             for block in np.unique(at // _BLOCK).tolist():
                 mine, start = at // _BLOCK == block, block * _BLOCK
                 count = min(_BLOCK, shot.length - start)
-                some = _block(file.path, file.first, shot.start + start, count, self.size)
+                some = _block(file, shot.start + start, count, self.size)
                 result[places[mine]] = some[at[mine] - start]
         return result
 
     def sound(self, clip: int) -> np.ndarray:
         file, shot = self.shots[clip]
-        heard = _sound(file.path, file.first, file.frames * PER_FRAME)
+        heard = _sound(file)
         return heard[shot.start * PER_FRAME : (shot.start + shot.length) * PER_FRAME].copy()
 
     def name(self, clip: int) -> str:
@@ -216,15 +217,17 @@ class Own:
 _FEW = 4  # neighbouring frames that are decoded alone, for a picture
 _BLOCK = 48  # frames that are decoded together, for a film
 
+# What is decoded is kept by the file, whose digest changes with its content, not by its path alone.
+
 
 @lru_cache(maxsize=3)  # a film shows one shot, and the one before while it gives way
-def _block(path: Path, first: float, start: int, count: int, size: tuple[int, int]) -> np.ndarray:
-    return decode.pictures(path, first, start, count, size)
+def _block(file: File, start: int, count: int, size: tuple[int, int]) -> np.ndarray:
+    return decode.pictures(file.path, file.first, start, count, size)
 
 
 @lru_cache(maxsize=2)
-def _sound(path: Path, first: float, count: int) -> np.ndarray:
-    return decode.sound(path, first, count)
+def _sound(file: File) -> np.ndarray:
+    return decode.sound(file.path, file.first, file.frames * PER_FRAME)
 
 
 def load(
@@ -235,7 +238,7 @@ def load(
     Args:
         path: a folder, or a file.
         split: `train`, `validation` or `test`: a part of the files, by their content (of fewer
-            than three every split has all); None for all.
+            than three every split has all, with a warning); None for all.
         size: width and height of the pictures, even numbers.
 
     Raises:
@@ -248,6 +251,12 @@ def load(
         warnings.warn(f"left out: {reason}", stacklevel=2)
     files = found.good
     if split is not None:
+        if len(files) < len(SPLITS):
+            warnings.warn(
+                f"{path} has {len(files)} film{'s' * (len(files) > 1)}: every split cuts the same"
+                f" footage; it is parted from {len(SPLITS)} on",
+                stacklevel=2,
+            )
         chosen = set(folders.share(sorted(file.digest for file in files), split))
         files = tuple(file for file in files if file.digest in chosen)
     return Own(files, size)

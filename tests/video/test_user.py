@@ -66,6 +66,28 @@ def test_pictures_are_those_of_the_frames_that_are_asked_for(folder):
     assert np.abs(beyond[0] - pictures[59].astype(float)).mean() < 8
 
 
+def test_a_film_that_is_written_over_is_shown_anew(folder):
+    """Pictures and sound are kept in memory, by the content too."""
+    heard = 0.4 * np.sin(np.arange(40_000) * 0.2).astype(np.float32)
+    for seed, sound in ((0, heard), (1, None)):
+        pictures = shots_of([20], seed)
+        write(folder / "a.mp4", pictures, sound=sound)
+        own = user.load(folder, size=(64, 36))
+        shown = own.pictures(torch.zeros(12, dtype=torch.int64), torch.arange(12))  # a block
+        assert np.abs(shown.astype(float) - pictures[:12]).mean() < 8
+        assert (np.abs(own.sound(0)).max() > 0.2) == (sound is not None)
+
+
+def test_few_films_are_the_footage_of_every_split_and_hidden_ones_of_none(folder):
+    write(folder / "a.mp4", shots_of([20]))
+    write(folder / "._b.mp4", shots_of([20], 1))
+    (folder / ".trash").mkdir()
+    write(folder / ".trash" / "c.mp4", shots_of([20], 2))
+    for split in ("train", "test"):
+        with pytest.warns(UserWarning, match=r"has 1 film: every split cuts the same footage"):
+            assert len(user.load(folder, split).files) == 1
+
+
 def test_what_was_measured_is_kept_by_content(folder, monkeypatch):
     write(folder / "a.mp4", shots_of([30, 30]))
     first = user.read_file(folder / "a.mp4")

@@ -87,7 +87,7 @@ METRICS = {
     ),
     "habits": Metric(
         "How far the share of attributes that a shot keeps is from the style's, mean over the"
-        " eight: 0 .. 1. The likeliest film keeps too much.",
+        " eight: 0 .. 1.",
         gold=True,
         better="lower",
         range=(0.0, 1.0),

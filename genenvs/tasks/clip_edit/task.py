@@ -1,5 +1,6 @@
 """Cut a film from raw footage in the style of a hidden editor."""
 
+import warnings
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,9 +9,10 @@ import torch
 from gymnasium import spaces
 from torch import Tensor
 
+from genenvs.core import random
 from genenvs.core.task import Observation, Outcome, State, Task, Transition
 from genenvs.editing import briefs, strips
-from genenvs.editing.briefs import CLIPS, EXAMPLE, INS, LONGEST, MARKED, Given
+from genenvs.editing.briefs import CLIPS, EXAMPLE, INS, LEAST_SPAN, LONGEST, MARKED, Given
 from genenvs.editing.styles import (
     JOINS,
     LENGTHS,
@@ -44,6 +46,7 @@ NUMBERS = 12
 _SUMS = ("agreement", "continuity", "jump_cuts", "transition_fit", "aesthetics")
 MEASURES = (*_SUMS, "order", "pacing", "filled")  # metrics of a film that is being cut
 _USED, _AHEAD, _CHOSEN = 1, 3, 6  # facts of a clip that change
+_TRIED, _ALIKE = 256, 0.1  # films of given footage that are looked at, and how many may be no task
 
 
 @dataclass(frozen=True)
@@ -135,7 +138,8 @@ class ClipEdit(Task):
     walks one on; how often is the style's, and so are the lengths of shots and the transitions.
     The pool holds the clips from which the editor cut a film of six to ten shots, and clips in
     another style. Times are multiples of half a second. `env.unwrapped.artefact().save(path)` keeps
-    a film as .mp4 with its sound, .edl, .otio or .txt.
+    a film as .mp4 with its sound, .edl, .otio or .txt; `save(path, media=folder)` writes the clips
+    beside a list, so that editing software finds them.
 
     ## Action space
     `Discrete(85)`: 0 .. 15 a clip; 16 finish; 17 .. 80 in-point and length: 17 + 8 * in-point
@@ -177,14 +181,16 @@ class ClipEdit(Task):
 
     ## Metrics
     `agreement` scores an episode. For every shot the log-probability of its attributes under the
-    grammar, less the mean where clips follow each other at random, over what the editor's own films
-    have more than that in expectation; the mean over the time asked for. 1 is the editor, no upper
-    bound: a film of nothing but the likeliest shots has more, and `habits` tells. `order`:
-    Kendall's tau. `pacing`, `continuity`, `jump_cuts`, `transition_fit`, `aesthetics`, `filled`,
-    `shots`, `invalid`. Gold, never paid: `cadence`, the distance of shot lengths from the style's
-    distribution; `habits`, how far what shots keep of the last one is from what the style keeps;
-    `repetition` of views; `distinct_2` of shot sizes and angles; `smooth`, how cuts look in the
-    pixels of the film.
+    grammar, less the mean where different clips of the pool follow each other at random, over what
+    the editor's own films have more than that in expectation; the mean over the time asked for. 1
+    is the editor, no upper bound: of the films that are known the best paid has the editor's clips
+    in the editor's order, but gives the time to those that are likeliest (`stretched` among the
+    scores below). `cadence` tells it; a film of nothing but likely clips `habits` does not tell.
+    `order`: Kendall's tau. `pacing`, `continuity`, `jump_cuts`, `transition_fit`, `aesthetics`,
+    `filled`, `shots`, `invalid`. Gold, never paid: `cadence`, the distance of shot lengths from the
+    style's distribution; `habits`, how far what shots keep of the last one is from what the style
+    keeps; `repetition` of views; `distinct_2` of shot sizes and angles; `smooth`, how cuts look in
+    the pixels of the film.
 
     ## Starting state
     An empty film. Style, editor's film, strip and pool are drawn from the instance; 1,024 styles in
@@ -198,8 +204,10 @@ class ClipEdit(Task):
     `video`), to cut instead of drawn clips. Files are shared out among the splits, cut into shots,
     these into parts of at most 6 s, and their attributes guessed (`docs/video.md`); a pool is
     sixteen parts. Then the editor takes from a pool what is likeliest, shot by shot, and such films
-    have the agreement 1 on average; story and marks are drawn as ever. A file that cannot be used
-    is left out with a warning.
+    have the agreement 1 on average, where parts differ enough in their attributes for the editor's
+    choice to be a nat likelier than chance; where they do not, a warning says how often. Story and
+    marks are drawn as ever. A file that cannot be used is left out with a warning. Of fewer than
+    three files every split has all, with a warning.
     - `horizon` (48): most steps; 16 shots.
     - those of every environment: `split`, `instances`, `reward_weights`, `device`, `dtype`.
 
@@ -232,6 +240,7 @@ class ClipEdit(Task):
             self.own = _pieces(footage, self.split)
             units = self.own.length // round(UNIT * FPS)
             self.given = Given(self.own.attributes.to(self.device), units.to(self.device))
+            self._warn_of_likeness(self.given)
         self.most = min(CLIPS, -(-self.horizon // STEPS))  # shots
         self._tables = actions.tables(self.device)
         self._number = torch.arange(CLIPS, device=self.device)
@@ -256,6 +265,20 @@ class ClipEdit(Task):
             {name: spaces.Box(-1.0, 1.0, shape, np.float32) for name, shape in shapes.items()}
             | {"pool": spaces.Box(0, 1, (CLIPS, WIDTH), np.int8)}
         )
+
+    def _warn_of_likeness(self, given: Given) -> None:
+        """Where any cut of the footage is about as likely as the editor's."""
+        drawn = briefs.draw(self.styles, random.mix(torch.arange(_TRIED), 0).to(self.device), given)
+        alike = float((drawn.span <= LEAST_SPAN).float().mean())
+        if alike > _ALIKE:
+            kinds = len(given.attributes.unique(dim=0))
+            warnings.warn(
+                f"in {alike:.0%} of the films cut from this footage the editor's choice is hardly"
+                " likelier than chance, so that `agreement` says little of them: its"
+                f" {len(given.attributes)} parts have {kinds} different sets of attributes;"
+                " footage of more kinds would help",
+                stacklevel=2,
+            )
 
     def initial_state(self, instance: Tensor, key: Tensor) -> EditState:
         """A brief and an empty film."""
@@ -532,7 +555,7 @@ def _pieces(footage: str, split: str) -> Excerpts:
     Raises:
         ValueError: there are not.
     """
-    if not isinstance(footage, str):
+    if not isinstance(footage, str) or not footage:
         raise ValueError(f"footage must be a path as text, or None; got {footage!r}")
     found = pieces(user.load(footage, split), round(UNIT * FPS), LONGEST * round(UNIT * FPS))
     if len(found.clip) < CLIPS:

@@ -9,15 +9,17 @@ import torch
 
 from genenvs.core.files import replacing
 from genenvs.editing import pictures
+from genenvs.editing.briefs import CLIPS
 from genenvs.editing.pictures import COLUMNS, FRAMES, SIGNS, Shot, legend
-from genenvs.editing.styles import UNIT
+from genenvs.editing.styles import LENGTHS, UNIT
 from genenvs.tasks.clip_edit.actions import CHOOSE_CLIP
-from genenvs.video.attributes import describe
+from genenvs.video.attributes import WIDTH, describe
 from genenvs.video.clips import FPS
 from genenvs.video.critic import critic
 from genenvs.video.film import TRANSITIONS, Edit, write_mp4
 from genenvs.video.footage import Excerpts, Footage
 from genenvs.video.lists import write_edl, write_otio
+from genenvs.video.media import write_clips
 
 if TYPE_CHECKING:
     from genenvs.tasks.clip_edit.task import ClipEdit, EditState
@@ -35,24 +37,30 @@ class Cut:
     edit: Edit
     footage: Footage
 
-    def save(self, path: str | Path) -> None:
+    def save(self, path: str | Path, media: str | Path | None = None) -> None:
         """Write it whole or not at all; the folder is made where it is missing.
 
         Args:
             path: .mp4: the film with its sound; .edl, .otio: what editing software opens; .txt:
                 the list in words.
+            media: a folder for the clips of an .edl or .otio, each an .mp4 that the list names.
+                Without it a list names your own files, and of drawn clips none.
 
         Raises:
             ImportError: mp4 without PyAV; names the extra.
-            ValueError: another suffix, or an empty film.
+            ValueError: another suffix, media for what is no list, or an empty film.
         """
-        suffix = Path(path).suffix.lower()
+        suffix, taken = Path(path).suffix.lower(), self.footage
+        if media is not None:
+            if suffix not in (".edl", ".otio"):
+                raise ValueError(f"media are for .edl and .otio; got {Path(path).name!r}")
+            taken = write_clips(media, self.edit, self.footage)
         if suffix == ".mp4":
             write_mp4(path, self.edit, self.footage)
         elif suffix == ".edl":
-            write_edl(path, self.edit, self.footage)
+            write_edl(path, self.edit, taken)
         elif suffix == ".otio":
-            write_otio(path, self.edit, self.footage)
+            write_otio(path, self.edit, taken)
         elif suffix == ".txt":
             with replacing(Path(path)) as temporary:
                 temporary.write_text(f"{self}\n", encoding="utf-8")
@@ -98,7 +106,7 @@ def smooth(task: "ClipEdit", state: "EditState", index: int) -> float:
 
 
 def picture(task: "ClipEdit", state: "EditState", index: int) -> np.ndarray:
-    """The pool, the film's last shots and the editor's, over both as lines of time."""
+    """The strip, the pool, the film's last shots and the editor's, over both as lines of time."""
     row = state.rows(torch.tensor([index], device=state.step.device))
     taken = footage(task, row, 0)
     film = row.film[0, : int(row.count)].tolist()
@@ -116,6 +124,7 @@ def picture(task: "ClipEdit", state: "EditState", index: int) -> np.ndarray:
         ("the hidden editor's own film", [_shown(taken, *shot) for shot in plan]),
     ]
     board = pictures.board(rows, taken, task.caption(state, index))
+    example = pictures.board([("the strip that shows the style", _strip(row))], _drawn(row), "")
     lines = pictures.timeline(
         [
             ("film", [(c, n, j) for c, _, n, j in film]),
@@ -124,7 +133,23 @@ def picture(task: "ClipEdit", state: "EditState", index: int) -> np.ndarray:
         int(row.target),
         board.shape[1],
     )
-    return np.concatenate([board, lines])
+    return np.concatenate([example, board, lines])
+
+
+def _drawn(row: "EditState") -> Footage:
+    """The clips of the pool, and the shots of the strip."""
+    shots = torch.cat([row.attributes[0], row.strip[0]])
+    return pictures.footage(row.instance[0], shots, torch.full((len(shots),), LENGTHS))
+
+
+def _strip(row: "EditState") -> list[Shot]:
+    """As its clips are numbered in `_drawn`."""
+    units = (row.example[0, :, WIDTH] * LENGTHS).round().tolist()
+    joins = row.example[0, :, WIDTH + 1 :].argmax(1).tolist()
+    return [
+        Shot(CLIPS + k, round(length * FRAMES / 2), f"{SIGNS[join]} {UNIT * length:g} s")
+        for k, (length, join) in enumerate(zip(units, joins, strict=True))
+    ]
 
 
 def _pooled(row: "EditState", clip: int, chosen: bool) -> Shot:
