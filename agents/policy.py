@@ -68,7 +68,7 @@ def load(path: Path) -> Trained:
     made = kind(problem, config, None if _apart(tensors) else tensors)
     if _apart(tensors):
         _put(made, checkpoint.part(tensors, "network"), path.name)
-    return Trained(made, problem, record["agent"], [], 0, 0.0, None)
+    return Trained(made, problem, record["agent"], [], record.get("steps", 0), 0.0, None)
 
 
 def _network(agent: Any) -> nn.Module | None:

@@ -153,11 +153,11 @@ def play(cell: Cell, policy: Path | None = None) -> dict[str, Any]:
         "circumstances": machine.describe(),
         "date": datetime.date.today().isoformat(),
         **more,
-        **({"values": _values(found)} if cell.keep else {}),
+        **({"values": episode_scores(found)} if cell.keep else {}),
     }
 
 
-def _values(found: Evaluation) -> list[float] | None:
+def episode_scores(found: Evaluation) -> list[float] | None:
     """The score of every episode, where each has one."""
     values = found.episodes.get(found.score)
     if values is None or np.isnan(values).any():
@@ -185,15 +185,15 @@ def _learn(cell: Cell, policy: Path | None) -> tuple[Evaluation, dict[str, Any]]
     if cell.train_episodes:
         seen = score(trained, episodes=cell.train_episodes, split="train", judged=False)
         train = sample(seen.evaluation, seen.evaluation.score)
+    weights = None
+    if policy is not None:  # its header says on what it was trained
+        save(trained, policy)
+        weights = {"sha256": sha256(policy), "bytes": policy.stat().st_size}
     # The policy is the same on whatever it plays: it is scored on all of the split.
     trained = dataclasses.replace(
         trained, problem=dataclasses.replace(trained.problem, arguments={})
     )
     found = score(trained, episodes=cell.episodes, judged=cell.judged, seeds=(LIST_SEED,))
-    weights = None
-    if policy is not None:
-        save(trained, policy)
-        weights = {"sha256": sha256(policy), "bytes": policy.stat().st_size}
     return found.evaluation, {
         "steps_per_second": trained.steps / trained.seconds,
         "curve": [
@@ -384,11 +384,15 @@ def _keep_waiting(waiting: Waiting) -> OSError | None:
     return why
 
 
+# Of what `play` gives, what nobody can do without.
+WHOLE = {"score", "sample", "paid", "metrics", "curve", "weights", "train", "seconds"}
+
+
 def known(cell: Cell) -> dict[str, Any] | None:
     """What `play` gave, if all of it is there; half of it, of a folder that was copied, is none."""
     try:
         found = json.loads(cell.path.read_text(encoding="utf-8"))
-        whole = isinstance(found, dict) and _has_policy(cell, found.get("weights"))
+        whole = set(found) >= WHOLE and _has_policy(cell, found["weights"])
     except (OSError, ValueError, KeyError, TypeError):
         return None
     return found if whole else None

@@ -74,7 +74,7 @@ def _below(place: Path) -> Iterator[Path]:
         for name in [*inner, *others]:
             path = Path(folder, name)
             record = policies or path.stem.endswith(VERIFIED)
-            seen = path.is_symlink() or (path.suffix == ".json" and not record)
+            seen = path.is_symlink() or (path.suffix.lower() == ".json" and not record)
             if seen and not name.startswith("."):
                 yield path
 
@@ -112,9 +112,12 @@ def _name(entry: Entry) -> str:
     return entry.submission.name.casefold()  # it names files, on any system
 
 
-def _precedence(entry: Entry) -> tuple[int, str, Path]:
+def _precedence(entry: Entry) -> tuple[int, bool, str, Path]:
     """Of several submissions of one name the least stands."""
-    return get_args(State).index(entry.state), entry.submission.date, entry.path
+    it, path = entry.submission, entry.path
+    # A date can be made up; the place that a name stands for is taken.
+    elsewhere = f"{it.suite}-{path.parent.name}-{path.stem}" != it.name
+    return get_args(State).index(entry.state), elsewhere, it.date, path
 
 
 def _judged(path: Path) -> Entry | Problem:
@@ -177,8 +180,10 @@ def _verification(submission: Submission, path: Path) -> tuple[dict[str, Any] | 
         record = json.loads(place.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):
         return None, f"{place.name} is no record of a verification"
-    if not isinstance(record, dict) or any(
-        not isinstance(record.get(key), kind) for key, kind in KINDS.items()
+    if (
+        not isinstance(record, dict)
+        or any(not isinstance(record.get(key), kind) for key, kind in KINDS.items())
+        or not all(text.isprintable() for text in record.values() if isinstance(text, str))
     ):
         return None, f"{place.name} is no record of a verification"
     if record["submission"] != sha256(path):

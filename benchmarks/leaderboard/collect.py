@@ -132,7 +132,7 @@ def _make(suite: Suite, group: Sequence[Cell], path: Path, author: str, kept: in
         "name": f"{suite.name}-{_slug(cell.agent, author)}-{path.stem}",
         "suite": suite.name,
         "author": author,
-        "date": first.get("date", datetime.date.today().isoformat()),
+        "date": max([f["date"] for _, f in played], default=datetime.date.today().isoformat()),
         "command": f"python -m benchmarks.leaderboard run --suite {suite.given}"
         f" --agents {cell.agent} --environments {cell.env}{more}",
         "agent": {
@@ -156,7 +156,7 @@ def _make(suite: Suite, group: Sequence[Cell], path: Path, author: str, kept: in
             "actions": "greedy" if learner else "scripted",
             "checkpoint": "last" if learner else "none",
         },
-        **first.get("circumstances", machine.describe() if not first else {}),
+        **_circumstances([found for _, found in played]),
         "runs": runs,
         "failed": [
             {"seed": each.seed, "why": _text(found["failed"])}
@@ -169,6 +169,20 @@ def _make(suite: Suite, group: Sequence[Cell], path: Path, author: str, kept: in
         given = {"steps": cell.steps, "split": "train", "instances": cell.instances}
         table["training"] = given
     return Submission.model_validate(table)
+
+
+def _circumstances(played: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Hardware and software: of the first run, but for commits, of which all are told."""
+    if not played:
+        return machine.describe()
+    every = [found["circumstances"] for found in played]
+    commits = dict.fromkeys(each["software"]["commit"] for each in every)
+    if len(commits) < 2:
+        return every[0]
+    told = ", ".join(
+        (commit or "none")[:12] + "+" * str(commit).endswith("+") for commit in commits
+    )
+    return every[0] | {"software": every[0]["software"] | {"commit": told[:300]}}
 
 
 def _run(cell: Cell, found: Mapping[str, Any], path: Path, kept: bool) -> dict[str, Any]:

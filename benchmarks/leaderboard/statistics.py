@@ -90,9 +90,14 @@ def _interval(statistic: Statistic, *groups: Scores, resamples: int) -> Interval
     strata = [[scores[name] for name in names] for scores in groups]
     value, low, high = map(float, bootstrap(statistic, *strata, resamples=resamples))
     counts = [len(scores[name]) for scores in groups for name in names]
-    if max(counts) < 2:  # every resample is the sample: that is no certainty
+    mixed = any(min(own) < 2 <= max(own) for own in map(_counts, groups))
+    if max(counts) < 2 or mixed:  # a single run resamples to itself: that is no certainty
         low = high = float("nan")
     return Interval(value, low, high, sum(counts))
+
+
+def _counts(scores: Scores) -> list[int]:
+    return [len(values) for values in scores.values()]
 
 
 def _check(scores: Mapping[str, np.ndarray]) -> None:

@@ -5,6 +5,7 @@ schema`). Reading one never unpickles, imports or runs anything that it names: n
 policies are tensors in safetensors files beside it.
 """
 
+import datetime
 import json
 import re
 import unicodedata
@@ -63,6 +64,12 @@ def _plain(value: Any, depth: int = DEPTH) -> Any:
     return value
 
 
+def _day(text: str) -> str:
+    """Refuse a day that never was."""
+    datetime.date.fromisoformat(text)
+    return text
+
+
 Number = Annotated[float, Field(ge=-1e12, le=1e12)]
 Positive = Annotated[float, Field(ge=0, le=1e12)]
 Count = Annotated[int, Field(ge=0, le=10**12)]
@@ -78,7 +85,7 @@ PolicyFile = Annotated[
 ]
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 Hash = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{16}$")]
-Date = Annotated[str, StringConstraints(pattern=r"^\d{4}-\d{2}-\d{2}$")]
+Date = Annotated[str, StringConstraints(pattern=r"^[12]\d{3}-\d{2}-\d{2}$"), AfterValidator(_day)]
 Line = Annotated[str, StringConstraints(max_length=300), AfterValidator(_clean)]
 Text = Annotated[str, StringConstraints(max_length=5_000), AfterValidator(_clean)]
 Table = Annotated[dict[str, Any], AfterValidator(_plain)]
@@ -220,7 +227,7 @@ class Software(Strict):
 
     genenvs: Line
     commit: Line | None
-    """Of the checkout; `+` behind it where files differed from it."""
+    """Of the checkout; `+` behind it where files differed from it. Several, where runs differ."""
     python: Line
     libraries: dict[Line, Line] = {}
 
@@ -288,6 +295,8 @@ def read(path: Path) -> Submission:
         ValueError: it is a link, too large, truncated, not JSON, or not of the format; says where.
     """
     no_link(path)
+    if not path.is_file():  # a pipe would be waited for
+        raise ValueError(f"{path.name} is no file")
     size = path.stat().st_size
     if size > LARGEST:
         raise ValueError(f"{path.name} must have at most {LARGEST:,} bytes; it has {size:,}")

@@ -1,16 +1,19 @@
 """What a submission claims, held against the registry and against itself."""
 
+import dataclasses
 import datetime
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
 import numpy as np
+from safetensors import SafetensorError, safe_open
 
 import genenvs
-from benchmarks.cells import LIST_SEED
+from agents.registry import BUILT_IN, find
+from benchmarks.cells import LIST_SEED, SCRIPTED
 from benchmarks.leaderboard import suites
 from benchmarks.leaderboard.submission import POLICIES, Run, Sample, Submission
 from genenvs.core.files import sha256
@@ -64,10 +67,11 @@ def _arithmetic(it: Submission, found: Findings) -> None:
                 found.errors.append(
                     f"seed {run.seed}: {name} has {sample.n} episodes, the protocol {most}"
                 )
-        if run.paid.n != most:
-            found.errors.append(
-                f"seed {run.seed}: {run.paid.n} episodes were paid, the protocol has {most}"
-            )
+        for name, sample in (("were paid", run.paid), ("have a score", run.score)):
+            if sample.n != most:
+                found.errors.append(
+                    f"seed {run.seed}: {sample.n} episodes {name}, the protocol has {most}"
+                )
         _episodes(run, found)
         _curve(it, run, found)
     if it.summary is not None:
@@ -160,7 +164,11 @@ def wrong_file(path: Path, run: Run) -> str | None:
         )
     if sha256(policy) != run.weights.sha256:
         return f"the policy {policy.name} does not match its hash"
-    return None
+    try:
+        with safe_open(policy, "numpy"):
+            return None
+    except (OSError, SafetensorError) as error:
+        return f"the policy {policy.name} is no safetensors file: {error}"
 
 
 # --- against the registry ---
@@ -210,8 +218,27 @@ def _environment(it: Submission, found: Findings) -> bool:
         found.notes.append(f"its episodes are of seed {seeds}; the board's are of {LIST_SEED}")
     if it.training is not None and it.training.split != "train":
         found.notes.append(f"it was trained on the split {it.training.split!r}")
+    _play(it, found)
     _budget(it, found)
     return True
+
+
+def _play(it: Submission, found: Findings) -> None:
+    """Who plays, and how, are things that this version knows."""
+    if it.agent.kind == "scripted":
+        if it.agent.name not in SCRIPTED:
+            found.notes.append(f"of scripts {', '.join(SCRIPTED)} are known here")
+        return
+    for name, said, ours in (
+        ("actions", it.protocol.actions, "greedy"),
+        ("checkpoint", it.protocol.checkpoint, "last"),
+    ):
+        if said != ours:
+            found.notes.append(f"its {name} are of kind {said!r}; the board's are {ours!r}")
+    if it.agent.name in BUILT_IN:
+        fields = {each.name for each in dataclasses.fields(find(it.agent.name).Config)}
+        if missing := sorted(fields - set(it.config)):
+            found.notes.append(f"its configuration does not say {', '.join(missing)}")
 
 
 def _budget(it: Submission, found: Findings) -> None:
@@ -285,6 +312,8 @@ def _scores(it: Submission, found: Findings) -> None:
         for name, sample in (("score", run.score), ("train score", run.train_score)):
             if score is not None and sample is not None:
                 _possible(found, f"seed {run.seed}: {name}", sample, score.range)
+        if score is not None and run.episodes:
+            _within(found, f"seed {run.seed}: episodes", run.episodes, score.range)
         for name, sample in run.metrics.items():
             if name in metrics:
                 _possible(found, f"seed {run.seed}: {name}", sample, metrics[name].range)
@@ -300,6 +329,16 @@ def _scores(it: Submission, found: Findings) -> None:
     for run in it.runs:
         if missing := sorted(golden - set(run.metrics) - {it.environment.score}):
             found.notes.append(f"seed {run.seed} does not say {', '.join(missing)}")
+
+
+def _within(
+    found: Findings, name: str, values: Sequence[float], span: tuple[float, float] | None
+) -> None:
+    """Refuse a value outside of the range."""
+    low, high = span or (-math.inf, math.inf)
+    for value in (min(values), max(values)):
+        if not low - 1e-6 <= value <= high + 1e-6:
+            found.errors.append(f"{name} must lie in {low:g} .. {high:g}; got {value:.8g}")
 
 
 def _possible(found: Findings, name: str, sample: Sample, span: tuple[float, float] | None) -> None:

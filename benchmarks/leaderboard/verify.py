@@ -25,6 +25,8 @@ from genenvs.core.evaluate import Evaluation
 from genenvs.core.files import sha256
 
 LIMITS = Limits(1_800.0, 6.0)
+_ROLLOUT = 10_000  # steps of a long one
+TRAIN = "train score"  # among what was found; no metric's name
 
 
 class Unplayable(ValueError):
@@ -105,7 +107,7 @@ def verify(
 
 
 def spot_check(path: Path, seed: int, episodes: int, limits: Limits = LIMITS) -> Difference:
-    """Play only the first episodes of a run whose every score is published.
+    """Play only the first episodes of a run whose every score is published; the worst of them.
 
     An episode depends on its seed and number alone, so the first are the same however many follow.
 
@@ -116,14 +118,16 @@ def spot_check(path: Path, seed: int, episodes: int, limits: Limits = LIMITS) ->
     run = next((run for run in playable(submission) if run.seed == seed), None)
     if run is None or run.episodes is None:
         raise Unplayable(f"{path.name} holds no policy and episodes of seed {seed}")
-    stated = np.asarray(run.episodes[:episodes])
-    found = replay(path, seed, len(stated), limits)["score"]
-    return Difference(
-        f"the score of the first {len(stated)} episodes of seed {seed}",
-        float(stated.mean()),
-        found["mean"],
-        _allowed(float(stated.mean()), float(stated.std())),
-    )
+    stated = run.episodes[:episodes]
+    found = replay(path, seed, len(stated), limits)
+    again, spread = found["values"], found["score"]["std"]
+    if again is None or len(again) != len(stated):
+        raise Unplayable(f"{path.name}: not every episode of seed {seed} has a score")
+    each = [
+        Difference(f"the score of episode {k} of seed {seed}", a, b, _allowed(a, spread))
+        for k, (a, b) in enumerate(zip(stated, again, strict=True))
+    ]
+    return max(each, key=lambda one: np.nan_to_num(one.ratio, nan=np.inf))
 
 
 def checked(path: Path) -> Submission:
@@ -182,7 +186,13 @@ def _no_code(it: Submission, agent: str = "ppo") -> None:
 def differences(run: Run, found: Mapping[str, Any]) -> list[Difference]:
     """Of every measurement of a run."""
     stated = {"score": run.score, "paid": run.paid, **run.metrics}
-    names = {"score": f"the score of seed {run.seed}", "paid": f"the return of seed {run.seed}"}
+    if run.train_score is not None:
+        stated[TRAIN] = run.train_score
+    names = {
+        "score": f"the score of seed {run.seed}",
+        "paid": f"the return of seed {run.seed}",
+        TRAIN: f"the training score of seed {run.seed}",
+    }
     listed = []
     for name, sample in stated.items():
         what = names.get(name, f"{name} of seed {run.seed}")
@@ -249,6 +259,22 @@ def play(submission: Submission, path: Path, seed: int, episodes: int | None) ->
     ).evaluation
 
 
+def _train_score(submission: Submission, path: Path, run: Run) -> dict[str, Any]:
+    """The score on the instances that were trained on."""
+    from agents.evaluation import score
+
+    assert run.train_score is not None and submission.training is not None
+    trained, instances = policy_to_play(submission, path, run), submission.training.instances
+    if instances is not None:
+        arguments = trained.problem.arguments | {"instances": instances}
+        problem = dataclasses.replace(trained.problem, arguments=arguments)
+        trained = dataclasses.replace(trained, problem=problem)
+    found = score(
+        trained, episodes=run.train_score.n, split=submission.training.split, judged=False
+    )
+    return cells.sample(found.evaluation, found.evaluation.score)
+
+
 def policy_to_play(submission: Submission, path: Path, run: Run) -> Trained:
     """The policy of a run, on the environment that was played.
 
@@ -263,6 +289,14 @@ def policy_to_play(submission: Submission, path: Path, run: Run) -> Trained:
     _same("agent", trained.name, it.agent.name)
     _same("config", json.loads(json.dumps(made)), it.config)
     _same("environment", trained.problem.env, it.environment.id)
+    _same("seed", trained.problem.seed, run.seed)
+    assert it.training is not None
+    arguments = dict(trained.problem.arguments)
+    _same("instances", arguments.pop("instances", None), it.training.instances)
+    _same("arguments", json.loads(json.dumps(arguments)), it.environment.arguments)
+    # A rollout begins before the budget is used up, and may end behind it.
+    if not it.training.steps <= trained.steps < 2 * it.training.steps + _ROLLOUT:
+        _same("steps", trained.steps, it.training.steps)
     problem = dataclasses.replace(trained.problem, arguments=dict(it.environment.arguments))
     return dataclasses.replace(trained, problem=problem)
 
@@ -286,6 +320,10 @@ def main(path: str, seed: str, episodes: str, out: str) -> None:
         if name not in cells.NOT_METRICS and found.interval(name).count
     }
     samples |= {"score": cells.sample(found, found.score), "paid": cells.sample(found, "return")}
+    run = next(run for run in submission.runs if run.seed == int(seed))
+    if run.train_score is not None and not int(episodes):
+        samples[TRAIN] = _train_score(submission, Path(path), run)
+    samples["values"] = cells.episode_scores(found)
     Path(out).write_text(json.dumps(samples), encoding="utf-8")
 
 

@@ -36,16 +36,25 @@ def test_a_cell_is_played_once_and_failures_are_told(folder):
     assert cells.result(TINY)["failed"] == "not played", "half a result is none"
 
 
+EMPTY = dict.fromkeys(cells.WHOLE)
+
+
 def test_a_cell_whose_policy_is_cut_short_or_another_is_played_again():
     cell = Cell("reinforce", "CartPole-v1", 0, 300, 4, keep=True)
     weights = {"sha256": hashlib.sha256(b"weights").hexdigest(), "bytes": 7}
-    cell.path.write_text(json.dumps({"seed": 0, "weights": weights}))
+    cell.path.write_text(json.dumps(EMPTY | {"seed": 0, "weights": weights}))
     for content, there in ((b"weights", True), (b"wei", False), (b"WEIGHTS", False)):
         cell.policy.write_bytes(content)
         assert (cells.known(cell) is not None) == there
     cell.policy.unlink()
     assert cells.known(cell) is None
-    for text in ("[]", '{"weights": 3}', '{"weights": {"bytes": 7}}'):
+    halves = ({"weights": 3}, {"weights": {"bytes": 7}}, {"weights": None})
+    for text in (
+        "[]",
+        "{}",
+        *map(json.dumps, halves),
+        *(json.dumps(EMPTY | h) for h in halves[:2]),
+    ):
         cell.path.write_text(text)
         assert cells.known(cell) is None
 
@@ -79,7 +88,8 @@ def test_no_disk_loses_nothing(folder, monkeypatch, capsys):
         if cell.seed == 0:  # seed 1 finds no room while this one is at work
             assert full.wait(60) and not cells.apart.stopped.wait(0.2)
         (left / cells.POLICY).write_bytes(b"weights")
-        (left / cells.RESULT).write_text(json.dumps({"seed": cell.seed, "weights": weights}))
+        found = EMPTY | {"seed": cell.seed, "weights": weights}
+        (left / cells.RESULT).write_text(json.dumps(found))
 
     copy = shutil.copyfile
 
@@ -118,7 +128,7 @@ def test_what_waits_and_is_not_ours_is_played_instead(folder, monkeypatch, spoil
     place = cells.held(cell)
     place.mkdir(parents=True)
     for name in cells.RESULT, cells.POLICY:
-        (place / name).write_text('{"seed": 7, "weights": null}')
+        (place / name).write_text(json.dumps(EMPTY | {"seed": 7}))
     if spoil == "half of it":
         (place / cells.POLICY).unlink()
     elif spoil == "a link":

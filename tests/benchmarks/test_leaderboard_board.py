@@ -4,6 +4,7 @@ import copy
 import hashlib
 import json
 import math
+import os
 import re
 
 import gymnasium as gym
@@ -16,7 +17,7 @@ from benchmarks.leaderboard.collect import RESULTS
 from benchmarks.leaderboard.submission import POLICIES, Submission
 from genenvs.core.registry import declaration, scores
 
-from .leaderboard_examples import ENV, table
+from .leaderboard_examples import ENV, POLICY, table
 
 
 @pytest.fixture
@@ -83,6 +84,13 @@ REFUSED = {
         {"runs__0__metrics": {"beauty": {"mean": 1.0, "std": 0.0, "n": 64}}},
         "no metric 'beauty'",
     ),
+    "a score of few episodes": ({"runs__0__score__n": 1}, "1 episodes have a score, the protocol"),
+    "an episode that cannot be": (
+        {"runs__0__episodes": [table()["runs"][0]["score"]["mean"]] * 62 + [-0.9, 0.5]},
+        "seed 0: episodes must lie in -inf .. 0; got 0.5",
+    ),
+    "a day that never was": ({"date": "2026-02-30"}, "date: Value error"),
+    "a day before all others": ({"date": "0000-00-00"}, "date: .*pattern"),
     "a policy that is not there": ({"runs__0__weights__file": "p.safetensors"}, "no policy p"),
 }
 
@@ -150,6 +158,16 @@ REPORTED = {
     "of another package": ({"software__genenvs": "0.0.1"}, "of genenvs 0.0.1"),
     "from tomorrow": ({"date": "2999-01-01"}, "is to come"),
     "without weights": ({"runs__0__weights": None}, "seed 0 has no weights"),
+    "of a script that nobody knows": (
+        {"agent": "random", "agent__name": "superpolicy"},
+        "of scripts random, reference are known here",
+    ),
+    "of drawn actions": ({"protocol__actions": "stochastic"}, "actions are of kind 'stochastic'"),
+    "of the best moment": ({"protocol__checkpoint": "best"}, "checkpoint are of kind 'best'"),
+    "with half of its configuration": (
+        {"config": {"gamma": 1.0}},
+        "its configuration does not say anneal",
+    ),
 }
 
 
@@ -169,21 +187,25 @@ def test_another_split_has_no_normalised_score(put):
     assert "must be null" in checked(put(protocol__split="validation")).errors[0]
 
 
+def weights(content, name):
+    return {
+        "sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content), "file": name,
+    }  # fmt: skip
+
+
 def test_a_policy_must_be_the_one_that_was_submitted(put, tmp_path):
     (tmp_path / POLICIES).mkdir()
     policy = tmp_path / POLICIES / "p-0.safetensors"
-    policy.write_bytes(b"weights")
-    weights = {
-        "sha256": hashlib.sha256(b"weights").hexdigest(),
-        "bytes": len(b"weights"),
-        "file": policy.name,
-    }
-    path = put(runs__0__weights=weights)
+    policy.write_bytes(POLICY)
+    path = put(runs__0__weights=weights(POLICY, policy.name))
     assert not checked(path).errors
-    policy.write_bytes(b"WEIGHTS")
+    policy.write_bytes(POLICY[:-1] + b"1")
     assert "does not match its hash" in checked(path).errors[0]
-    policy.write_bytes(b"more weights")
-    assert "12 bytes, 7 are stated" in checked(path).errors[0]
+    policy.write_bytes(POLICY + b"more")
+    assert f"{len(POLICY) + 4} bytes, {len(POLICY)} are stated" in checked(path).errors[0]
+    policy.write_bytes(b"weights")
+    path = put(runs__0__weights=weights(b"weights", policy.name))
+    assert "p-0.safetensors is no safetensors file" in checked(path).errors[0]
     policy.unlink()
     policy.symlink_to("/etc/hostname")
     assert "is a link" in checked(path).errors[0]
@@ -220,6 +242,23 @@ def test_nobody_takes_the_place_of_one_that_is_known_better(kept, put, tmp_path)
     assert "and stands: it is verified, of 2026-03-03" in problems[0].why
 
 
+def test_who_dates_his_file_back_takes_nobody_s_name(put):
+    name = "smoke-ppo-DenoiseSchedule-v0"
+    ours = put("ppo/DenoiseSchedule-v0.json", name=name, date="2026-03-03")
+    forged = put("a/a.json", name=name, date="1999-01-01")
+    (entry,), (problem,) = board.load([forged.parent, ours.parent])
+    assert entry.path == ours and problem.path == forged
+
+
+def test_odd_files_are_named_and_nothing_waits_for_them(put, tmp_path):
+    put("good.json", name="good")
+    put("CAPITALS.JSON", name="capitals")
+    os.mkfifo(tmp_path / "pipe.json")
+    entries, problems = board.load([tmp_path])
+    assert {entry.submission.name for entry in entries} == {"good", "capitals"}
+    assert [problem.why for problem in problems] == ["pipe.json is no file"]
+
+
 def test_what_a_killed_run_leaves_is_no_submission(put, tmp_path):
     good = put("a.json")
     (tmp_path / ".a-x2k1.json").write_text(good.read_text()[:100])  # of a file that was replaced
@@ -252,13 +291,12 @@ def record(path, **changes):
 @pytest.fixture
 def kept(put):
     """A submission with the policy of its first seed beside it; the second is known by its hash."""
-    digest = hashlib.sha256(b"weights").hexdigest()
-    weights = {"sha256": digest, "bytes": len(b"weights"), "file": "a-0.safetensors"}
+    name = "a-0.safetensors"
 
     def write(file="a.json", **changes):
-        path = put(file, runs__0__weights=weights, **changes)
+        path = put(file, runs__0__weights=weights(POLICY, name), **changes)
         (path.parent / POLICIES).mkdir(exist_ok=True)
-        (path.parent / POLICIES / weights["file"]).write_bytes(b"weights")
+        (path.parent / POLICIES / name).write_bytes(POLICY)
         return path
 
     return write
@@ -332,8 +370,9 @@ def test_links_in_a_folder_are_named_and_not_followed(kept, put, tmp_path):
         ({"max_difference": "none"}, "validated", "no record"),
         ("{", "validated", "no record"),
         ("[" * 100_000, "validated", "no record"),
+        ({"who": "\ud800"}, "validated", "no record"),
     ],
-    ids=["another result", "of the wrong kind", "half", "nested"],
+    ids=["another result", "of the wrong kind", "half", "nested", "of what no page shows"],
 )
 def test_a_record_counts_for_what_it_says(kept, content, state, said):
     path = kept()

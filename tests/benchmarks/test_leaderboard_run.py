@@ -1,6 +1,7 @@
 """From a suite's file to submissions that are played again."""
 
 import json
+import re
 import shutil
 import tempfile
 from dataclasses import asdict
@@ -185,6 +186,47 @@ def test_what_cannot_be_played_again_says_why(copied, quick, change, said):
     with pytest.raises(ValueError, match=said):
         verify.verify(path, "a reader")
     assert not board.record_of(path).exists()
+
+
+def of_seed_1(content):
+    """The policy of seed 0, shown as that of another run."""
+    first, second = content["runs"]
+    second["weights"], first["weights"] = first["weights"], second["weights"]
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (of_seed_1, "policy's seed is 0; 1 is stated"),
+        (lambda c: c["training"].update(instances=5), "policy's instances is 20; 5 is stated"),
+        (lambda c: c["training"].update(steps=10**8), "policy's steps is .*; 100000000 is stated"),
+    ],
+)
+def test_a_policy_of_another_run_is_not_played(copied, quick, change, said):
+    path = copied / "actor_critic" / "VoxelStroke-v0.json"
+    spoil(path, change)
+    with pytest.raises(verify.Unplayable, match=said):
+        verify.verify(path, "a reader")
+
+
+def test_the_training_score_is_played_again(copied, quick):
+    path = copied / "actor_critic" / "VoxelStroke-v0.json"
+    spoil(path, lambda c: c["runs"][0]["train_score"].update(mean=0.99, std=0.0))
+    record = verify.verify(path, "a reader")
+    assert not record["passed"] and "the training score of seed 0" in record["worst"]
+
+
+def test_a_part_is_compared_episode_by_episode(copied, quick):
+    """Their mean is right where they are made up of each other."""
+    path = copied / "random" / "VoxelStroke-v0.json"
+
+    def turn(content):
+        content["runs"][0]["episodes"][:3] = content["runs"][0]["episodes"][2::-1]
+
+    assert verify.spot_check(path, 0, 3).ratio < 1
+    spoil(path, turn)
+    found = verify.spot_check(path, 0, 3)
+    assert found.ratio > 1 and re.fullmatch("the score of episode [02] of seed 0", found.what)
 
 
 def test_a_policy_that_names_code_is_not_loaded(copied, quick):

@@ -285,6 +285,36 @@ def test_of_two_submissions_for_one_place_the_newest_that_counts_stands_in_the_a
     assert standings[1].iqm.mean == pytest.approx(0.1)
 
 
+def test_a_newer_file_takes_no_verified_one_s_place():
+    """An author's name is text that anybody may write."""
+    ours = entry(ROOM, "ppo", runs_at(ROOM, [0.6, 0.7]), "verified", date="2026-01-01")
+    forged = entry(ROOM, "ppo", runs_at(ROOM, [1.9, 1.9]), name="zz", date="2026-02-01")
+    assert [row.current for row in rows([ours, forged])] == [True, False]
+    assert [row.current for row in rows([forged, ours])] == [False, True]
+
+
+def test_failures_count_where_an_agent_has_no_score():
+    found = [
+        entry(ROOM, "ppo", runs_at(ROOM, [0.6, 0.7]), failed=["one"]),
+        entry(STROKE, "ppo", [], failed=["out of memory", "too long"]),
+    ]
+    (suite,) = suites(rows(found))
+    assert suite.standings[0].failed == 3 and suite.envs == [ROOM, STROKE]
+    assert list(suite.standings[0].scores) == [ROOM]
+
+
+def test_how_far_rewards_were_gamed_has_an_interval():
+    levels, golds = (0.2, 0.4, 0.9), (0.1, 0.2, 0.2)
+    runs = [
+        run_of(ROOM, k, a, paid=a, gold=b)
+        for k, (a, b) in enumerate(zip(levels, golds, strict=True))
+    ]
+    (suite,) = suites(rows([entry(ROOM, "ppo", runs)]))
+    gamed = suite.standings[0].gamed
+    assert gamed.mean == pytest.approx(np.mean(np.subtract(levels, golds)))
+    assert gamed.low < gamed.mean < gamed.high
+
+
 def test_who_played_more_environments_stands_first_whatever_the_score():
     found = [entry(ROOM, "lucky", runs_at(ROOM, [2.0, 2.0]))]
     found += [entry(env, "steady", runs_at(env, [0.3])) for env in (ROOM, STROKE)]

@@ -202,3 +202,14 @@ def test_one_run_has_no_interval():
         found = statistics.aggregate(statistics.interquartile_mean, {"a": np.array([0.25])})
     assert (found.mean, found.count) == (0.25, 1)
     assert np.isnan([found.low, found.high]).all()
+
+
+def test_a_single_run_among_several_gives_no_interval():
+    """It resamples to itself, and would make the interval too narrow."""
+    scores = {f"env{k}": np.array([0.5]) for k in range(9)} | {"pair": np.array([0.1, 0.9])}
+    found = statistics.aggregate(statistics.mean, scores)
+    assert found.mean == pytest.approx(0.5) and np.isnan([found.low, found.high]).all()
+    single = {"a": np.array([0.5]), "b": np.array([0.7])}
+    several = {"a": np.array([0.4, 0.6]), "b": np.array([0.6, 0.9])}
+    chance = statistics.probability_of_improvement(several, single)
+    assert chance.low <= chance.mean <= chance.high

@@ -265,7 +265,8 @@ def _suite_record(suite: Suite) -> dict[str, Any]:
                 "interquartile_mean": _record(s.iqm),
                 "optimality_gap": _record(s.optimality_gap),
                 "generalisation_gap": _record(s.generalisation),
-                "reward_minus_gold": s.gamed,
+                "reward_minus_gold": _record(s.gamed),
+                "failed": s.failed,
                 "probability_of_improvement": {
                     label: _record(found) for label, found in s.improvement.items()
                 },

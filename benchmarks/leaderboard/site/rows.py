@@ -9,7 +9,7 @@ that is the package's, else that of the suite's own `random` and `reference`.
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 
@@ -17,7 +17,7 @@ import genenvs
 from agents.training import smoothed
 from benchmarks.cells import SCRIPTED, across_seeds
 from benchmarks.leaderboard import statistics
-from benchmarks.leaderboard.board import Entry
+from benchmarks.leaderboard.board import Entry, State
 from benchmarks.leaderboard.submission import Submission
 from genenvs.core import registry
 from genenvs.core.evaluate import Interval
@@ -84,7 +84,8 @@ class Row:
         paid: normalised return of the scored episodes, the proxy.
         golds: gold metrics that were measured.
         gold: mean of those with a scale, each within `BOUNDS`.
-        gamed: `paid`, within `BOUNDS`, minus `gold`, run by run: how far the reward outran them.
+        gaming: `paid`, within `BOUNDS`, minus `gold`, of each run: how far the reward outran them;
+            may be empty.
         gaps: score on the training instances minus score, normalised, of each run; may be empty.
         curves: normalised training return of each run on `GRID` [n, G]; may have no rows.
         current: whether it enters aggregates; older rows of one agent and environment do not.
@@ -98,7 +99,7 @@ class Row:
     paid: Interval | None = None
     golds: list[Gold] = field(default_factory=list)
     gold: Interval | None = None
-    gamed: Interval | None = None
+    gaming: np.ndarray = field(default_factory=lambda: np.empty(0))
     gaps: np.ndarray = field(default_factory=lambda: np.empty(0))
     curves: np.ndarray = field(default_factory=lambda: np.empty((0, len(GRID))))
     current: bool = True
@@ -122,6 +123,11 @@ class Row:
     def normalised(self) -> Interval | None:
         """Across runs."""
         return _across(self.runs) if len(self.runs) else None
+
+    @property
+    def gamed(self) -> Interval | None:
+        """Reward minus gold across runs."""
+        return _across(self.gaming) if len(self.gaming) else None
 
     @property
     def gap(self) -> Interval | None:
@@ -202,10 +208,12 @@ def why_not(entry: Entry) -> str | None:
     return None
 
 
-def _order(entry: Entry) -> tuple[bool, str, str]:
+def _order(entry: Entry) -> tuple[bool, int, str, str]:
     """Of submissions for one place on the board, the greatest stands there."""
-    # What cannot be compared never stands in the way of what can.
-    return why_not(entry) is None, entry.submission.date, entry.submission.name
+    # What cannot be compared never stands in the way of what can, nor what nobody played again in
+    # that of what somebody did: an author's name is text that anybody may write.
+    known = -get_args(State).index(entry.state)
+    return why_not(entry) is None, known, entry.submission.date, entry.submission.name
 
 
 def scale(env_id: str) -> Scale | None:
@@ -287,7 +295,7 @@ def _row(
         paid=None if paid is None else _across(paid),
         golds=golds,
         gold=None if gold is None else _across(gold),
-        gamed=_across(paid.clip(*BOUNDS) - gold) if both else None,  # type: ignore[union-attr]
+        gaming=paid.clip(*BOUNDS) - gold if both else np.empty(0),  # type: ignore[union-attr]
         gaps=np.array(gaps),
         curves=_curves(submission, measured, budget),
         current=current,

@@ -26,7 +26,9 @@ class Standing:
         iqm: interquartile mean.
         optimality_gap: how far runs stay below the reference.
         generalisation: training minus test score, mean over environments; None where unmeasured.
-        gamed: normalised return minus gold, mean over environments that have both.
+        gamed: normalised return minus gold, mean over environments that have both; what is paid
+            less than gold in one makes up for more in another.
+        failed: runs that gave no score, those of environments on which every one failed among them.
         profile: share of runs above each of `THRESHOLDS`.
         efficiency: the interquartile mean of training returns on the first points of `GRID`.
         improvement: label of another -> chance that a run of this one beats one of the other.
@@ -39,7 +41,8 @@ class Standing:
     iqm: Interval
     optimality_gap: Interval
     generalisation: Interval | None
-    gamed: float | None
+    gamed: Interval | None
+    failed: int
     profile: Band
     efficiency: Band | None
     improvement: dict[str, Interval]
@@ -58,11 +61,6 @@ class Standing:
     def run_count(self) -> int:
         """Runs that gave a score."""
         return sum(len(runs) for runs in self.scores.values())
-
-    @property
-    def failed(self) -> int:
-        """Runs that gave no score."""
-        return sum(len(row.submission.failed) for row in self.rows)
 
 
 @dataclass(frozen=True)
@@ -96,8 +94,9 @@ def _suite(name: str, rows: list[Row]) -> Suite:
             scores[label],
             statistics.aggregate(statistics.interquartile_mean, scores[label]),
             statistics.aggregate(statistics.optimality_gap, scores[label]),
-            _generalisation(own),
-            _mean([row.gamed.mean for row in own if row.gamed is not None]),
+            _over([(row.env, row.gaps) for row in own]),
+            _over([(row.env, row.gaming) for row in own]),
+            _failed(own, rows),
             statistics.performance_profile(scores[label], THRESHOLDS),
             _efficiency(own),
             chances[label],
@@ -105,7 +104,7 @@ def _suite(name: str, rows: list[Row]) -> Suite:
         for label, own in groups.items()
     ]
     standings.sort(key=lambda s: (-len(s.scores), -s.iqm.mean, s.label))
-    envs = list(dict.fromkeys(row.env for row in rows if len(row.runs)))
+    envs = list(dict.fromkeys(row.env for row in rows if len(row.runs) or not row.submission.runs))
     return Suite(name, envs, standings, rows)
 
 
@@ -124,9 +123,17 @@ def _improvement(scores: dict[str, dict[str, np.ndarray]]) -> dict[str, dict[str
     return found
 
 
-def _generalisation(rows: list[Row]) -> Interval | None:
-    gaps = {row.env: row.gaps for row in rows if len(row.gaps)}
-    return statistics.aggregate(statistics.mean, gaps) if gaps else None
+def _over(values: Sequence[tuple[str, np.ndarray]]) -> Interval | None:
+    """The mean over environments that have values, of each run."""
+    known = {env: runs for env, runs in values if len(runs)}
+    return statistics.aggregate(statistics.mean, known) if known else None
+
+
+def _failed(own: Sequence[Row], rows: Sequence[Row]) -> int:
+    """Failed runs of an agent: beside scores, and on environments where it has none."""
+    label, scored = own[0].label, {row.env for row in own}
+    empty = [r for r in rows if r.label == label and not r.submission.runs and r.env not in scored]
+    return sum(len(row.submission.failed) for row in [*own, *empty])
 
 
 def _efficiency(rows: list[Row]) -> Band | None:
@@ -139,7 +146,3 @@ def _efficiency(rows: list[Row]) -> Band | None:
     if count == 0:
         return None
     return statistics.sample_efficiency({env: x[:, :count] for env, x in curves.items()})
-
-
-def _mean(values: Sequence[float]) -> float | None:
-    return float(np.mean(values)) if values else None
