@@ -50,7 +50,7 @@ def section(folder: Path, device: str) -> list[str]:
         "smaller one; *a step*: the vector face with torch output. Both in environment steps a "
         "second.",
         table(("environment", "batch", *SHOWN, "MB"), _levels(results, ids)),
-        "`policy`: a network of two layers of 64 chooses the actions; `training`: `actor_critic` "
+        "`policy`: a network of two layers of 64 chooses as well; `training`: `actor_critic` "
         "learns in rollouts of five steps. *MB*: by how much memory grew at most while the batch "
         "was made and stepped.",
         *_against(results, ids),

@@ -67,7 +67,7 @@ def measure(
         envs = native(pool.env, num_envs, settings.device)
         closing.callback(envs.close)
         script = write(envs, start, settings.seconds)
-        held = sum(v.nbytes for v in start.values()) + script.nbytes
+        held = script.nbytes  # `start` among it
         found: dict[str, Any] = {"env": pool.env, "num_envs": num_envs, "mb": grown.mb(held)}
         if settings.device != "cpu":
             found["copies"] = copies(script, envs)

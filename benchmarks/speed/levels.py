@@ -2,7 +2,9 @@
 
 `floor` is what a step cannot do without, alone (`families` says what); `transition` the task's own
 function; `torch` and `numpy` the vector face by its output; `single` the face of one environment;
-`sb3` the adapter for Stable-Baselines3; `policy` a network that acts; `training` one that learns.
+`sb3` the adapter for Stable-Baselines3; `policy` a network that chooses as well; `training` one
+that learns. All play the script's actions but `training`, which plays its own: where the action
+decides what a step costs, it alone is not of the same work.
 """
 
 from collections.abc import Callable
@@ -41,22 +43,23 @@ class Bench:
     Attributes:
         script: what is played.
         envs: the native batch, torch output.
-        floor: makes of a task and a state what a step cannot do without; see `families`.
+        floor: makes of a task, a state and the action taken in it what a step cannot do without;
+            see `families`.
         closing: what makes something that must be closed says so here.
         jax: the process in which JAX runs, started when it is asked for.
     """
 
     script: Script
     envs: Any
-    floor: Callable[[Any, Any], Callable[[], Any]]
+    floor: Callable[[Any, Any, Any], Callable[[], Any]]
     closing: ExitStack
     jax: Callable[[], Any]
 
 
 def floor(bench: Bench) -> Lap:
-    """What a step cannot do without, in the states of the script."""
+    """What a step cannot do without, in the states of the script and by its actions."""
     script, task = bench.script, bench.envs.unwrapped.task
-    following = cycle([bench.floor(task, state) for state, _ in script.moments])
+    following = cycle([bench.floor(task, *moment) for moment in script.moments])
     return _repeated(script, lambda: next(following), lambda call: call())
 
 
@@ -116,7 +119,10 @@ def sb3(bench: Bench) -> Lap:
 
 
 def policy(bench: Bench) -> Lap:
-    """A network chooses the actions, from the observations and masks that it is given."""
+    """A network chooses from what it is given; the script's actions are played all the same.
+
+    Its own may cost more or less than those that the other levels play.
+    """
     script, envs = bench.script, bench.envs
     _check_room(envs, ACTING * script.num_envs)
     try:
@@ -125,16 +131,17 @@ def policy(bench: Bench) -> Lap:
         ).to(script.device)
     except TypeError as error:
         raise Left(f"no network of ours reads it: {error}") from error
+    task = envs.unwrapped.task
     now: list[Any] = []
 
     def back() -> None:
         envs.set_state(script.start)
-        now[:] = _seen(envs.step(script.actions[0]))
+        now[:] = task.observe(envs.state), task.action_mask(envs.state)
 
     @torch.no_grad()
     def step(action: Any) -> None:
-        drawn = model.policy(*now).sample()
-        now[:] = _seen(envs.step(model.actions.to_env(drawn)))
+        model.actions.to_env(model.policy(*now).sample())
+        now[:] = _seen(envs.step(action))
 
     return script.lap(step, back, script.actions)
 
@@ -207,14 +214,17 @@ def _repeated(script: Script, ready: Callable[[], Any], call: Callable[[Any], An
             once(clock)
         return clock.seconds, count * script.num_envs
 
+    turns = len(script.moments)
     with torch.no_grad():
         warm = Clock(script.device)
         once(warm)
         trial = Clock(script.device)
-        once(trial)
-    # As long as a script at most: what is off the clock costs time, too.
+        for _ in range(turns):
+            once(trial)
+    # As long as a script at most: what is off the clock costs time, too. In whole rounds of the
+    # moments, which may differ in what they cost.
     wanted = script.step_seconds * len(script.actions) / max(trial.seconds, 1e-9)
-    count = max(1, min(round(wanted), 4 * len(script.actions)))
+    count = turns * max(1, round(min(wanted, 4 * len(script.actions) / turns)))
     return play
 
 

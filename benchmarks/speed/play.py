@@ -15,7 +15,7 @@ from genenvs.core.evaluate import random_policy
 from genenvs.core.task import State
 
 POOL_ROWS = 64
-POOL_MOMENTS = 32  # at most
+POOL_STATES = 2_048
 MOST_STEPS = 200  # of a script
 LONGER = 10  # times as long a script may be that has to be, see `write`
 STATES = 2_048  # rows of the states that single functions are timed on, over all moments
@@ -32,7 +32,9 @@ class Pool:
     """States from all phases of random play, of which batches of any size are made.
 
     Without it every row of a large batch would stand at the same step of its episode, and a
-    warm-up to where ends are spread evenly would take longer than the measurement.
+    warm-up to where ends are spread evenly would take longer than the measurement. Each state is
+    drawn from all steps of whole episodes alike, so that in any step of a batch the share of rows
+    that end is one over the mean length of an episode, as it is in the long run.
     """
 
     def __init__(self, env: str, device: str = "cpu") -> None:
@@ -40,23 +42,25 @@ class Pool:
         envs = native(env, POOL_ROWS, device)
         policy = random_policy(envs)
         observation, info = envs.reset(seed=0)
-        seen = torch.zeros(POOL_ROWS, dtype=torch.bool, device=device)
-        moments, every, step = [envs.get_state()], 1, 0
-        while not bool(seen.all()):
+        rng = np.random.default_rng(0)
+        first, passed = torch.arange(POOL_ROWS, device=device), 0  # rows in their first episode
+        self._states: dict[str, Tensor] = {}
+        while len(first):
+            # A reservoir: every place is as likely to hold each of the states passed so far.
+            passed += len(first)
+            taken = np.flatnonzero(rng.random(POOL_STATES) < len(first) / passed)
+            place = torch.as_tensor(taken, device=device)
+            row = first[torch.as_tensor(rng.integers(len(first), size=len(taken)), device=device)]
+            for name, value in envs.get_state().items():
+                kept = self._states.setdefault(name, value.new_empty(POOL_STATES, *value.shape[1:]))
+                kept[place] = value[row]
             observation, _, terminated, truncated, info = envs.step(policy(observation, info))
-            seen |= terminated | truncated
-            step += 1
-            if step % every == 0:
-                moments.append(envs.get_state())
-            if len(moments) > POOL_MOMENTS:
-                moments, every = moments[::2], 2 * every
-        self._states = {k: torch.cat([m[k] for m in moments]) for k in moments[0]}
+            first = first[~(terminated | truncated)[first]]
         envs.close()
 
     def batch(self, num_envs: int) -> dict[str, Tensor]:
         """A snapshot of so many rows, as `set_state` takes it."""
-        size = len(self._states["env.seed"])
-        drawn = np.random.default_rng(num_envs).integers(0, size, num_envs)
+        drawn = np.random.default_rng(num_envs).integers(0, POOL_STATES, num_envs)
         index = torch.as_tensor(drawn, device=self._states["env.seed"].device)
         rows = {name: value[index] for name, value in self._states.items()}
         # Copies of a row part ways when their episode ends.
@@ -126,7 +130,10 @@ class Script:
 
 
 def write(envs: Any, start: dict[str, Tensor], seconds: float) -> Script:
-    """Play from a snapshot, through an autoreset at least, then write down steps for `seconds`.
+    """Write down steps from a snapshot for `seconds`, once play has gone through an autoreset.
+
+    That warms up, and is forgotten: a script that went on from there would begin where an episode
+    has just ended, and find fewer ends than there are.
 
     Args:
         envs: a native batch with torch output.
@@ -159,7 +166,8 @@ def write(envs: Any, start: dict[str, Tensor], seconds: float) -> Script:
     fitting = max(1, round(seconds / fastest))
     ahead = envs.unwrapped.episodes_ahead * played * envs.num_envs // ended
     count = max(1, min(MOST_STEPS, max(fitting, min(LONGER * fitting, ahead))))
-    start, clock, actions, ends = envs.get_state(), Clock(device), [], 0
+    envs.set_state(start)
+    clock, actions, ends = Clock(device), [], 0
     moments: list[tuple[State, Tensor]] = []
     for _ in range(count):
         if not moments or (len(moments) + 1) * envs.num_envs <= STATES:

@@ -1,10 +1,12 @@
 """What the clock is read for; no test asserts a time, and one, slow, a ratio by a wide margin."""
 
 import json
+import math
 import re
 import sys
 import types
 from dataclasses import replace
+from functools import cache
 from itertools import pairwise
 
 import gymnasium as gym
@@ -16,7 +18,7 @@ from agents.networks import ActorCritic, NetworkConfig
 from agents.problem import Problem
 from benchmarks.speed import __main__ as command
 from benchmarks.speed import cell, families, levels, machine, measure, peers, play, report
-from benchmarks.speed.families import Target, denoise, training
+from benchmarks.speed.families import Target, denoise, denoise_schedule, training
 from benchmarks.speed.levels import HIDDEN, LEVELS, Bench, Left
 from benchmarks.speed.measure import Spread, in_turns, lap_of, over
 from benchmarks.speed.results import Results
@@ -94,6 +96,66 @@ def test_episodes_of_a_batch_stand_in_all_phases_and_part_ways_when_they_end(gri
     envs.set_state(start)
     pairs = {*zip(start["env.seed"].tolist(), start["env.episode"].tolist(), strict=True)}
     assert len(pairs) == 500
+
+
+@pytest.fixture(scope="module")
+def pools():
+    """One of each id: they are played to the end of 64 episodes."""
+    return cache(play.Pool)
+
+
+def test_states_of_a_pool_are_drawn_from_all_steps_of_whole_episodes_alike(pools):
+    steps = pools("genenvs/PrimitiveModel-v0").batch(2_000)["step"]
+    assert int(steps.min()) < 10 and int(steps.max()) >= 290
+    assert math.gcd(*steps.tolist()) == 1 and len(steps.unique()) > 250
+    # Of 2,000 in thirty of three hundred steps 200 are expected, give or take 19.
+    assert all(120 < int(((steps >= k) & (steps < k + 30)).sum()) < 280 for k in range(0, 300, 30))
+
+
+class Uneven:
+    """Of 64 rows the even ones end after one step, the odd ones after nine."""
+
+    def __init__(self):
+        self.row, self.at = torch.arange(64), torch.zeros(64)
+
+    def reset(self, seed):
+        return None, {}
+
+    def get_state(self):
+        return {"env.seed": self.row, "env.episode": self.row, "step": self.at.clone()}
+
+    def step(self, action):
+        over = self.at == torch.where(self.row % 2 == 0, 0, 8)
+        self.at = torch.where(over, 0, self.at + 1)
+        return None, None, over, torch.zeros_like(over), {}
+
+    def close(self):
+        pass
+
+
+def test_a_pool_is_of_long_episodes_as_often_as_those_are_long(monkeypatch):
+    monkeypatch.setattr(play, "native", lambda *words: Uneven())
+    monkeypatch.setattr(play, "random_policy", lambda envs: lambda *seen: None)
+    rows = play.Pool("any").batch(10_000)
+    long = rows["env.seed"] % 2 == 1
+    assert float(long.float().mean()) == pytest.approx(0.9, abs=0.03)
+    assert (rows["step"][long].long().bincount() / long.sum() > 0.08).tolist() == [True] * 9
+
+
+@pytest.mark.parametrize(("name", "length"), [("PrimitiveModel", 300), ("EdgeLoop", 100)])
+def test_the_share_of_rows_that_end_in_a_step_is_one_over_an_episodes_length(pools, name, length):
+    env_id = f"genenvs/{name}-v0"
+    script = play.write(play.native(env_id, 256), pools(env_id).batch(256), 0.02)
+    assert 0.3 < script.ended * length < 3
+
+
+def test_a_script_begins_where_it_was_told_to(grid):
+    """Of one row it would begin with an episode each time, had it gone on from the warm-up."""
+    start = play.Pool(grid).batch(1)
+    start["step"][:] = 4
+    script = play.write(play.native(grid, 1), start, 0.001)
+    assert script.start["step"].tolist() == [4]
+    assert script.moments[0][0].step.tolist() == [4]
 
 
 def test_a_script_goes_through_what_is_drawn_ahead(grid, monkeypatch):
@@ -184,6 +246,46 @@ def test_what_has_no_time_left_is_named_and_what_a_cell_needs_is_measured(grid):
     assert set(found["rates"]) == {"floor", "transition", "torch"}
     assert found["repeats"] == cell.FEWEST
     assert set(found["left"]) == {"numpy", "sb3", "policy", "training", "sync"}
+
+
+def test_a_lap_of_the_floor_goes_through_all_moments_by_their_actions_alike(monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr(measure.time, "perf_counter", lambda: now[0])
+
+    def floor(task, state, action):
+        def call():
+            now[0] += {("a", 1): 1.0, ("b", 5): 5.0, ("c", 0): 0.0}[state, action]
+
+        return call
+
+    moments = [("a", 1), ("b", 5), ("c", 0)]
+    script = play.Script("any", "cpu", {}, torch.zeros(5, 2), moments, step_seconds=2.0, ended=0.1)
+    envs = types.SimpleNamespace(unwrapped=types.SimpleNamespace(task=None))
+    lap = levels.floor(Bench(script, envs, floor, None, None))
+    # Of ten seconds: two rounds.
+    assert [lap() for _ in range(3)] == [(12.0, 6 * 2)] * 3
+
+
+def test_the_level_of_a_network_lets_it_choose_and_plays_the_script(grid, monkeypatch):
+    envs = play.native(grid, 4)
+    script, asked, played = play.write(envs, play.Pool(grid).batch(4), 0.02), [], []
+    chooses, step = ActorCritic.policy, envs.step
+
+    def policy(model, *given):
+        asked.append(given)
+        return chooses(model, *given)
+
+    monkeypatch.setattr(ActorCritic, "policy", policy)
+    lap = levels.policy(Bench(script, envs, None, None, None))
+    envs.step = lambda action: played.append((action, step(action))) or played[-1][1]
+    asked.clear()
+    _, made = lap()
+    assert len(asked) == len(played) == made / 4
+    envs.set_state(script.start)
+    now = envs.unwrapped.task.observe(envs.state)
+    for (observation, _), (action, _), due in zip(asked, played, script.actions, strict=False):
+        assert torch.equal(action, due) and torch.equal(observation, now)
+        now = step(due)[0]
 
 
 @pytest.mark.parametrize("level", ["policy", "training"])
@@ -408,8 +510,23 @@ def test_the_floor_of_a_denoiser_decodes_who_ends(monkeypatch):
     task, state = envs.unwrapped.task, envs.unwrapped.state
     monkeypatch.setattr(type(task.generator), "decode", lambda self, x: decoded.append(len(x)))
     for step in ([0, 1, 2, 3, 4], [9, 0, 9, 9, 8]):
-        denoise.floor(task, replace(state, step=torch.tensor(step)))()
+        denoise.floor(task, replace(state, step=torch.tensor(step)), None)()
     assert decoded == [3]
+
+
+def test_the_floor_of_a_budget_evaluates_what_the_step_does():
+    envs, seen = play.native("genenvs/DenoiseBudget-v0", 3), []
+    envs.reset(seed=0)
+    task, state, action = envs.unwrapped.task, envs.unwrapped.state, torch.tensor([5, 0, 2])
+    hook = task.denoiser.unet.register_forward_pre_hook(lambda unet, given: seen.append(given[0]))
+    try:
+        denoise_schedule.floor(task, state, action)()
+        floor = [len(x) for x in seen]
+        seen.clear()
+        envs.step(action)
+    finally:
+        hook.remove()
+    assert floor == [len(x) for x in seen] == [3, 2, 2, 1, 1, 1]
 
 
 def test_a_target_is_compared_with_its_cell(tmp_path):

@@ -2,8 +2,9 @@
 
 All that is here is optional, and an id without a module is measured all the same:
 
-- `FLOOR`, words, and `floor(task, state)`, a function of no arguments: what a step of these rows
-  cannot do without; it must not write into the state. Default: a copy of what a step hands out.
+- `FLOOR`, words, and `floor(task, state, action)`, a function of no arguments: what a step of these
+  rows cannot do without where this action is taken; it must not write into the state. Default: a
+  copy of what a step hands out.
 - `WHY`, words or words by id: where the time above the floor goes, as the profiler shows it.
 - `TARGETS`: what was aimed at.
 - `parts(task, state)`: functions by what they make, timed at `PARTS` rows in the middle of play.
@@ -58,15 +59,15 @@ def targets(env: str) -> list[Target]:
     return [target for target in getattr(of(env), "TARGETS", ()) if target.env == env]
 
 
-def floor(env: str) -> tuple[str, Callable[[Any, Any], Callable[[], Any]]]:
-    """Words, and the function `floor(task, state)`."""
+def floor(env: str) -> tuple[str, Callable[[Any, Any, Any], Callable[[], Any]]]:
+    """Words, and the function `floor(task, state, action)`."""
     module = of(env)
     if hasattr(module, "floor"):
         return module.FLOOR, module.floor  # type: ignore[union-attr]
     return "a copy of the observation and the mask", copied
 
 
-def copied(task: Any, state: Any) -> Callable[[], Any]:
+def copied(task: Any, state: Any, action: Any) -> Callable[[], Any]:
     """The floor of who has no other: the bytes that a step hands out."""
     seen = task.observe(state)
     given = [*seen.values()] if isinstance(seen, dict) else [seen]

@@ -23,7 +23,7 @@ COUNTS = (1, 10, 30, 60, 120)  # bricks
 JUDGED = 2  # episodes at a time
 
 
-def floor(task: Any, state: Any) -> Callable[[], Any]:
+def floor(task: Any, state: Any, action: Any) -> Callable[[], Any]:
     """What may be placed where."""
     return lambda: layers.legal(state.built, state.below)
 

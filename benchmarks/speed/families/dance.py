@@ -14,7 +14,7 @@ WHY = (
 TARGETS = (Target(ENV, 1_024, "torch", 20_000), Target(ENV, 64, "torch", 5, "sync"))
 
 
-def floor(task: Any, state: Any) -> Callable[[], Any]:
+def floor(task: Any, state: Any, action: Any) -> Callable[[], Any]:
     """The speed of the joints."""
     before = task.before(state)
     return lambda: task.codes.speed(before, before)

@@ -40,7 +40,7 @@ WHY = {
 }
 
 
-def floor(task: Any, state: Any) -> Callable[[], Any]:
+def floor(task: Any, state: Any, action: Any) -> Callable[[], Any]:
     """One forward of all rows, of both branches where a step needs them, and a step's decoding."""
     rows = len(state.x)
     ends = int((state.step + 1 == task.horizon).sum())

@@ -24,15 +24,15 @@ TARGETS = (
 MEMORY_ROWS = 256
 
 
-def floor(task: Any, state: Any) -> Callable[[], Any]:
-    """One forward of all rows; of a whole budget, as many rows as still have one to spend."""
+def floor(task: Any, state: Any, action: Any) -> Callable[[], Any]:
+    """One forward of all rows; of the budgets chosen, of the rows that still have one to spend."""
     rows = len(state.step)
     x = torch.randn(rows, *task.denoiser.shape, device=task.device)
     time = torch.randint(0, task.schedule.steps, (rows,), device=task.device)
     label = torch.zeros(rows, dtype=torch.int64, device=task.device)
     sizes = [rows]
     if isinstance(task, DenoiseBudget):
-        budget = task.budgets[torch.randint(len(task.budgets), (rows,), device=task.device)]
+        budget = task.budgets[action]
         sizes = [int((budget > spent).sum()) for spent in range(int(budget.max()))]
 
     @torch.no_grad()

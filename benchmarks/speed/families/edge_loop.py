@@ -16,7 +16,7 @@ WHY = (
 TARGETS = (Target(ENV, 64, "torch", 5, "sync"), Target(ENV, 64, "floor", 4_600))
 
 
-def floor(task: Any, state: Any) -> Callable[[], Any]:
+def floor(task: Any, state: Any, action: Any) -> Callable[[], Any]:
     """Rasterise, unite and compare."""
     return lambda: packed.iou(task.solid(state), state.target)
 

@@ -97,7 +97,7 @@ class Plain:
         return mask
 
 
-def floor(task: Any, state: Any) -> Callable[[], Any]:
+def floor(task: Any, state: Any, action: Any) -> Callable[[], Any]:
     """The union of the others, and its overlap with the target."""
     target = task._goals.words.index_select(0, state.instance)
     turn = (state.step + 1) % COUNT

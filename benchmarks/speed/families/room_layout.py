@@ -21,7 +21,7 @@ TARGETS = (Target(ENV, 1_024, "torch", 10_000), Target(ENV, 64, "torch", 20, "sy
 ROOMS = 8
 
 
-def floor(task: Any, state: Any) -> Callable[[], Any]:
+def floor(task: Any, state: Any, action: Any) -> Callable[[], Any]:
     """What each place of the next thing would mean."""
     looking = task.looking(state, state.left.int().argmax(1))
     return lambda: placing.survey(*looking)

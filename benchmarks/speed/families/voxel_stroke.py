@@ -14,6 +14,6 @@ WHY = (
 TARGETS = (Target(ENV, 4_096, "torch", 800_000), Target(ENV, 64, "torch", 5, "sync"))
 
 
-def floor(task: Any, state: Any) -> Callable[[], Any]:
+def floor(task: Any, state: Any, action: Any) -> Callable[[], Any]:
     """The window's bits around the cursor."""
     return lambda: task.windows.read(state.words, state.cursor)
