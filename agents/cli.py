@@ -104,6 +104,8 @@ class Evaluate:
     """A text file of environment seeds, one a line; by default the seed 0."""
     env: str | None = None
     """Score on this id with its registered arguments, whatever the folder says."""
+    device: str = "cpu"
+    """cpu, cuda, cuda:1 ..."""
     csv: Path | None = None
     """Write a row for each folder."""
     timeout: Annotated[float, Gt(0)] | None = None
@@ -252,8 +254,11 @@ def _summary(trained: Any, found: evaluation.Scored | None) -> Table:
         table.add_section()
         count, split = found.score.count, found.evaluation.split
         played = f"{count} episodes" + (f" of the {split} split" if split else "")
-        table.add_row(f"{found.evaluation.score}, {played}", escape(str(found.score)))
-        measured = scores(found.env) if found.evaluation.arguments is not None else None
+        name, own = found.evaluation.score, found.instead_of
+        name += f" ({own} cannot be measured here)" if own else ""
+        table.add_row(f"{name}, {played}", escape(str(found.score)))
+        known = found.evaluation.arguments is not None and own is None
+        measured = scores(found.env) if known else None
         if measured is not None:
             for each in ("random", "reference"):
                 table.add_row(f"{each}, test split", f"{measured[each]['mean']:.4g}")
@@ -290,7 +295,7 @@ def run_evaluate(arguments: list[str]) -> int:
 
 
 def _evaluate_one(folder: Path, options: Any) -> int:
-    trained = load(folder, options.trust_code, options.env)
+    trained = load(folder, options.trust_code, options.env, options.device)
     found = evaluation.score(
         trained,
         episodes=options.episodes,
@@ -308,7 +313,7 @@ def _evaluate_one(folder: Path, options: Any) -> int:
 
 
 def _grade(options: Any) -> int:
-    passed: list[str] = ["--split", options.split]
+    passed: list[str] = ["--split", options.split, "--device", options.device]
     passed += [] if options.episodes is None else ["--episodes", str(options.episodes)]
     passed += [] if options.seeds is None else ["--seeds", str(options.seeds.resolve())]
     passed += [] if options.env is None else ["--env", options.env]

@@ -49,13 +49,21 @@ class Scored:
     score: Interval
     normalised: float | None  # 0 random, 1 reference; None where no scores were measured
 
+    @property
+    def instead_of(self) -> str | None:
+        """The id's own score, where it has no meaning and another metric stands in for it."""
+        own = declaration(self.env).score if self.env in genenvs.ids() else None
+        return None if own == self.evaluation.score else own
+
     def record(self) -> dict[str, Any]:
         """For JSON."""
         found = self.evaluation
+        instead = {} if self.instead_of is None else {"instead_of": self.instead_of}
         return {
             "env": self.env,
             "split": found.split,
             "score": found.score,
+            **instead,
             **vars(self.score),
             "normalised": self.normalised,
             "arguments_hash": found.arguments,
@@ -122,6 +130,8 @@ def _slow_score(env: str) -> bool:
 def normalised(env: str, found: Evaluation) -> float | None:
     """On the scale where 0 is random and 1 the reference, where that is defined."""
     if env not in genenvs.ids() or scores(env) is None:
+        return None
+    if found.score != declaration(env).score:  # another metric stands in for it
         return None
     try:
         return normalise(env, found)

@@ -66,16 +66,26 @@ class Problem:
     def spaces(self) -> tuple[gym.Space[Any], gym.Space[Any]]:
         """Observation and action space of one environment."""
         self.spec  # noqa: B018  an unknown id is told in words
-        kind = torch.device(self.device).type
-        if kind == "cuda" and not torch.cuda.is_available():
-            raise ValueError(f"device {self.device!r}: PyTorch finds no CUDA device here")
+        self.check_device()
         if reserved := sorted(set(RESERVED) & set(self.arguments)):
             raise ValueError(f"{', '.join(reserved)}: set by the agent, not an argument to give")
-        env = gym.make(self.env, **self.arguments)
+        # Ours bring models, which may not fit beside everything else into the host's memory.
+        where: dict[str, Any] = {"device": self.device} if self.native else {}
+        env = gym.make(self.env, **self.arguments, **where)
         try:
             return env.observation_space, env.action_space
         finally:
             env.close()
+
+    def check_device(self) -> None:
+        """Refuse a device that is not there.
+
+        Raises:
+            ValueError: CUDA is asked for, and PyTorch finds none.
+        """
+        kind = torch.device(self.device).type
+        if kind == "cuda" and not torch.cuda.is_available():
+            raise ValueError(f"device {self.device!r}: PyTorch finds no CUDA device here")
 
     def make(
         self, num_envs: int, autoreset_mode: AutoresetMode = AutoresetMode.SAME_STEP, **more: Any

@@ -168,7 +168,9 @@ def train(
     return Trained(made, problem, agent, run.curve, run.steps, run.seconds, folder)
 
 
-def load(folder: str | Path, trust_code: bool = False, env: str | None = None) -> Trained:
+def load(
+    folder: str | Path, trust_code: bool = False, env: str | None = None, device: str = "cpu"
+) -> Trained:
     """An agent from the folder that `train` wrote.
 
     Args:
@@ -176,9 +178,11 @@ def load(folder: str | Path, trust_code: bool = False, env: str | None = None) -
         trust_code: import modules that the run names, from its `code` folder first, and load files
             that it names.
         env: another id to put the agent before, with its registered arguments.
+        device: `cpu`, `cuda` ...; that of the training does not matter.
 
     Raises:
-        ValueError: it is no such folder, is damaged, or brings code that is not trusted.
+        ValueError: it is no such folder, is damaged, or brings code that is not trusted; or there
+            is no such device.
     """
     folder = Path(folder)
     record = folders.read_record(folder)
@@ -196,8 +200,9 @@ def load(folder: str | Path, trust_code: bool = False, env: str | None = None) -
     if wrong := [name for name, kind in kinds.items() if not isinstance(facts.get(name), kind)]:
         raise ValueError(f"{path} is no checkpoint of a run: {', '.join(wrong)}")
     problem = Problem(
-        env or record["env"], {} if env else record["arguments"], record["seed"], "cpu"
+        env or record["env"], {} if env else record["arguments"], record["seed"], device
     )
+    problem.check_device()
     with folders.code_of(folder) if named else nullcontext():
         kind = find(record["agent"])
         config = configs.make(kind.Config, record["config"], str(folder / RECORD))

@@ -20,6 +20,7 @@ from genenvs.tasks.denoise.rewards import PART, paid
 from ..play import Episodes
 from ..run import Run
 from .chunks import in_chunks_that_fit
+from .policy import LIMIT
 from .rollout import Chains, gathered, joined
 from .trainer import DenoiserAgent, DenoiserConfig
 
@@ -120,8 +121,11 @@ class RewardGradient(DenoiserAgent):
         loss = -reward.mean() + config.kl_coef * drift
         shown = (images.detach() * 255).round().byte()
         gold = task.gold(shown, prompt)
+        path = torch.stack(latents)
+        # No environment is played, whose metric says it: of the latents that it would be given.
+        at_bound = (path[1:].abs() >= LIMIT).float().mean((0, 2, 3, 4))
         chains = Chains(
-            torch.stack(latents), prompt, reward.detach(), shown, gold,
+            path, prompt, reward.detach(), shown, gold, at_bound, self.policy.guidance,
             {name.removeprefix(PART): value.detach() for name, value in parts.items()},
         )  # fmt: skip
         return loss, {"loss": loss.detach(), "drift": drift.detach()}, chains

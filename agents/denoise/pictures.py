@@ -52,6 +52,7 @@ class Shown:
         run.log(
             reward=chains.reward.mean(),
             reward_std=chains.reward.std(correction=0),
+            at_bound=chains.at_bound.mean(),
             **({"diversity": nearest_neighbour_distance(small).mean()} if len(small) > 1 else {}),
             **{f"{PART}{name}": value.mean() for name, value in chains.parts.items()},
             **{f"gold_{name}": value.float().mean() for name, value in chains.gold.items()},

@@ -23,7 +23,8 @@ class DenoiserPolicy:
         task: of the environment, which has prompts, times and the frozen generator.
         network: the copy that is trained; all of it, or an adapter on it.
         rule, level: of the Gaussian steps.
-        guidance: scale; part of the policy, in rollout and gradient alike.
+        guidance: scale; part of the policy: a gradient takes the one that its chains were
+            sampled with.
     """
 
     def __init__(
@@ -90,6 +91,7 @@ class DenoiserPolicy:
         prompt: Tensor,
         network: nn.Module | None,
         level: float | None = None,
+        guidance: float | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Mean [B, C, h, w] and standard deviation [B] of the next latents, float32.
 
@@ -98,10 +100,10 @@ class DenoiserPolicy:
             step: int64 [B] in 0 .. T - 1.
             prompt: int64 [B].
             network: the one that is trained, or None for the frozen one.
-            level: in place of the policy's own.
+            level, guidance: in place of the policy's own.
         """
         times = self.task.times
-        clean, noise = self.predict(x, times[step], prompt, network)
+        clean, noise = self.predict(x, times[step], prompt, network, guidance)
         return transition.gaussian_step(
             self.rule, x, clean, noise, times[step], times[step + 1],
             self.level if level is None else level, self.generator.schedule,
@@ -139,14 +141,20 @@ class DenoiserPolicy:
         )[0]
 
     def predict(
-        self, x: Tensor, time: Tensor, prompt: Tensor, network: nn.Module | None
+        self,
+        x: Tensor,
+        time: Tensor,
+        prompt: Tensor,
+        network: nn.Module | None,
+        guidance: float | None = None,
     ) -> tuple[Tensor, Tensor]:
-        """Predicted clean latents and noise, float32 [B, C, h, w] each."""
+        """Predicted clean latents and noise, float32 [B, C, h, w] each; see `gaussian`."""
         condition = text_to_image.take(self.task.conditions, prompt)
-        guidance = None if self.guidance == 1 else self.guidance
+        own = self.guidance if guidance is None else guidance
+        scale = None if own == 1 else own
         kind = x.device.type
         with torch.autocast(kind, self.autocast, enabled=self.autocast is not None):
-            return self.generator.predict(x, time, condition, guidance, network=network)
+            return self.generator.predict(x, time, condition, scale, network=network)
 
     @torch.no_grad()
     def follow(self, decay: float) -> None:

@@ -149,7 +149,13 @@ class DenoiserPPO(Shown, SB3Agent):
         if isinstance(task.reward, WeightedSum):  # of which the buffer has the sum
             parts = paid(task.reward, images.float() / 255, task.told(prompt))[1]
         parts = {name.removeprefix(PART): value for name, value in parts.items()}
-        return Chains(latents[None], prompt, reward, images, task.gold(images, prompt), parts)
+        # Of all that the row played in this rollout, which may begin in the middle of a chain.
+        bound = (np.abs(buffer.actions) >= 1).reshape(*ended.shape, -1).mean((0, 2))
+        at_bound = self._tensor(np.broadcast_to(bound, ended.shape)[ended]).float()
+        gold = task.gold(images, prompt)
+        return Chains(
+            latents[None], prompt, reward, images, gold, at_bound, self.policy.guidance, parts
+        )
 
     @torch.no_grad()
     def ratios(self, buffer: Any) -> dict[str, Tensor]:

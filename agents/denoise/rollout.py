@@ -29,6 +29,8 @@ class Chains:
         reward: float32 [N].
         images: uint8 [N, 3, H, W].
         gold: what nobody is paid for, [N] each.
+        at_bound: share of action values at the bound of the action space, float32 [N].
+        guidance: scale that they were sampled with, and that log-probabilities are of.
         parts: of a weighted sum each reward without its weight, float32 [N]; else nothing.
     """
 
@@ -37,6 +39,8 @@ class Chains:
     reward: Tensor
     images: Tensor
     gold: dict[str, Tensor]
+    at_bound: Tensor
+    guidance: float
     parts: dict[str, Tensor] = field(default_factory=dict)
 
     @property
@@ -53,6 +57,8 @@ def joined(parts: list[Chains]) -> Chains:
         torch.cat([each.reward for each in parts]),
         torch.cat([each.images for each in parts]),
         {name: torch.cat([each.gold[name] for each in parts]) for name in parts[0].gold},
+        torch.cat([each.at_bound for each in parts]),
+        parts[0].guidance,
         {name: torch.cat([each.parts[name] for each in parts]) for name in parts[0].parts},
     )
 
@@ -67,6 +73,8 @@ def gathered(own: Chains, processes: Processes) -> Chains:
         processes.gather(own.reward),
         processes.gather(own.images),
         {name: processes.gather(value) for name, value in own.gold.items()},
+        processes.gather(own.at_bound),
+        own.guidance,
         {name: processes.gather(value) for name, value in own.parts.items()},
     )
 
@@ -166,8 +174,13 @@ class ChainPlayer:
             return np.argsort(-(np.log(self.wanted) + drawn.gumbel(size=count)))
 
     @torch.no_grad()
-    def collect(self, step: Step) -> Chains:
-        """Play one batch of chains to their end; gives those of all processes."""
+    def collect(self, step: Step, guidance: float = 1.0) -> Chains:
+        """Play one batch of chains to their end; gives those of all processes.
+
+        Args:
+            step: the sampler.
+            guidance: its scale, which the chains keep.
+        """
         observation = self.first()
         prompt = observation["prompt"].clone()
         latents = [observation["latent"].clone()]
@@ -176,13 +189,12 @@ class ChainPlayer:
             observation, reward, *_, info = self.envs.step(action)
             latents.append(observation["latent"].clone())
         final = info["final_state"]
-        gold = self.task.judge(final)
-        parts = {
-            name.removeprefix(PART): value
-            for name, value in info["metrics"].items()
-            if name.startswith(PART)
-        }
-        own = Chains(torch.stack(latents), prompt, reward.float(), final.image, gold, parts)
+        gold = self.task.gold(final.image, prompt)
+        found = info["metrics"]
+        own = Chains(
+            torch.stack(latents), prompt, reward.float(), final.image, gold, found["clipped"],
+            guidance, {k.removeprefix(PART): v for k, v in found.items() if k.startswith(PART)},
+        )  # fmt: skip
         chains = gathered(own, self.processes)
         self.add(Episodes(self.rows, float(chains.reward.sum()), float(chains.steps)))
         return chains

@@ -281,7 +281,7 @@ class PolicyGradient(DenoiserAgent):
     def play(self) -> tuple[Chains, Tensor]:
         """A batch of chains, and the log-probability of each of their steps, float32 [T, N]."""
         proposed: list[tuple[Tensor, Tensor]] = []
-        chains = self.player.collect(partial(self.sample, proposed))
+        chains = self.player.collect(partial(self.sample, proposed), self.policy.guidance)
         own = chains.latents[:, self.processes.share(len(chains.prompt))]
         # Of where the environment went: on its way through an action a latent may be rounded.
         found = [log_prob(x, *each) for x, each in zip(own[1:], proposed, strict=True)]
@@ -372,17 +372,18 @@ class PolicyGradient(DenoiserAgent):
         seen = bool(config.kl_coef) or first
         sums |= {name: sums["policy_loss"] for name in (("kl",) if seen else ()) + ("clipped",)}
         worst = sums["policy_loss"]
+        gaussian = partial(self.policy.gaussian, guidance=chains.guidance)
         for k, chosen in enumerate(torch.arange(len(row), device=row.device).split(self.chunk)):
             n, t = row[chosen], step[chosen]
             x, x_next = chains.latents[t, n], chains.latents[t + 1, n]
-            mean, std = self.policy.gaussian(x, t, chains.prompt[n], self.policy.network)
+            mean, std = gaussian(x, t, chains.prompt[n], self.policy.network)
             new = log_prob(x_next, mean, std)
             ratio = ((new - before[t, n]) / size).exp()
             gain = self.step_weights[t] * self.step_advantage(advantage, n, t)
             parts = {"policy_loss": self.surrogate(ratio, gain)}
             if config.kl_coef or (first and k == 0):
                 with torch.no_grad():
-                    frozen, _ = self.policy.gaussian(x, t, chains.prompt[n], None)
+                    frozen, _ = gaussian(x, t, chains.prompt[n], None)
                 parts["kl"] = kl(mean, frozen, std) / size
             loss = parts["policy_loss"] + config.kl_coef * parts.get("kl", 0.0)
             self.scaler.scale(loss.sum() / pairs).backward()

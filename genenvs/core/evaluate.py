@@ -45,7 +45,8 @@ class Evaluation:
             metric by its name (its last value). NaN where an episode has no value: metrics of kind
             `end` where `max_episode_steps` cut it off.
         sets: the metrics of kind `set`.
-        score: name of the score metric among `episodes`.
+        score: name of the score metric among `episodes`: the id's own, or where the task cannot
+            measure that with its arguments, the one of `Task.stand_ins` that stands in for it.
         arguments: `registry.arguments_hash` of the environment, None without an id of ours.
         split: the split that was played, None for other people's environments.
         instances: the first N instances of the split that it was restricted to, None for all.
@@ -199,6 +200,8 @@ def _play(
         for name, value in own.task.judge(final).items():
             table[name] = value.double().cpu().numpy()
         sets = _set_metrics(own, final, seed)
+        if score not in table and score not in sets:
+            score = next((name for name in own.task.stand_ins if name in table), score)
     final = final if keep_final else None
     split = limit = None
     if own is not None:

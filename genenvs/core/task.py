@@ -121,6 +121,8 @@ class Task(ABC):
         differentiable: `transition` writes nothing in place and passes gradients.
         rounds: how often `evaluate` plays each instance of a split unless told otherwise; more than
             once where an episode depends on much beside its instance.
+        stand_ins: metrics that `evaluate` scores by, the first that was measured, where arguments
+            leave the id's own score without meaning.
     """
 
     observation_space: gym.Space[Any]
@@ -129,6 +131,7 @@ class Task(ABC):
     tolerance: ClassVar[float] = 0.0
     differentiable: ClassVar[bool] = False
     rounds: ClassVar[int] = 1
+    stand_ins: ClassVar[tuple[str, ...]] = ()
     terms: ClassVar[Mapping[str, Term]]
     metrics: ClassVar[Mapping[str, Metric]] = {}
     may_report: ClassVar[Mapping[str, Metric]] = {}  # metrics of what is not installed everywhere

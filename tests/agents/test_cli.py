@@ -5,10 +5,13 @@ import json
 import subprocess
 import sys
 
+import gymnasium as gym
 import pytest
+import torch
 
-from agents import cli, configs, evaluation, training
+from agents import cli, configs, evaluation, grading, training
 from agents.cli import guarded
+from agents.problem import Problem
 from agents.registry import BUILT_IN, find
 from tests.agents.problems import env_id
 from tests.repository.project import ROOT
@@ -369,6 +372,41 @@ def test_a_folder_can_be_scored_on_another_id(tmp_path):
     assert loaded.problem.arguments == {}
     with pytest.raises(ValueError, match="the checkpoint does not fit"):
         training.load(tmp_path / "run", env=env_id("Walk"))
+
+
+def test_a_folder_is_scored_on_the_device_that_is_asked_for(tmp_path, monkeypatch, capsys):
+    train(tmp_path / "run")
+    words = ["evaluate", str(tmp_path / "run"), "--episodes", "2", "--quiet"]
+    if not torch.cuda.is_available():
+        assert guarded([*words, "--device", "cuda"]) == 2
+        assert "PyTorch finds no CUDA device here" in capsys.readouterr().err
+    seen = []
+    plain = Problem.make
+
+    def make(problem, *given, **more):
+        seen.append(problem.device)
+        return plain(problem, *given, **more)
+
+    monkeypatch.setattr(Problem, "make", make)
+    monkeypatch.setattr(Problem, "check_device", lambda problem: seen.append(problem.device))
+    assert guarded([*words, "--device", "cpu:0"]) == 0
+    assert len(seen) >= 2 and set(seen) == {"cpu:0"}
+    assert training.load(tmp_path / "run").problem.device == "cpu"
+    graded = []
+    monkeypatch.setattr(grading, "grade", lambda folders, words, *more: graded.append(words) or [])
+    assert guarded([*words, "--device", "cuda:1", "--csv", str(tmp_path / "x.csv")]) == 0
+    (passed,) = graded
+    assert passed[passed.index("--device") + 1] == "cuda:1"
+
+
+def test_spaces_are_looked_at_where_a_native_environment_will_live(monkeypatch):
+    seen = []
+    plain = gym.make
+    monkeypatch.setattr(gym, "make", lambda name, **given: seen.append(given) or plain(name))
+    for name, given in ((GRID, {"device": "cpu:0"}), ("CartPole-v1", {})):
+        seen.clear()
+        Problem(name, device="cpu:0").spaces  # noqa: B018
+        assert seen == [given]
 
 
 def test_seeds_are_read_or_refused(tmp_path):

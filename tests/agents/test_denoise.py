@@ -137,6 +137,46 @@ def test_ratios_are_one_before_the_first_update(tiny: Tiny) -> None:
             assert float((ratio - 1).abs().max()) < 1e-5
 
 
+@pytest.mark.parametrize("kl_coef", [0.0, 1.0])
+def test_ratios_are_of_the_guidance_that_chains_were_sampled_with(
+    kl_coef: float, tiny: Tiny
+) -> None:
+    agent = agent_of("ddpo", tiny, guidance=3.0, kl_coef=kl_coef)
+    chains, before = played(agent)
+    assert chains.guidance == 3.0
+    row = torch.arange(12).repeat_interleave(len(agent.learned))
+    step, gain = agent.learned.repeat(12), torch.ones(12)
+    found = []
+    for scale in (3.0, 1.0):
+        agent.policy.guidance = scale
+        agent.optimizer.zero_grad()
+        sums, worst = agent.differentiate(chains, before, gain, row, step, len(row), True)
+        slopes = [p.grad.clone() for p in agent.policy.parameters()]
+        found.append((float(worst), float(sums["kl"]), slopes))
+    (first, kl, slopes), (second, other, again) = found
+    assert first == second < 1e-5 and kl == other
+    assert all(torch.equal(a, b) for a, b in zip(slopes, again, strict=True))
+    assert agent.play()[0].guidance == 1.0, "the next batch is sampled with the new one"
+
+
+@pytest.mark.parametrize("name", ["ddpo", "reward_gradient"])
+def test_latents_at_their_bound_are_counted(name: str, tiny: Tiny, monkeypatch: Any) -> None:
+    agent = agent_of(name, tiny, pictures=0)
+    wide = agent.policy.gaussian
+
+    def further(x: Tensor, step: Tensor, *rest: Any, **more: Any) -> tuple[Tensor, Tensor]:
+        mean, std = wide(x, step, *rest, **more)
+        outside = torch.zeros_like(mean)
+        outside[:, 0] = 1e6  # one of four channels, in one of four steps
+        return mean + outside * (step == 3)[:, None, None, None], std
+
+    monkeypatch.setattr(agent.policy, "gaussian", further)
+    run = Run(0, 48)
+    run.start(agent)
+    agent.learn(run)
+    assert run.curve[0]["at_bound"] == pytest.approx(1 / 16)
+
+
 def test_groups_share_their_prompt_and_their_noise_where_that_is_asked_for(tiny: Tiny) -> None:
     fresh = agent_of("flow_grpo", tiny)
     shared = agent_of("dance_grpo", tiny)

@@ -68,10 +68,12 @@ def test_a_divergence_that_is_not_in_the_loss_is_looked_at_in_one_chunk() -> Non
         seen: list[int] = []
         plain = agent.policy.gaussian
 
-        def counted(x: Tensor, *rest: Any, seen: list[int] = seen, plain: Any = plain) -> Any:
+        def counted(
+            x: Tensor, *rest: Any, seen: list[int] = seen, plain: Any = plain, **more: Any
+        ) -> Any:
             if rest[2] is None:
                 seen.append(len(x))
-            return plain(x, *rest)
+            return plain(x, *rest, **more)
 
         agent.policy.gaussian = counted
         found[weight] = (float(differences(agent)[1]["kl"]), sum(seen))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import math
 import shutil
 import warnings
@@ -18,6 +19,8 @@ from gymnasium.vector import AutoresetMode
 from PIL import Image
 from torch import Tensor
 
+from agents import training
+from agents.cli import guarded
 from agents.denoise import pictures
 from agents.denoise.checks import flat_prompts
 from agents.denoise.grpo import wanted
@@ -170,6 +173,51 @@ def test_gold_that_is_held_out_stands_in_the_curve(folders: Callable[[str], Path
     problem = problem_of(folders("sd"))
     held = replace(problem, arguments=dict(problem.arguments) | {"gold": "contrast"})
     assert 0 <= run_of(agent_of("ddpo", held), batches=1).curve[0]["gold_held_out"] <= 1
+
+
+def test_what_is_paid_does_not_stand_as_gold_in_the_curve(folders: Callable[[str], Path]) -> None:
+    for reward, columns in (("scene_correct", {"gold_clean"}), ("scene", {"gold_correct"})):
+        asked = problem_of(folders("sd"), reward=reward, prompts=("a red circle", "a green square"))
+        agent = agent_of("ddpo", asked)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # a random generator paints nothing right
+            row = run_of(agent, batches=1).curve[0]
+        assert columns <= set(row)
+        assert ("gold_correct" in row) == (reward == "scene")
+
+
+@pytest.mark.parametrize(("family", "gold"), [("sd", None), ("sd3", "contrast")])
+def test_prompts_outside_of_the_grammar_are_scored_by_what_is_measured(
+    family: str,
+    gold: str | None,
+    folders: Callable[[str], Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(training, "draw", lambda *given: None)
+    (tmp_path / "prompts.txt").write_text("a portrait of a cat\na portrait of a dog\n")
+    given = {
+        "generator": folders(family), "prompts": tmp_path / "prompts.txt", "horizon": 3,
+        "reward": "brightness", **({"gold": gold} if gold else {}),
+    }  # fmt: skip
+    words = [word for key, value in given.items() for word in ("--arg", f"{key}={value}")]
+    out = tmp_path / "run"
+    command = ["train", "--agent", "ddpo", "--env", LATENT, "--out", str(out), "--steps", "12"]
+    command += ["--num-prompts", "2", "--group-size", "2", "--pictures", "0", "--episodes", "4"]
+    assert guarded([*command, *words, "--quiet", "--no-tensorboard"]) == 0
+    name = "held_out" if gold else "reward"
+    for more in ((), ("--split", "test"), ("--episodes", "4", "--split", "train")):
+        if more:
+            (out / "evaluation.json").unlink()
+            assert guarded(["evaluate", str(out), "--trust-code", "--quiet", *more]) == 0
+        said = capsys.readouterr().out
+        assert f"{name} (correct cannot be measured here), " in said
+        assert "reference, test split" not in said, "that one is correct, this is not"
+        record = json.loads((out / "evaluation.json").read_text())
+        assert (record["score"], record["instead_of"]) == (name, "correct")
+        assert record["mean"] == record["all"][name]["mean"] and record["normalised"] is None
+        assert 0 <= record["low"] <= record["mean"] <= record["high"] <= 1
 
 
 def test_an_update_that_overflows_is_left_out(folders: Callable[[str], Path]) -> None:

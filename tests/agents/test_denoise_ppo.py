@@ -108,7 +108,7 @@ def test_a_run_leaves_what_those_of_the_other_denoisers_do(
     run.start(agent)
     agent.learn(run)
     row = run.curve[0]
-    panel = {"reward", "reward_std", "diversity", "gold_strange", "kl"}
+    panel = {"reward", "reward_std", "diversity", "at_bound", "gold_strange", "kl"}
     panel |= {"reward/brightness", "reward/contrast", "ratio_error", "clip_fraction"}
     assert panel <= set(row)
     assert row["ratio_error"] < 1e-5 and row["kl"] < 1e-9  # before the first update
@@ -150,6 +150,18 @@ def test_pictures_of_a_rollout_are_those_of_the_environment(problem: Problem) ->
         assert {k: v.tolist() for k, v in gold.items()} == {
             k: v.tolist() for k, v in chains.gold.items()
         }
+
+
+def test_latents_at_their_bound_are_counted(problem: Problem) -> None:
+    agent = made(problem)
+    buffer = agent.model.rollout_buffer
+    buffer.actions[:] = 0.5
+    buffer.actions[:, 0, ::2] = -1.0
+    ended = np.zeros((STEPS, 6), bool)
+    ended[-1, :3] = True
+    for values in buffer.observations.values():
+        values[:] = 0
+    assert agent.ended(buffer, ended).at_bound.tolist() == [0.5, 0.0, 0.0]
 
 
 def test_ratios_that_are_not_one_are_told(problem: Problem) -> None:

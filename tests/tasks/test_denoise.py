@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -235,6 +236,14 @@ def test_prompts_of_ones_own_come_from_a_file_or_a_list(tmp_path: Path) -> None:
             "nobody is paid for",
         ),
         ("latent", {"gold": "scene", "prompts": ["a portrait"]}, ValueError, "portrait"),
+        ("latent", {"reward": "glyphs"}, ValueError, "prompt 'a red circle' quotes no text"),
+        ("latent", {"gold": "glyphs=2"}, ValueError, "prompt 'a red circle' quotes no text"),
+        (
+            "latent",
+            {"reward": {"glyphs": 1.0, "contrast": 1.0}, "prompts": ['"HI"', 'a sign "Hello!"']},
+            ValueError,
+            "prompt 'a sign \"Hello!\"': text 'Hello!' has no '!'",
+        ),
         ("latent", {"max_batch": 2.5}, ValueError, "max_batch must be"),
         ("guidance", {"guidance": 2.0}, TypeError, "what the agent chooses"),
         ("latent", {"generator": "no/where/at/all"}, FileNotFoundError, "not"),
@@ -319,6 +328,50 @@ def test_gold_of_ones_own_is_judged_and_never_paid(folder: str) -> None:
     wanted = load("brightness")(shown, told) - 0.5 * load("contrast")(shown, told)
     torch.testing.assert_close(envs.task.judge(envs.state)["held_out"], wanted)
     assert envs.task.metrics["held_out"].gold and "held_out" not in plain.task.metrics
+
+
+@dataclass
+class Mine:
+    """A reward without a hash, as instances of dataclasses are."""
+
+    factor: float = 0.5
+
+    def __call__(self, images: Tensor, context: Any) -> Tensor:
+        """Brightness, less of it."""
+        return self.factor * images.mean((1, 2, 3))
+
+
+def test_rewards_without_a_hash_are_told_apart_by_identity(folder: str) -> None:
+    mine, other = Mine(), Mine()
+    paid, images = play(make(folder, "latent", reward=mine), chance)
+    torch.testing.assert_close(paid, 0.5 * images.float().mean((1, 2, 3)) / 255)
+    envs = make(folder, "latent", reward=mine, gold=other)
+    play(envs, chance)
+    torch.testing.assert_close(envs.task.judge(envs.state)["held_out"], paid)
+    make(folder, "latent", reward="brightness", gold=mine)
+    for reward in (mine, load(mine)):
+        with pytest.raises(ValueError, match="nobody is paid for"):
+            make(folder, "latent", reward=reward, gold=reward)
+
+
+@pytest.mark.parametrize(
+    ("reward", "gold"),
+    [
+        ("scene_correct", False),
+        ("genenvs.images.rewards.scene:scene_correct", False),
+        ({"brightness": 1.0, "scene_correct": -0.5}, False),
+        ({"brightness": 1.0, "scene_correct": 0.0}, True),
+        ("scene", True),
+    ],
+)
+def test_what_is_paid_is_no_gold_metric(reward: Any, gold: bool, folder: str) -> None:
+    envs = make(folder, "latent", reward=reward, prompts=["a red circle", "a green square"])
+    _, images = play(envs, chance)
+    task = envs.task
+    assert task.metrics["correct"].gold == gold and task.metrics["clean"].gold
+    judged, found = task.judge(envs.state), task.gold(images, task.prompt(envs.state))
+    assert "correct" in judged, "it is the score, whatever is paid"
+    assert set(judged) - set(found) == (set() if gold else {"correct"})
 
 
 def test_a_batch_that_does_not_fit_is_evaluated_in_parts(folder: str) -> None:

@@ -207,23 +207,30 @@ def asked_for(context: Context) -> list[str]:
     """What is to be written: `context["text"]`, or what is quoted in the prompts.
 
     Raises:
-        ValueError: neither is there.
+        ValueError: neither is there, or a letter that the font has not.
     """
     texts = context.get("text")
-    if texts is None:
-        prompts = context.get("prompts")
-        if prompts is None:
-            raise ValueError("reward 'glyphs' needs text, or prompts that quote it, in its context")
-        parts = [prompt.split('"') for prompt in prompts]
-        bare = [p for p, part in zip(prompts, parts, strict=True) if len(part) < 3]
-        if bare:
-            raise ValueError(f"reward 'glyphs': prompt {bare[0]!r} quotes no text (\"...\")")
-        texts = [part[1] for part in parts]
-    return [plain(text) for text in texts]
+    if texts is not None:
+        return [plain(text) for text in texts]
+    prompts = context.get("prompts")
+    if prompts is None:
+        raise ValueError("reward 'glyphs' needs text, or prompts that quote it, in its context")
+    found = []
+    for prompt in prompts:
+        part = prompt.split('"')
+        if len(part) < 3:
+            raise ValueError(f"reward 'glyphs': prompt {prompt!r} quotes no text (\"...\")")
+        try:
+            found.append(plain(part[1]))
+        except ValueError as error:
+            raise ValueError(f"reward 'glyphs': prompt {prompt!r}: {error}") from error
+    return found
 
 
 @dataclass(frozen=True)
-class _Glyphs:
+class Glyphs:
+    """The function of the reward."""
+
     scale: int
 
     def __call__(self, images: Tensor, context: Context) -> Tensor:
@@ -240,4 +247,4 @@ def glyphs(scale: int | str = 1) -> Reward:
     """
     if not str(scale).isdecimal() or int(scale) < 1:
         raise ValueError(f"scale must be a whole number of pixels, 1 or more; got {scale!r}")
-    return Reward("glyphs", _Glyphs(int(scale)), range=(0.0, 1.0), device="host")
+    return Reward("glyphs", Glyphs(int(scale)), range=(0.0, 1.0), device="host")

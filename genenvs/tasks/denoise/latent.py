@@ -47,11 +47,13 @@ class DenoiseLatent(DenoiseTask):
     `reward`, the image reward whatever its weight, and `clipped`, the share of action values at the
     bound. Gold, never paid: `correct` (all requirements met), `clean` (and nothing else in the
     picture), `strange` (frequencies, colours and contrast against those of real scenes), `frechet`
-    and `diversity` of the set. Of prompts outside of the scenes' grammar `correct`, `clean` and
-    `frechet` are missing, which is said by their absence and not by a 0; `strange` still compares
-    with real scenes, which says little of a generator that paints something else. Random here means
-    the generator's own sampler, the reference is a fine-tuned generator with guidance 3
-    (`sprites-tuned` where the generator ships; a flow may be led by a diffusion model).
+    and `diversity` of the set. A reward of `scene_correct` pays for `correct`, which is measured as
+    ever and is no gold then. Of prompts outside of the scenes' grammar `correct`, `clean` and
+    `frechet` are missing, which is said by their absence and not by a 0: episodes are then scored
+    by `held_out`, or where there is none by `reward`. `strange` still compares with real scenes,
+    which says little of a generator that paints something else. Random here means the generator's
+    own sampler, the reference is a fine-tuned generator with guidance 3 (`sprites-tuned` where the
+    generator ships; a flow may be led by a diffusion model).
 
     ## Starting state
     Standard normal noise, of the episode's key. The instance is the prompt, unseen ones in each

@@ -1,7 +1,7 @@
 """What a denoised image is worth, and what betrays a reward that was gamed."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -9,7 +9,9 @@ from torch import Tensor
 
 from genenvs.core.rewards import Metric, Term
 from genenvs.images.rewards import load
+from genenvs.images.rewards.glyphs import Glyphs, asked_for
 from genenvs.images.rewards.reward import Context, Reward, WeightedSum
+from genenvs.images.rewards.scene import scene_correct
 from genenvs.images.scenes import features, parser
 from genenvs.images.scenes.grammar import Request
 
@@ -117,14 +119,52 @@ def check_held_out(gold: Any, reward: Any) -> None:
     Raises:
         ValueError: it is.
     """
-    parts = [
-        {part for part, weight in given.items() if weight}
+    if gold is None:
+        return
+    held, known = (
+        {_key(part) for part, weight in given.items() if weight}
         if isinstance(given, Mapping)
-        else {given}
+        else {_key(given)}
         for given in (gold, reward)
-    ]
-    if gold is not None and parts[0] <= parts[1]:
+    )
+    if held <= known:
         raise ValueError(f"gold {gold!r} is what nobody is paid for, and reward is {reward!r}")
+
+
+def _key(given: Any) -> Any:
+    """What a reward is told from others by: itself, or where it has no hash, which object it is."""
+    try:
+        hash(given)
+    except TypeError:  # as of an instance of a dataclass
+        return id(given)
+    return given
+
+
+def each_part(reward: Reward, weight: float = 1.0) -> Iterator[tuple[Reward, float]]:
+    """The rewards that one adds up, sums within sums too, with their weights; or itself."""
+    if not isinstance(reward, WeightedSum):
+        yield reward, weight
+        return
+    for name, part in reward.parts.items():
+        yield from each_part(part, weight * reward.weights[name])
+
+
+def paid_gold(reward: Reward) -> dict[str, Metric]:
+    """The metrics that a reward pays for, and that are no gold then: they betray nothing."""
+    measured = scene_correct().function
+    if not any(weight and part.function is measured for part, weight in each_part(reward)):
+        return {}
+    return {"correct": replace(METRICS["correct"], gold=False)}
+
+
+def check_prompts(reward: Reward, texts: Sequence[str]) -> None:
+    """Refuse prompts that ask for nothing a reward of writing can read.
+
+    Raises:
+        ValueError: one does; names it. It might be drawn after hours.
+    """
+    if any(isinstance(part.function, Glyphs) for part, _ in each_part(reward)):
+        asked_for({"prompts": texts})
 
 
 def paid(reward: Reward, images: Tensor, context: Context) -> tuple[Tensor, dict[str, Tensor]]:
@@ -135,7 +175,7 @@ def paid(reward: Reward, images: Tensor, context: Context) -> tuple[Tensor, dict
     return reward.weighted(parts), {f"{PART}{name}": value for name, value in parts.items()}
 
 
-def gold(images: Tensor, asked: Request | None) -> dict[str, Tensor]:
+def judged(images: Tensor, asked: Request | None) -> dict[str, Tensor]:
     """The metrics of kind `judge`, float32 [K].
 
     Whether a picture is what was asked for only the scenes' grammar can say: of other prompts

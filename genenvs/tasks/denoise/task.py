@@ -65,6 +65,7 @@ class DenoiseTask(Task):
     ends = "terminates"
     tolerance = 1e-4
     rounds = 6  # the noise decides as much as the prompt
+    stand_ins = ("held_out", "reward")  # of prompts outside of the grammar nothing is `correct`
 
     def __init__(
         self,
@@ -99,8 +100,12 @@ class DenoiseTask(Task):
         self.held_out = None if gold is None else rewards.of_episode("gold", gold)
         rewards.check_held_out(gold, reward)
         judged = {} if self.held_out is None else rewards.of_held_out(self.held_out)
-        self.metrics = rewards.METRICS | rewards.of_parts(self.reward) | judged  # type: ignore[misc]
+        paid = rewards.of_parts(self.reward) | rewards.paid_gold(self.reward)
+        self.metrics = rewards.METRICS | paid | judged  # type: ignore[misc]
         found = asked.scenes() if prompts is None else asked.of_user(prompts)
+        for each in (self.reward, self.held_out):
+            if each is not None:
+                rewards.check_prompts(each, found.texts)
         asking = (*self.reward.needs, *(self.held_out.needs if self.held_out else ()))
         if found.request is None and "request" in asking:
             grammar.request([grammar.read(text) for text in found.texts])  # raises: names the word
@@ -244,11 +249,16 @@ class DenoiseTask(Task):
         clipped = state.clipped / self.horizon
         return Outcome({"image": value}, {"reward": value, "clipped": clipped} | parts)
 
-    def gold(self, images: Tensor, prompt: Tensor) -> dict[str, Tensor]:
+    def judged(self, images: Tensor, prompt: Tensor) -> dict[str, Tensor]:
         """The metrics of kind `judge`: uint8 [K, 3, H, W] and int64 [K] to float32 [K] each."""
         shown, told = images.float() / 255, self.told(prompt)
-        found = rewards.gold(shown, told.get("request"))
+        found = rewards.judged(shown, told.get("request"))
         return found | ({"held_out": self.held_out(shown, told)} if self.held_out else {})
+
+    def gold(self, images: Tensor, prompt: Tensor) -> dict[str, Tensor]:
+        """Those of `judged` that nobody is paid for."""
+        found = self.judged(images, prompt)
+        return {name: value for name, value in found.items() if self.metrics[name].gold}
 
     def told(self, prompt: Tensor) -> dict[str, Any]:
         """What image rewards are told beside the pictures of prompts, int64 [K]."""
@@ -257,7 +267,7 @@ class DenoiseTask(Task):
 
     def judge(self, final: DenoiseState) -> dict[str, Tensor]:  # type: ignore[override]
         """Parser, strangeness, and the reward that was held out."""
-        return self.gold(final.image, self.prompt(final))
+        return self.judged(final.image, self.prompt(final))
 
     def features(self, final: DenoiseState) -> Tensor | None:  # type: ignore[override]
         """Of the pictures, and the pictures at 8 x 8."""
