@@ -192,6 +192,7 @@ def parse_train(arguments: list[str]) -> tuple[Train, Any, dict[str, Any]]:
     peek = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     for flag in ("--agent", "--env", "--config", "--out"):
         peek.add_argument(flag)
+    peek.add_argument("--arg", action="append", default=[])
     peek.add_argument("--resume", action="store_true")
     first, _ = peek.parse_known_args(arguments)
     kept: dict[str, Any] = {}
@@ -207,7 +208,7 @@ def parse_train(arguments: list[str]) -> tuple[Train, Any, dict[str, Any]]:
     base = None
     if name is not None:
         kind = find(name)
-        values = kept.get("config") or configs.tuned(name, env or "")
+        values = kept.get("config") or configs.tuned(name, env or "", read_arguments(first.arg))
         base = configs.make(kind.Config, values, f"defaults of {name}")
         if first.config is not None:
             read = configs.read_yaml(Path(first.config))

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from genenvs.core.optional import require
+from genenvs.core.registry import declaration, ids
 
 TUNED = Path(__file__).parent / "defaults"  # <agent>.yaml: `default`, then an entry per environment
 
@@ -81,13 +82,27 @@ def read_yaml(path: Path) -> dict[str, Any]:
     return content
 
 
-def tuned(agent: str, env: str) -> dict[str, Any]:
-    """The tuned values of an agent for an environment: its `default` entry, then its own."""
+def tuned(agent: str, env: str, arguments: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """The tuned values of an agent for an environment: its `default` entry, then its own.
+
+    Args:
+        agent: a name.
+        env: an id.
+        arguments: of the environment. With another `generator` than the registered one its own
+            entry does not count: steps that suit a million weights destroy a Stable Diffusion.
+    """
     path = TUNED / f"{agent}.yaml"
     if not path.exists():
         return {}
     table = read_yaml(path)
-    return {**(table.get("default") or {}), **(table.get(env) or {})}
+    own = (table.get(env) or {}) if _registered_generator(env, arguments or {}) else {}
+    return {**(table.get("default") or {}), **own}
+
+
+def _registered_generator(env: str, arguments: Mapping[str, Any]) -> bool:
+    if "generator" not in arguments or env.rpartition(":")[2] not in ids():
+        return True
+    return bool(arguments["generator"] == declaration(env).arguments.get("generator"))
 
 
 def differences(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "") -> list[str]:

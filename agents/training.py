@@ -112,7 +112,9 @@ def train(
     if imitate is not None:
         imitation.check(agent, problem, imitate, imitate_steps)
     if not isinstance(config, kind.Config):
-        config = configs.make(kind.Config, configs.tuned(agent, env) | dict(config or {}))
+        config = configs.make(
+            kind.Config, configs.tuned(agent, env, arguments) | dict(config or {})
+        )
     record = {
         "format": 1,
         "agent": agent,

@@ -2,7 +2,9 @@
 
 The procedure of ddpo-pytorch (Black et al.), written anew: pictures are sampled batch by batch with
 diffusers' scheduler, rewarded on the host, and trained on step by step, one timestep of one batch
-in a forward and backward pass, gradients accumulated over the timesteps.
+in a forward and backward pass, gradients accumulated over the timesteps. The published sampler ends
+at the first training timestep, so that even its last step has noise and is trained on. Here that
+step ends at the clean picture, as our agent's does: it has no noise, and neither trains on it.
 """
 
 from collections.abc import Callable
@@ -11,6 +13,8 @@ from typing import Any
 
 import torch
 from torch import Tensor
+
+NOISE = 1e-3  # a smaller standard deviation is none
 
 
 @dataclass(frozen=True)
@@ -47,16 +51,21 @@ class PlainDDPO:
         rewards = torch.cat([each["reward"] for each in samples])
         advantage = (rewards - rewards.mean()) / (rewards.std() + 1e-8)
         for sample, gain in zip(samples, advantage.split(self.rows), strict=True):
-            for t in range(self.steps):
-                chosen = self.log_prob(sample, t)
-                ratio = torch.exp(chosen - sample["log_prob"][:, t])
-                bounded = torch.clamp(ratio, 1 - self.clip, 1 + self.clip)
-                loss = torch.maximum(-gain * ratio, -gain * bounded).mean()
-                (loss / self.steps / self.batches).backward()
+            self.accumulate(sample, gain)
         torch.nn.utils.clip_grad_norm_(self.pipeline.unet.parameters(), 1.0)
         optimiser.step()
         optimiser.zero_grad()
         return float(rewards.mean())
+
+    def accumulate(self, sample: dict[str, Any], gain: Tensor) -> None:
+        """Add the gradient of one batch, timestep by timestep."""
+        trained = [t for t, noisy in enumerate(sample["noisy"]) if noisy]
+        for t in trained:
+            chosen = self.log_prob(sample, t)
+            ratio = torch.exp(chosen - sample["log_prob"][:, t])
+            bounded = torch.clamp(ratio, 1 - self.clip, 1 + self.clip)
+            loss = torch.maximum(-gain * ratio, -gain * bounded).mean()
+            (loss / len(trained) / self.batches).backward()
 
     @torch.no_grad()
     def sample(self) -> dict[str, Any]:
@@ -72,19 +81,21 @@ class PlainDDPO:
         size = pipe.unet.config.sample_size
         x = torch.randn(self.rows, pipe.unet.config.in_channels, size, size)
         scheduler.set_timesteps(self.steps)
-        latents, found = [x], []
+        latents, found, noisy = [x], [], []
         for time in scheduler.timesteps:
             output = pipe.unet(x, time, encoder_hidden_states=condition).sample
             mean, std = self.step(output, time, x)
             x = mean + std * torch.randn_like(mean)
             latents.append(x)
             found.append(_log_prob(x, mean, std))
+            noisy.append(bool(std > NOISE))
         images = pipe.vae.decode(x / pipe.vae.config.scaling_factor).sample
         shown = ((images / 2 + 0.5).clamp(0, 1) * 255).round().byte()
         return {
             "condition": condition,
             "latents": torch.stack(latents, 1),
             "log_prob": torch.stack(found, 1),
+            "noisy": noisy,
             "times": scheduler.timesteps.clone(),
             "reward": self.reward(shown, texts),
         }
@@ -113,7 +124,6 @@ class PlainDDPO:
 
 
 def _log_prob(x: Tensor, mean: Tensor, std: Tensor) -> Tensor:
-    # The published code's floor, which is ours' mask: the last step may have no noise at all.
-    std = std.clamp(min=1e-6)
+    std = std.clamp(min=1e-6)  # the published floor; a step below `NOISE` is not trained on
     value = -((x.detach() - mean) ** 2) / (2 * std**2) - std.log() - 0.9189385332046727
-    return value.mean(dim=(1, 2, 3)) if std > 1e-3 else torch.zeros(len(x)) + 0 * value.mean()
+    return value.mean(dim=(1, 2, 3))

@@ -95,6 +95,9 @@ class DenoiserPolicy:
     ) -> tuple[Tensor, Tensor]:
         """Mean [B, C, h, w] and standard deviation [B] of the next latents, float32.
 
+        The mean stays where latents can go, within `LIMIT`. From a mean far outside, the bound is
+        hundreds of standard deviations away, and a log-probability is that much rounding.
+
         Args:
             x: float32 [B, C, h, w], latents at `step`.
             step: int64 [B] in 0 .. T - 1.
@@ -104,10 +107,11 @@ class DenoiserPolicy:
         """
         times = self.task.times
         clean, noise = self.predict(x, times[step], prompt, network, guidance)
-        return transition.gaussian_step(
+        mean, std = transition.gaussian_step(
             self.rule, x, clean, noise, times[step], times[step + 1],
             self.level if level is None else level, self.generator.schedule,
         )  # fmt: skip
+        return mean.clamp(-LIMIT, LIMIT), std
 
     @torch.no_grad()
     def act(

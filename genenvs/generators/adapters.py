@@ -97,6 +97,12 @@ def apply(network: Any, path: Path, family: Family) -> None:
     It is part of them from then on: evaluation costs nothing more, and whoever trains another
     adapter on top, or all of the weights, finds a plain network.
 
+    Args:
+        network: in float32, whatever precision it is used in afterwards: an adapter's changes are
+            mostly smaller than the steps of a bfloat16 weight, and added there they would be lost.
+        path: of the adapter's file.
+        family: of the network.
+
     Raises:
         ImportError: peft is not installed.
         ValueError: a damaged file, or one that is for another network or for text encoders.
@@ -144,10 +150,20 @@ def save_lora(folder: str | Path, network: Any, family: Family) -> Path:
 
 
 def merged(network: Any) -> Any:
-    """Return the network with its adapter added to its weights; itself where it has none."""
+    """Return the network with its adapter added to its weights; itself where it has none.
+
+    The sum is a copy in float32, in the host's memory: most changes of an adapter are smaller than
+    the steps of a bfloat16 weight, and would be lost in a sum of the network's own precision.
+    """
     if not getattr(network, "peft_config", None):
         return network
-    network = copy.deepcopy(network)
+    # A deep copy takes what it finds here: no second copy of all weights beside the training's.
+    memory: dict[int, Any] = {
+        id(each): nn.Parameter(each.detach().to("cpu", torch.float32, copy=True), False)
+        for each in network.parameters()
+    }
+    memory |= {id(each): each.to("cpu", copy=True) for each in network.buffers()}
+    network = nn.Module.to(copy.deepcopy(network, memory), torch.float32)
     network.fuse_lora()
     network.unload_lora()
     return network

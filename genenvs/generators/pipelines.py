@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from genenvs.core.files import making_folder
 from genenvs.core.manifest import write_json
@@ -207,10 +208,11 @@ def snapshot(generator: str) -> Path:
     )
 
 
-def read(source: Pipeline, dtype: torch.dtype) -> Parts:
-    """Read and check every component.
+def read(source: Pipeline, dtype: torch.dtype, adapter: Path | None = None) -> Parts:
+    """Read and check every component; an adapter is added to the network.
 
-    The safety checker is left out: what it blackens would be a reward of its own.
+    The safety checker is left out: what it blackens would be a reward of its own. With an adapter
+    the network is read in float32 and rounded to `dtype` once, after the two are added.
 
     Raises:
         ValueError: damaged files, or a configuration that is not supported.
@@ -241,12 +243,17 @@ def read(source: Pipeline, dtype: torch.dtype) -> Parts:
         else:
             made = getattr(diffusers, source.index[component][1])
             whole = component == "vae" and settings["vae"].get("force_upcast", True)
+            whole = whole or (component == family.network and adapter is not None)
             options["torch_dtype"] = torch.float32 if whole else dtype
             options["low_cpu_mem_usage"] = diffusers.utils.is_accelerate_available()
         # Older text encoders and VAEs carry buffers that their classes no longer know.
         strict = component == family.network
         with quiet():
             parts[component] = read_model(made, folder, what, strict, **options)
+
+    if adapter is not None:
+        adapters.apply(parts[family.network], adapter, family)
+        nn.Module.to(parts[family.network], dtype)
 
     needed = {name for each in family.text for name in each[:2]} | {family.network, "vae"}
     extra: dict[str, Any] = {}

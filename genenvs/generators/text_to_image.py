@@ -404,8 +404,10 @@ class TextToImage:
         """Save the pipeline with another network, as diffusers does; return the folder.
 
         Plain `DiffusionPipeline.from_pretrained(folder)` loads it, and so does `load`. An adapter
-        is merged into the weights. Written under a temporary name and then renamed, so that a
-        folder of that name is there whole or not at all; what stood there is replaced.
+        is merged into the weights, and the network then saved in float32 whatever its precision:
+        in half precision most of what an adapter learned would be rounded away, and is where the
+        folder is loaded so. Written under a temporary name and then renamed, so that a folder of
+        that name is there whole or not at all; what stood there is replaced.
 
         Args:
             folder: the place; what is above it is made.
@@ -471,7 +473,9 @@ def load(
         device: where to put it.
         dtype: precision of network and text encoders.
         max_batch: rows per evaluation of the network; None chooses by image size and device.
-        lora: folder or file of an adapter in diffusers' format, added to the frozen network.
+        lora: folder or file of an adapter in diffusers' format, added to the frozen network in
+            float32 before that is rounded to `dtype`. Small changes are then kept on average, not
+            weight by weight; in float32 they are kept.
         image_size: (H, W) in pixels, or one number for both; None is the pipeline's own.
 
     Raises:
@@ -494,9 +498,7 @@ def load(
         if (*key, generator, max_batch, size) in _made:
             return _made[*key, generator, max_batch, size]
         if key not in _parts:
-            parts = read(source, dtype)
-            if adapter is not None:
-                adapters.apply(parts.network, adapter, source.family)
+            parts = read(source, dtype, adapter)
             for module in parts.modules:
                 nn.Module.to(module, device)
             _parts[key] = parts

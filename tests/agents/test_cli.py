@@ -177,6 +177,21 @@ def test_every_tuned_entry_is_a_configuration(name):
         assert isinstance(made, find(name).Config)
 
 
+@pytest.mark.parametrize("name", ["ddpo", "flow_grpo", "denoiser_ppo"])
+def test_what_was_tuned_for_a_generator_is_not_for_yours(name):
+    env, usual = "genenvs/DenoiseLatent-v0", find(name).Config().learning_rate
+    sprites = configs.tuned(name, env)
+    assert sprites["learning_rate"] > usual
+    assert configs.tuned(name, env, {"generator": "sprites", "reward": "brightness"}) == sprites
+    assert "learning_rate" not in configs.tuned(name, env, {"generator": "/my/sd"})
+    command = ["--agent", name, "--env", env, "--out", "nowhere"]
+    for given in (["--arg", "generator=/my/sd"], ["--arg=horizon=4", "--arg=generator=/my/sd"]):
+        _, config, arguments = cli.parse_train([*command, *given])
+        assert config.learning_rate == usual and arguments["generator"] == "/my/sd"
+    _, config, _ = cli.parse_train([*command, "--arg", "horizon=4"])
+    assert config.learning_rate == sprites["learning_rate"]
+
+
 def test_the_module_runs_and_stops_at_ctrl_c_without_a_traceback(tmp_path):
     import signal
     import time

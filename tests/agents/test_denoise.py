@@ -14,6 +14,7 @@ import torch
 from gymnasium.vector import AutoresetMode
 from torch import Tensor
 
+import agents
 from agents.denoise import losses
 from agents.denoise.rollout import ChainPlayer, Chains
 from agents.problem import Problem
@@ -175,6 +176,38 @@ def test_latents_at_their_bound_are_counted(name: str, tiny: Tiny, monkeypatch: 
     run.start(agent)
     agent.learn(run)
     assert run.curve[0]["at_bound"] == pytest.approx(1 / 16)
+
+
+@pytest.mark.parametrize("horizon", [4, 10])
+@pytest.mark.parametrize("family", ["sd", "sdxl"])
+def test_ratios_are_one_with_the_usual_scheduler_of_stable_diffusion(
+    family: str, horizon: int, tmp_path: Path
+) -> None:
+    # Epsilon, leading, offset 1, no alpha of one: the last steps have little noise, and random
+    # weights under it drive latents to their bound, to which means must not add up beyond it.
+    folder = write_pipeline(tmp_path / family, family, timestep_spacing="leading")
+    arguments = {"generator": str(folder), "prompts": PROMPTS, "reward": "brightness"}
+    agent = agent_of("ddpo", Tiny("tiny", arguments | {"horizon": horizon}))
+    assert agent.task.times[-2:].tolist() == [2, 1] and len(agent.learned) == horizon
+    chains, before = played(agent)
+    assert float(chains.latents.abs().max()) == 16
+    for t in range(horizon):
+        for rows in torch.arange(12).split(1):
+            step = torch.full_like(rows, t)
+            mean, std = agent.policy.gaussian(
+                chains.latents[t, rows], step, chains.prompt[rows], agent.policy.network
+            )
+            new = log_prob(chains.latents[t + 1, rows], mean, std)
+            ratio = ((new - before[t, rows]) / agent.policy.dimensions).exp()
+            assert float((ratio - 1).abs().max()) < 1e-5
+
+
+def test_a_generator_of_yours_is_not_trained_with_what_was_tuned_for_another(tiny: Tiny) -> None:
+    small = {"num_prompts": 3, "group_size": 4, "pictures": 0}
+    made = agents.train(
+        "ddpo", "genenvs/DenoiseLatent-v0", steps=48, config=small, arguments=tiny.arguments
+    ).agent
+    assert made.config.learning_rate == find("ddpo").Config().learning_rate
 
 
 def test_groups_share_their_prompt_and_their_noise_where_that_is_asked_for(tiny: Tiny) -> None:

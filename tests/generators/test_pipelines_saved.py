@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
 
 from genenvs.generators.adapters import add_lora, save_lora, trainable, without_lora
 from genenvs.generators.sampling import generate
@@ -133,6 +134,59 @@ def test_an_adapter_of_a_network_in_half_precision_begins_as_nothing(
     found[0].mean().backward()
     assert all(each.grad.dtype == torch.float32 for each in trainable(policy))
     assert next(policy.parameters()).dtype == torch.bfloat16
+
+
+def small_adapter(model: TextToImage) -> tuple[Any, dict[str, Tensor]]:
+    """A network whose adapter changes less than most steps of a bfloat16 weight, and the changes.
+
+    Returns:
+        The network, and by the weight's name what is added to it.
+    """
+    policy = model.network_with_lora(4)
+    drawn = torch.Generator().manual_seed(0)
+    learned = {}
+    for name, module in policy.named_modules():
+        if not hasattr(module, "lora_A"):
+            continue
+        down, up = (side["default"].weight for side in (module.lora_A, module.lora_B))
+        down.data = torch.randn(down.shape, generator=drawn)
+        up.data = 3e-4 * torch.randn(up.shape, generator=drawn)
+        learned[f"{name}.weight"] = (up @ down).detach()
+    return policy, learned
+
+
+@pytest.mark.parametrize("kind", ["sd", "sd3", "flux"])
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_what_an_adapter_learned_in_half_precision_is_what_is_saved(
+    pipelines: dict[str, Path], tmp_path: Path, kind: str, dtype: torch.dtype
+) -> None:
+    model = load(str(pipelines[kind]), dtype=dtype)
+    base = {name: value.clone() for name, value in model.network.state_dict().items()}
+    policy, learned = small_adapter(model)
+    again = load(str(model.save(tmp_path / "tuned", policy)))
+    for name, value in again.network.state_dict().items():
+        assert value.dtype == torch.float32
+        change = learned.get(name, torch.zeros(()))
+        torch.testing.assert_close(value, base[name].float() + change, rtol=1e-6, atol=1e-7)
+    # What was trained is as it was: the copy that is summed is another one.
+    assert all(torch.equal(base[n], v) for n, v in model.network.state_dict().items())
+    assert next(policy.parameters()).dtype == dtype and policy.peft_config
+
+
+def test_an_adapter_and_its_network_are_rounded_once(
+    pipelines: dict[str, Path], tmp_path: Path
+) -> None:
+    exact, model = (load(str(pipelines["sd"]), dtype=d) for d in (torch.float32, torch.bfloat16))
+    policy, learned = small_adapter(model)
+    folder = str(model.save_lora(tmp_path / "lora", policy))
+    found = load(model.name, dtype=torch.bfloat16, lora=folder).network.state_dict()
+    kept = 0.0
+    for name, change in learned.items():
+        base = exact.network.state_dict()[name]
+        assert torch.equal(found[name], (base + change).bfloat16())
+        kept += float(((found[name].float() - base.bfloat16().float()) * change).sum())
+    whole = sum(float(change.square().sum()) for change in learned.values())
+    assert kept == pytest.approx(whole, rel=0.2)  # on average nothing is lost
 
 
 def test_an_adapter_of_another_network_is_an_error(
