@@ -2,9 +2,9 @@
 
     python -m benchmarks.claims.clip_edit
 
-Three agents, three seeds each, with the configurations of `agents/defaults` and half of the
-learning matrix's budget, on ClipEdit and ShotAttributes; scored on the test split, whose styles no
-episode of training has. Runs are kept under runs/cells.
+Three agents, five seeds each, with the configurations of `agents/defaults`, on ClipEdit and
+ShotAttributes; scored on the test split, whose styles no episode of training has. The runs are
+those of the leaderboard's suite `core`, kept under runs/cells.
 
 ClipEdit: is the agreement above that of *greedy*, which matches clips with the example strip, and
 that of *long takes*, which makes fewer shots of what matches best; and is what they are paid?
@@ -21,10 +21,10 @@ import numpy as np
 from gymnasium.vector import AutoresetMode
 
 import genenvs
-from agents import configs
 from benchmarks import cells
 from benchmarks.cells import LIST_SEED, Cell, across_seeds
 from benchmarks.claims import record
+from benchmarks.leaderboard import suites
 from benchmarks.leaderboard.statistics import aggregate, interquartile_mean
 from genenvs.core.evaluate import Evaluation
 from genenvs.core.registry import declaration
@@ -34,8 +34,6 @@ AGENTS = {
     CLIPS: ("maskable_ppo", "actor_critic", "a3c"),
     SHOTS: ("ppo", "actor_critic", "a3c"),
 }
-SEEDS = (0, 1, 2)
-STEPS, EPISODES = 32_768, 1_024
 SHARE = 0.8
 METRICS = {
     CLIPS: ("agreement", "order", "pacing", "transition_fit", "aesthetics", "cadence", "habits",
@@ -43,16 +41,11 @@ METRICS = {
     SHOTS: ("accuracy", "bound", "change_error", "variety", "plausible"),
 }  # fmt: skip
 BASELINES = ("greedy", "long takes")  # that the agents of ClipEdit are compared with
-LIMIT = 1_800.0  # seconds of a run
 
 
 def grid(env: str) -> list[Cell]:
     """The runs on an environment."""
-    return [
-        Cell(agent, env, seed, STEPS, EPISODES, configs.tuned(agent, env), judged=True)
-        for agent in AGENTS[env]
-        for seed in SEEDS
-    ]
+    return suites.plan(suites.load("core"), AGENTS[env], environments=[env])[0]
 
 
 def scripted(env: str) -> dict[str, Evaluation]:
@@ -68,7 +61,7 @@ def scripted(env: str) -> dict[str, Evaluation]:
         if path:
             module, _, function = path.partition(":")
             policy = getattr(importlib.import_module(module), function)(envs)
-        made[name] = genenvs.evaluate(envs, policy, episodes=EPISODES, seed=LIST_SEED)
+        made[name] = genenvs.evaluate(envs, policy, seed=LIST_SEED)
     return made
 
 
@@ -107,7 +100,8 @@ def main() -> None:
     rows: list[dict[str, Any]] = []
     middle, above = {}, {}
     for env in (CLIPS, SHOTS):
-        results = cells.run(grid(env), arguments.jobs, LIMIT)
+        played = grid(env)
+        results = cells.run(played, arguments.jobs, suites.load("core").limits)
         others = scripted(env)
         found, claimed = summarise(env, results, others)
         runs = {agent: np.asarray(values) for agent, values in claimed.items()}
@@ -125,15 +119,15 @@ def main() -> None:
         "clip_edit",
         title="Cuts in the style of an editor who was never seen",
         text=(
-            f"Three agents, three seeds each, {STEPS:,} steps, the configurations of"
-            f" `agents/defaults`; {EPISODES:,} test films, styles that are in no other split."
+            f"Three agents, {len(played) // 3} seeds each, {played[0].steps:,} steps, the"
+            " configurations of `agents/defaults`; test films in styles that are in no other split."
             f" ClipEdit: agreement {clips.mean:.2f} [{clips.low:.2f}, {clips.high:.2f}]"
-            " (interquartile mean of nine runs, stratified bootstrap), the hidden editor 1."
+            " (interquartile mean of the runs, stratified bootstrap), the hidden editor 1."
             f" {told['agreement']} {told['return']} {told['order']} *Long takes* are fewer shots of"
             " what matches the strip best; `cadence` and `pacing` tell which agents lean that way."
             f" ShotAttributes: {shots.mean:.0%} [{shots.low:.0%}, {shots.high:.0%}] of what who"
             f" knows the grammar is right in expectation. {_verdict(above, f'above {SHARE:.0%}')}"
-            " To lie above, an interval over three seeds must as a whole."
+            " To lie above, an interval over the seeds must as a whole."
         ),
         rows=rows,
         command="python -m benchmarks.claims.clip_edit",
