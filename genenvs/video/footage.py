@@ -37,8 +37,8 @@ class Footage(Protocol):
     def name(self, clip: int) -> str:
         """What a cutting list calls a clip."""
 
-    def source(self, clip: int) -> tuple[str, int]:
-        """The file that a clip is from (empty: none) and the clip's first frame in it."""
+    def source(self, clip: int) -> tuple[str, int, int]:
+        """The file that a clip is from (empty: none), the clip's first frame in it, its frames."""
 
 
 class Drawn:
@@ -69,8 +69,8 @@ class Drawn:
     def name(self, clip: int) -> str:
         return f"clip {clip}: {shots.describe(self.clips.attributes[clip])}"
 
-    def source(self, clip: int) -> tuple[str, int]:
-        return "", 0
+    def source(self, clip: int) -> tuple[str, int, int]:
+        return "", 0, int(self.length[clip])
 
 
 class Excerpts:
@@ -116,9 +116,9 @@ class Excerpts:
     def name(self, clip: int) -> str:
         return self.whole.name(int(self.clip[clip]))
 
-    def source(self, clip: int) -> tuple[str, int]:
-        path, first = self.whole.source(int(self.clip[clip]))
-        return path, first + int(self.start[clip])
+    def source(self, clip: int) -> tuple[str, int, int]:
+        path, first, frames = self.whole.source(int(self.clip[clip]))
+        return path, first + int(self.start[clip]), frames
 
 
 def pieces(whole: Footage, least: int, most: int) -> Excerpts:

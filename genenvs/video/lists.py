@@ -43,7 +43,7 @@ def edl(edit: Edit, footage: Footage, title: str = "genenvs") -> str:
     for k in range(len(edit)):
         clip, length = int(edit.clip[k]), int(edit.length[k])
         kind, lasts = int(edit.transition[k]), int(edit.lasts[k])
-        file, offset = footage.source(clip)
+        file, offset, _ = footage.source(clip)
         begin, reel = int(edit.begins[k]), f"C{clip:04}"
         start, end = offset + int(edit.start[k]), begin + length
         skip = lasts // 2 if kind == FADE else 0
@@ -100,11 +100,12 @@ def otio(edit: Edit, footage: Footage, title: str = "genenvs") -> dict[str, Any]
 
 def _clip(edit: Edit, footage: Footage, k: int) -> dict[str, Any]:
     clip = int(edit.clip[k])
-    file, offset = footage.source(clip)
+    file, offset, frames = footage.source(clip)
     media: dict[str, Any] = {"OTIO_SCHEMA": "MissingReference.1", "name": f"C{clip:04}"}
     if file:
         media = {"OTIO_SCHEMA": "ExternalReference.1", "target_url": Path(file).resolve().as_uri()}
-    media["available_range"] = _range(offset, int(footage.length[clip]))
+    # The whole file: a transition may show what lies beyond the clip.
+    media["available_range"] = _range(0, frames)
     return {
         "OTIO_SCHEMA": "Clip.2",
         "name": footage.name(clip),

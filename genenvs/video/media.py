@@ -20,9 +20,9 @@ class Filed(Excerpts):
         super().__init__(whole, every, torch.zeros_like(every), whole.length)
         self.files = files
 
-    def source(self, clip: int) -> tuple[str, int]:
+    def source(self, clip: int) -> tuple[str, int, int]:
         if clip in self.files:
-            return str(self.files[clip]), 0
+            return str(self.files[clip]), 0, int(self.length[clip])
         return super().source(clip)
 
 

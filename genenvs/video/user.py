@@ -209,9 +209,9 @@ class Own:
         file, shot = self.shots[clip]
         return f"{file.path.stem} {file.shots.index(shot) + 1}"
 
-    def source(self, clip: int) -> tuple[str, int]:
+    def source(self, clip: int) -> tuple[str, int, int]:
         file, shot = self.shots[clip]
-        return str(file.path), shot.start
+        return str(file.path), shot.start, file.frames
 
 
 _FEW = 4  # neighbouring frames that are decoded alone, for a picture

@@ -36,7 +36,7 @@ class Flat:
         return f"colour {clip}"
 
     def source(self, clip):
-        return ("", 0) if clip else ("/films/a b.mov", 100)
+        return ("", 0, LENGTHS[clip]) if clip else ("/films/a b.mov", 100, 500)
 
 
 def edit(*events):
@@ -241,6 +241,8 @@ def test_a_timeline_opens_in_opentimelineio(tmp_path):
         assert [c.source_range.duration.to_frames() for c in clips] == cut.length.tolist()
         assert clips[0].source_range.start_time.to_frames() == 105
         assert clips[0].media_reference.target_url == "file:///films/a%20b.mov"
+        whole = clips[0].media_reference.available_range  # of the file, not of the clip in it
+        assert (whole.start_time.to_frames(), whole.duration.to_frames()) == (0, 500)
         between = [t for t in track if isinstance(t, otio.schema.Transition)]
         assert [t.name for t in between] == ["dissolve", "wipe", "fade"]
         assert all(t.out_offset.to_frames() == LASTS for t in between)

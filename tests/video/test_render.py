@@ -112,4 +112,6 @@ def test_drawn_clips_are_footage():
     assert pictures.shape == (2, 72, 128, 3) and pictures.dtype == np.uint8
     want = render(clips[torch.tensor([2, 0])], torch.tensor([5, 6]))
     assert np.abs(pictures / 255 - want.permute(0, 2, 3, 1).numpy()).max() <= 0.5 / 255 + 1e-6
-    assert footage.source(1) == ("", 0) and footage.name(1).startswith("clip 1: ")
+    assert footage.source(1) == ("", 0, int(footage.length[1])) and footage.name(1).startswith(
+        "clip 1: "
+    )

@@ -44,7 +44,7 @@ def test_a_film_is_cut_into_its_shots(folder):
     assert [(s.start, s.length) for _, s in own.shots] == [(0, 40), (40, 30), (70, 26)]
     shots.check(own.attributes)
     assert own.length.tolist() == [40, 30, 26] and own.name(1) == "a 2"
-    assert own.source(2) == (str(folder / "a.mp4"), 70)
+    assert own.source(2) == (str(folder / "a.mp4"), 70, 96)
     silent = shots.ATTRIBUTES[shots.SOUND].categories.index("silence")
     assert [int(v) == silent for v in own.attributes[:, shots.SOUND]] == [False, True, True]
     assert np.abs(own.sound(0)[2000:38_000] - heard[2000:38_000]).mean() < 0.02
