@@ -33,7 +33,8 @@ class DDPOConfig(PolicyGradientConfig):
     statistics: Annotated[int, Ge(1)] = 32
     """Late rewards of a prompt that normalise the next ones."""
     least: Annotated[int, Ge(1)] = 16
-    """A prompt with fewer is normalised by the whole batch."""
+    """A prompt with fewer is normalised by the whole batch: most of the pictures are, where a run
+    has fewer than that for each prompt."""
 
 
 class DDPO(PolicyGradient):
