@@ -107,7 +107,7 @@ def verify(
 
 
 def spot_check(path: Path, seed: int, episodes: int, limits: Limits = LIMITS) -> Difference:
-    """Play only the first episodes of a run whose every score is published; the worst of them.
+    """Play the first episodes of a run whose every score is published; the worst but an eighth.
 
     An episode depends on its seed and number alone, so the first are the same however many follow.
 
@@ -127,7 +127,8 @@ def spot_check(path: Path, seed: int, episodes: int, limits: Limits = LIMITS) ->
         Difference(f"the score of episode {k} of seed {seed}", a, b, _allowed(a, spread))
         for k, (a, b) in enumerate(zip(stated, again, strict=True))
     ]
-    return max(each, key=lambda one: np.nan_to_num(one.ratio, nan=np.inf))
+    each.sort(key=lambda one: -np.nan_to_num(one.ratio, nan=np.inf))
+    return each[len(each) // 8]  # on another machine a close choice may turn in a few
 
 
 def checked(path: Path) -> Submission:
