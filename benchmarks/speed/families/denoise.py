@@ -1,7 +1,7 @@
 """Denoising as a policy: pictures a second, and memory, beside diffusers and plain DDPO."""
 
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -82,15 +82,27 @@ def rollouts(
     )
     bare, texts = pipeline(device, generator, dtype), list(agent.task.texts[:rows])
 
-    def theirs() -> None:
-        bare(texts, num_inference_steps=STEPS, guidance_scale=1.0, eta=1.0, output_type="pt")
+    asked = torch.arange(rows, device=device)
+
+    def theirs() -> torch.Tensor:
+        images: torch.Tensor = bare(
+            texts, num_inference_steps=STEPS, guidance_scale=1.0, eta=1.0, output_type="pt"
+        ).images
+        return images
+
+    def rewarded() -> None:
+        images = theirs()
+        agent.task.reward(images, agent.task.told(asked))
+        agent.task.gold((images * 255).round().byte(), asked)
 
     name = Path(generator).name
-    found = compare(agent.play, theirs, rows, device)
+    found = compare({"ours": agent.play, "theirs": theirs, "rewarded": rewarded}, rows, device)
     yield row(f"pictures: rollout of {name}, rewarded", rows, Spread.of(found["ours"]))
     yield row(f"pictures: {name}, the plain diffusers pipeline", rows, Spread.of(found["theirs"]))
     share = over(found["ours"], found["theirs"])
     yield row(f"{name}: rollout / plain pipeline", rows, share, "at least 0.95", "ratio")
+    share = over(found["ours"], found["rewarded"])
+    yield row(f"{name}: rollout / plain pipeline and the same rewards", rows, share, "", "ratio")
     yield from memory(f"rollout of {name}", agent.play, rows, device)
     yield from memory(f"{name}, the plain diffusers pipeline", theirs, rows, device)
 
@@ -194,7 +206,7 @@ def epochs(rows: int, device: str) -> Iterator[Row]:
         pipeline(device), [task.texts[k] for k in task.own.tolist()], paid, STEPS, rows
     )
     optimiser = plain.optimiser()
-    found = compare(ours, lambda: plain.epoch(optimiser), number, device)
+    found = compare({"ours": ours, "theirs": lambda: plain.epoch(optimiser)}, number, device)
     yield row("pictures: an epoch of ddpo", number, Spread.of(found["ours"]))
     yield row("pictures: an epoch by the published procedure", number, Spread.of(found["theirs"]))
     gained = over(found["ours"], found["theirs"])
@@ -205,10 +217,9 @@ def epochs(rows: int, device: str) -> Iterator[Row]:
 
 
 def compare(
-    ours: Callable[[], Any], theirs: Callable[[], Any], pictures: int, device: str
+    calls: Mapping[str, Callable[[], Any]], pictures: int, device: str
 ) -> dict[str, list[float]]:
-    """Pictures a second of both, in turns."""
-    calls = {"ours": ours, "theirs": theirs}
+    """Pictures a second of each, in turns."""
     return in_turns({name: lap_of(call, pictures, device) for name, call in calls.items()})
 
 
