@@ -1,13 +1,25 @@
 """Connected components of voxels."""
 
+from itertools import product
+
 import torch
 from torch import Tensor
+from torch.nn import functional
 
-from genenvs.core.components import Components, spread
+from genenvs.core.components import Components, joined
+
+# Half of the neighbours, as the others are these seen from the other side, less those along a run.
+_STEPS: dict[int, list[tuple[int, ...]]] = {
+    6: [(0, 1, 0), (1, 0, 0)],
+    26: [step for step in product((-1, 0, 1), repeat=3) if step > (0, 0, 1)],
+}
 
 
 def voxel_components(grid: Tensor, neighbours: int = 6) -> Components:
     """Label the connected voxels of grids.
+
+    Runs along the last axis are joined where they touch, so that it costs by the voxels that are
+    there and by their lines: a chair is a twentieth of its grid.
 
     Args:
         grid: bool [B, X, Y, Z].
@@ -19,20 +31,33 @@ def voxel_components(grid: Tensor, neighbours: int = 6) -> Components:
     Raises:
         ValueError: `neighbours` is neither.
     """
-    if neighbours not in (6, 26):
+    if neighbours not in _STEPS:
         raise ValueError(f"neighbours must be 6 or 26; got {neighbours}")
+    voxels = grid.flatten(1).sum(1)
+    place = grid.flatten().cumsum(0).view(grid.shape) - 1  # among all voxels that are there
+    index = torch.arange(int(voxels.sum()), device=grid.device)
+    run = (index * _begins(grid)[grid]).cummax(0).values
+    pairs = [_pairs(grid, place, step) for step in _STEPS[neighbours]]
+    one, other = zip(*pairs, strict=True)
+    root = joined(run, torch.cat(one), torch.cat(other))
+    count = functional.pad((root == index).cumsum(0), (1, 0))
+    ends = voxels.cumsum(0)
+    before = count[ends - voxels]
+    label = torch.zeros_like(place)
+    label[grid] = count[1:][root] - before.repeat_interleave(voxels)
+    return Components(label, count[ends] - before)
 
-    def lowest(label: Tensor) -> Tensor:
-        label = label.view(grid.shape)
-        found = label.clone()
-        for axis in (1, 2, 3):
-            # 26 neighbours are three of three: each axis goes on from what the last one found.
-            source = label if neighbours == 6 else found.clone()
-            size = grid.shape[axis] - 1
-            upper, lower = found.narrow(axis, 1, size), found.narrow(axis, 0, size)
-            torch.minimum(upper, source.narrow(axis, 0, size), out=upper)
-            torch.minimum(lower, source.narrow(axis, 1, size), out=lower)
-        return found.flatten(1)
 
-    label, number = spread(grid.flatten(1), lowest)
-    return Components(label.view(grid.shape), number)
+def _begins(present: Tensor) -> Tensor:
+    """Where runs along the last axis begin."""
+    return present & ~functional.pad(present, (1, 0))[..., :-1]
+
+
+def _pairs(grid: Tensor, place: Tensor, step: tuple[int, ...]) -> tuple[Tensor, Tensor]:
+    """Places of voxels and of their neighbours a step away, int64 [E] each: one for two runs."""
+    here, there = (
+        (slice(None), *(slice(max(sign * by, 0), min(sign * by, 0) or None) for by in step))
+        for sign in (-1, 1)
+    )
+    first = _begins(grid[here] & grid[there])
+    return place[here][first], place[there][first]

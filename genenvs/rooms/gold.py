@@ -32,7 +32,7 @@ def gold(room: Furnished) -> dict[str, Tensor]:
 
 def _gold(room: Furnished) -> dict[str, Tensor]:
     free = body_room(room.walkable)
-    label = voxel_components(free[..., None]).label[..., 0]  # [N, 64, 64]
+    label = voxel_components(free[:, None]).label[:, 0]  # [N, 64, 64]
     most = int(label.max())
     area = torch.stack([(label == k).flatten(1).sum(1) for k in range(1, most + 1)], 1) if most \
         else label.new_zeros(len(label), 1)  # fmt: skip

@@ -209,7 +209,7 @@ def _fill(outline: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     inside = crossings % 2 == 1
     (x, y), (u, v) = corners.T, ends.T
     area = abs(int((x * v - y * u).sum())) / 2
-    parts = int(voxel_components(torch.from_numpy(inside)[None, ..., None]).number)
+    parts = int(voxel_components(torch.from_numpy(inside)[None, None]).number)
     if inside.sum() != area or parts != 1:
         raise ValueError("the outline crosses or touches itself")
     return inside, move

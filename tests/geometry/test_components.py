@@ -47,7 +47,7 @@ def test_a_long_path_takes_few_rounds(monkeypatch):
     minimum = torch.minimum
     monkeypatch.setattr(torch, "minimum", lambda *a, **k: (rounds.append(1), minimum(*a, **k))[1])
     assert voxel_components(grid[None]).number.tolist() == [1]
-    assert len(rounds) / 6 < 15
+    assert 1 < len(rounds) < 10
 
 
 def test_only_6_or_26_neighbours():
