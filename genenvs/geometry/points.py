@@ -1,5 +1,6 @@
 """Sets of points: distances between two of them, and points on the surface of a mesh."""
 
+import math
 from typing import Literal
 
 import torch
@@ -11,19 +12,19 @@ from genenvs.geometry import meshes
 _PAIRS = 2**22  # distances held at a time: float32, 16 MB
 
 
-def nearest(first: Tensor, second: Tensor) -> Tensor:
-    """Return each point's distance to the other set.
+def nearest(first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the distances of each set's points to the other set.
 
     Rows of the table of distances are made in chunks, so that memory does not grow with the product
     of the sizes; directly, not through |a|^2 - 2ab + |b|^2, which would turn the distance of a copy
     into rounding noise.
 
     Args:
-        first: float32 [B, N, 3].
+        first: float32 [B, N, 3], N >= 1.
         second: float32 [B, M, 3], M >= 1.
 
     Returns:
-        float32 [B, N], Euclidean.
+        float32 [B, N] and [B, M], Euclidean.
 
     Raises:
         ValueError: the shapes do not fit, or a set is empty.
@@ -35,9 +36,12 @@ def nearest(first: Tensor, second: Tensor) -> Tensor:
             f"got {list(first.shape)} and {list(second.shape)}"
         )
     chunk = max(1, _PAIRS // (max(1, len(first)) * second.shape[1]))
-    mode = "donot_use_mm_for_euclid_dist"
-    parts = [torch.cdist(x, second, compute_mode=mode).amin(2) for x in first.split(chunk, 1)]
-    return torch.cat(parts, 1)
+    there, back = [], second.new_full(second.shape[:2], math.inf)
+    for few in first.split(chunk, 1):
+        table = torch.cdist(few, second, compute_mode="donot_use_mm_for_euclid_dist")
+        there.append(table.amin(2))
+        back = torch.minimum(back, table.amin(1))
+    return torch.cat(there, 1), back
 
 
 def chamfer(
@@ -63,7 +67,7 @@ def chamfer(
     """
     if reduce not in ("sum", "mean"):
         raise ValueError(f"reduce must be 'sum' or 'mean'; got {reduce!r}")
-    sides = [nearest(first, second), nearest(second, first)]
+    sides = nearest(first, second)
     means = [(side.square() if squared else side).mean(1) for side in sides]
     return (means[0] + means[1]) * (1.0 if reduce == "sum" else 0.5)
 
@@ -73,7 +77,7 @@ def hausdorff(first: Tensor, second: Tensor, *, squared: bool) -> Tensor:
 
     Of points sampled from surfaces it is too short, by less the more there are: state their number.
     """
-    sides = [nearest(first, second), nearest(second, first)]
+    sides = nearest(first, second)
     longest = torch.maximum(sides[0].amax(1), sides[1].amax(1))
     return longest.square() if squared else longest
 
@@ -89,8 +93,7 @@ def f_score(predicted: Tensor, truth: Tensor, tau: float) -> Tensor:
     Returns:
         float32 [B], a fraction in 0 .. 1 (open3d gives percent); 0 where both shares are.
     """
-    precision = (nearest(predicted, truth) < tau).float().mean(1)
-    recall = (nearest(truth, predicted) < tau).float().mean(1)
+    precision, recall = ((side < tau).float().mean(1) for side in nearest(predicted, truth))
     both = precision + recall
     return torch.where(both > 0, 2 * precision * recall / both.clamp(min=1e-12), 0.0)
 

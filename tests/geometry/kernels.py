@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 import genenvs.geometry
+from genenvs.core.components import joined, spread
 from genenvs.geometry import (
     boxes,
     components,
@@ -114,7 +115,8 @@ def _of_grids() -> list[Kernel]:
     sparse, table = samples.grids(3, 6, (12,) * 3, 0.25), sums.table(grid)
     first, stop = torch.arange(65).repeat(65), torch.arange(65).repeat_interleave(65)
     return [
-        Kernel(components.spread, (sparse.flatten(1), _beside), reads=True),
+        Kernel(spread, (sparse.flatten(1), _beside), reads=True),
+        Kernel(joined, (torch.arange(65), first % 9 * 7, stop), reads=True),
         Kernel(components.voxel_components, (sparse,), reads=True),
         Kernel(components.voxel_components, (sparse, 26), reads=True, variant="26"),
         Kernel(cuboids.volume, (some,)),

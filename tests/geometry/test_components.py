@@ -7,7 +7,10 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
+from genenvs.core.components import joined
 from genenvs.geometry.components import voxel_components
 from tests.geometry import reference, samples
 
@@ -19,6 +22,20 @@ def test_labels_are_those_of_a_flood(seed, shape, neighbours):
     for row in range(4):
         expected, number = reference.components(grid[row].numpy(), neighbours)
         assert np.array_equal(label[row], expected) and int(found[row]) == number
+
+
+@given(samples.seeds, st.integers(1, 30), st.integers(0, 60))
+def test_edges_join_what_a_library_joins(seed, elements, edges):
+    drawn = np.random.default_rng(seed)
+    one, other = drawn.integers(elements, size=(2, edges))
+    graph = coo_array((np.ones(edges), (one, other)), (elements, elements))
+    _, label = connected_components(graph, directed=False)
+    first = np.array([np.flatnonzero(label == each)[0] for each in label])
+    # Half of the edges may be known before: each element begins at the first of its tree.
+    half, _ = np.split(np.stack([one, other]), [edges // 2], 1)
+    known = joined(torch.arange(elements), *torch.from_numpy(half))
+    for start in (torch.arange(elements), known):
+        assert joined(start, *torch.from_numpy(np.stack([one, other]))).tolist() == first.tolist()
 
 
 def test_a_corner_joins_for_26_neighbours_alone():
