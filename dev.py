@@ -253,7 +253,8 @@ def workers() -> int:
 
 def test(arguments: list) -> int:
     ensure_installed(FOR_TESTS)
-    tests = ("tests", in_venv("pytest", "-n", workers(), *arguments))
+    # The longest tests come last; whoever is done takes from who is not.
+    tests = ("tests", in_venv("pytest", "-n", workers(), "--dist", "worksteal", *arguments))
     return run_checks([*lint_checks(), tests])
 
 
@@ -299,8 +300,8 @@ def test_apart(extra: str, arguments: list) -> int:
         python = python_in(Path(name))
         wanted = f"{ROOT}[{','.join(extras)}]"
         pip_install(python, "--editable", wanted, constraints=f"constraints-{extra}.txt")
-        # A file stays with one worker: its tests may share a cluster.
-        pytest = [python, "-m", "pytest", "-n", workers(), "--dist", "loadfile"]
+        # Tests that share a cluster are of one group, and stay with one worker.
+        pytest = [python, "-m", "pytest", "-n", workers(), "--dist", "loadgroup"]
         return run_checks(
             [
                 ("check", [python, "-m", "pip", "check"]),
