@@ -12,7 +12,8 @@ import numpy as np
 PAPER = (246, 246, 243)
 _SHADOW, _LINE = 0.86, 0.42  # factors
 _LAMP = np.array([-0.45, -0.75, 1.35]) / np.linalg.norm([-0.45, -0.75, 1.35])
-_PIXELS = 2**21  # candidates of triangle and pixel at a time
+_PIXELS = 2**18  # candidates of triangle and pixel at a time: they stay in the cache
+_LARGE = 2**10  # pixels of a triangle
 _FINE = 2  # samples a side of a pixel
 
 
@@ -149,41 +150,57 @@ def _marks(solids: Sequence[Solid], normal: np.ndarray) -> np.ndarray:
 
 
 def _nearest(corners: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
-    """Which triangle each pixel sees first (-1: none) and how far away: [size^2] each."""
-    seen, depth = np.full(size * size, -1), np.full(size * size, np.inf)
+    """Which triangle each pixel sees first (-1: none) and how far away: [size^2] each.
+
+    Of two at one depth the later. Large triangles are looked at one by one, in the window that each
+    covers, which spares them lists of their pixels; small ones together.
+    """
+    seen, depth = np.full((size, size), -1), np.full((size, size), np.inf)
     low = np.clip(np.floor(corners[..., :2].min(1) - 0.5), 0, size).astype(np.int64)
     high = np.clip(np.ceil(corners[..., :2].max(1) + 0.5), 0, size).astype(np.int64)
-    width, height = (high - low).T
-    counts = np.maximum(width, 0) * np.maximum(height, 0)
-    block = np.cumsum(counts) // _PIXELS
-    for part in np.split(np.arange(len(corners)), np.flatnonzero(np.diff(block)) + 1):
-        which = np.repeat(part, counts[part])
-        place = np.arange(len(which)) - np.repeat(
-            np.cumsum(counts[part]) - counts[part], counts[part]
-        )
-        x = low[which, 0] + place % width[which]
-        y = low[which, 1] + place // width[which]
-        inside, z = _depths(corners[which], x + 0.5, y + 0.5)
-        pixel, which, z = (y * size + x)[inside], which[inside], z[inside]
-        order = np.argsort(-z, kind="stable")  # the nearest is written last
-        pixel, which, z = pixel[order], which[order], z[order]
-        first = np.full(size * size, -1)
-        first[pixel] = np.arange(len(pixel))
-        at = np.flatnonzero(first >= 0)
-        nearer = at[z[first[at]] < depth[at]]
-        seen[nearer], depth[nearer] = which[first[nearer]], z[first[nearer]]
-    return seen, depth
+    spans = np.maximum(high - low, 0)
+    pixels = spans.prod(1)
+    plane, there = _planes(corners)
+    small = np.flatnonzero(there & (pixels > 0) & (pixels <= _LARGE))
+    block = np.cumsum(pixels[small]) // _PIXELS
+    for part in np.split(small, np.flatnonzero(np.diff(block)) + 1):
+        counts = pixels[part]
+        place = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
+        width = np.repeat(spans[part, 0], counts)
+        y = np.repeat(low[part, 1], counts) + place // width
+        x = np.repeat(low[part, 0], counts) + place % width
+        inside, z = _depths(np.repeat(plane[:, part], counts, 1), x + 0.5, y + 0.5)
+        inside &= z <= depth[y, x]
+        pixel, z, which = (y * size + x)[inside], z[inside], np.repeat(part, counts)[inside]
+        np.minimum.at(depth.reshape(-1), pixel, z)
+        nearest = z == depth.reshape(-1)[pixel]
+        seen.reshape(-1)[pixel[nearest]] = which[nearest]
+    for which in np.flatnonzero(there & (pixels > _LARGE)):
+        (left, top), (right, bottom) = low[which], high[which]
+        window = slice(top, bottom), slice(left, right)
+        x, y = np.arange(left, right) + 0.5, np.arange(top, bottom) + 0.5
+        inside, z = _depths(plane[:, which], x, y[:, None])
+        inside &= z <= depth[window]
+        np.copyto(depth[window], z, where=inside)
+        np.copyto(seen[window], which, where=inside)
+    return seen.ravel(), depth.ravel()
 
 
-def _depths(corners: np.ndarray, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Which points (x, y) lie in their triangle, and the depth there."""
+def _planes(corners: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """What `_depths` asks for of triangles [F, 3, 3]: [10, F], and which are not seen edge-on."""
     (ax, ay, az), (bx, by, bz), (cx, cy, cz) = (corners[:, k].T for k in range(3))
     area = (bx - ax) * (cy - ay) - (cx - ax) * (by - ay)
-    safe = np.where(np.abs(area) < 1e-9, 1, area)
-    u = ((x - ax) * (cy - ay) - (cx - ax) * (y - ay)) / safe
-    v = ((bx - ax) * (y - ay) - (x - ax) * (by - ay)) / safe
-    inside = (np.abs(area) >= 1e-9) & (u >= 0) & (v >= 0) & (u + v <= 1)
-    return inside, az + u * (bz - az) + v * (cz - az)
+    sides = [bx - ax, by - ay, bz - az, cx - ax, cy - ay, cz - az]
+    return np.stack([ax, ay, az, *sides, area]), np.abs(area) >= 1e-9
+
+
+def _depths(plane: np.ndarray, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Which points (x, y) lie in their triangle, and the depth there."""
+    ax, ay, az, bx, by, bz, cx, cy, cz, area = plane
+    x, y = x - ax, y - ay
+    u = (x * cy - cx * y) / area
+    v = (bx * y - x * by) / area
+    return (u >= 0) & (v >= 0) & (u + v <= 1), az + u * bz + v * cz
 
 
 def _edges(seen: np.ndarray, depth: np.ndarray, marks: np.ndarray, size: int) -> np.ndarray:

@@ -129,3 +129,42 @@ def test_a_shadow_falls_on_the_painted_ground():
     assert {200, 172} <= set(over[..., :2].max(2).ravel().tolist())  # in the light and in shadow
     flat = picture([], 60, elevation=0, ground=ground)
     assert (flat == np.array(PAPER)).all()  # the floor is seen from its edge
+
+
+def looked_at_one_by_one(corners: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
+    seen, depth = np.full((size, size), -1), np.full((size, size), np.inf)
+    for k, (a, b, c) in enumerate(corners):
+        sides = np.stack([b[:2] - a[:2], c[:2] - a[:2]], 1)
+        if abs(np.linalg.det(sides)) < 1e-9:
+            continue
+        for y in range(size):
+            for x in range(size):
+                u, v = np.linalg.solve(sides, np.array([x + 0.5, y + 0.5]) - a[:2])
+                z = a[2] + u * (b[2] - a[2]) + v * (c[2] - a[2])
+                if u >= 0 and v >= 0 and u + v <= 1 and z <= depth[y, x]:
+                    seen[y, x], depth[y, x] = k, z
+    return seen.ravel(), depth.ravel()
+
+
+@pytest.mark.parametrize("large", [0, 20, 10**6])
+@pytest.mark.parametrize("pixels", [7, 2**18])
+def test_what_is_seen_is_what_a_loop_sees(monkeypatch, large, pixels):
+    drawn = np.random.default_rng(3)
+    middle, corner = drawn.uniform(0, 24, (25, 1, 3)), drawn.normal(0, 1, (25, 3, 3))
+    corners = middle + corner * drawn.uniform(0.5, 12, (25, 1, 1))
+    corners[4] = corners[3] + np.array([0, 0, 1])  # behind
+    corners[5, 2] = corners[5, 0]  # a line
+    corners[6] += 100  # beside the picture
+    monkeypatch.setattr(solids, "_LARGE", large)
+    monkeypatch.setattr(solids, "_PIXELS", pixels)
+    seen, depth = solids._nearest(corners, 24)
+    expected, far = looked_at_one_by_one(corners, 24)
+    assert (seen == expected).all() and len(set(seen)) > 10
+    assert np.allclose(depth, far)
+
+
+@pytest.mark.parametrize("large", [0, 10**6])
+def test_of_two_at_one_place_the_later_is_seen(monkeypatch, large):
+    monkeypatch.setattr(solids, "_LARGE", large)
+    corners = np.array([[[0.0, 0, 1], [9, 0, 1], [0, 9, 1]]] * 3)
+    assert set(solids._nearest(corners, 8)[0]) == {-1, 2}
