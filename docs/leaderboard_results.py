@@ -15,6 +15,7 @@ HEADER = (
     "environments",
     "runs",
     "failed",
+    "CPU minutes",
     "verified",
     "played again by",
 )
@@ -45,6 +46,7 @@ def _key(entry: Entry) -> tuple[str, str, str]:
 
 def _row(suite: str, agent: str, author: str, own: Sequence[Entry]) -> tuple[str, ...]:
     runs = sum(len(entry.submission.runs) for entry in own)
+    minutes = sum(run.cpu_seconds for entry in own for run in entry.submission.runs) / 60
     verified = sum(len(entry.verified_seeds) for entry in own)
     who = {entry.verification["who"] for entry in own if entry.verification}
     return (
@@ -54,6 +56,7 @@ def _row(suite: str, agent: str, author: str, own: Sequence[Entry]) -> tuple[str
         str(len({entry.submission.environment.id for entry in own})),
         str(runs),
         str(sum(len(entry.submission.failed) for entry in own)),
+        f"{minutes:.0f}",
         f"{verified} of {runs}",
         ", ".join(sorted(who)),
     )
