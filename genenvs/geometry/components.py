@@ -18,8 +18,8 @@ _STEPS: dict[int, list[tuple[int, ...]]] = {
 def voxel_components(grid: Tensor, neighbours: int = 6) -> Components:
     """Label the connected voxels of grids.
 
-    Runs along the last axis are joined where they touch, so that it costs by the voxels that are
-    there and by their lines: a chair is a twentieth of its grid.
+    Runs along the last axis are joined where they touch: what is sparse, as a chair in its grid,
+    costs a fifth of going over the grid again and again; noise with 26 neighbours costs more.
 
     Args:
         grid: bool [B, X, Y, Z].

@@ -9,10 +9,12 @@ from torch import Tensor
 from genenvs.core import random
 from genenvs.geometry import meshes
 
+Sides = tuple[Tensor, Tensor]  # each set's distances to the other: float32 [B, N] and [B, M]
+
 _PAIRS = 2**22  # distances held at a time: float32, 16 MB
 
 
-def nearest(first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:
+def nearest(first: Tensor, second: Tensor) -> Sides:
     """Return the distances of each set's points to the other set.
 
     Rows of the table of distances are made in chunks, so that memory does not grow with the product
@@ -44,9 +46,7 @@ def nearest(first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:
     return torch.cat(there, 1), back
 
 
-def chamfer(
-    first: Tensor, second: Tensor, *, squared: bool, reduce: Literal["sum", "mean"]
-) -> Tensor:
+def chamfer(sides: Sides, *, squared: bool, reduce: Literal["sum", "mean"]) -> Tensor:
     """Return the Chamfer distance of two sets.
 
     Each side's mean nearest distance, then the sum or the mean of both sides. Four conventions are
@@ -54,8 +54,7 @@ def chamfer(
     `squared=False, reduce="sum"`.
 
     Args:
-        first: float32 [B, N, 3].
-        second: float32 [B, M, 3].
+        sides: of `nearest`.
         squared: whether distances are squared before their mean is taken.
         reduce: of the two sides.
 
@@ -63,37 +62,36 @@ def chamfer(
         float32 [B].
 
     Raises:
-        ValueError: see `nearest`; or `reduce` is neither.
+        ValueError: `reduce` is neither.
     """
     if reduce not in ("sum", "mean"):
         raise ValueError(f"reduce must be 'sum' or 'mean'; got {reduce!r}")
-    sides = nearest(first, second)
     means = [(side.square() if squared else side).mean(1) for side in sides]
     return (means[0] + means[1]) * (1.0 if reduce == "sum" else 0.5)
 
 
-def hausdorff(first: Tensor, second: Tensor, *, squared: bool) -> Tensor:
+def hausdorff(sides: Sides, *, squared: bool) -> Tensor:
     """Return the Hausdorff distance, the longer one of both sides' longest: float32 [B].
 
-    Of points sampled from surfaces it is too short, by less the more there are: state their number.
+    Of the sides of `nearest`. Of points sampled from surfaces it is too short, by less the more
+    there are: state their number.
     """
-    sides = nearest(first, second)
     longest = torch.maximum(sides[0].amax(1), sides[1].amax(1))
     return longest.square() if squared else longest
 
 
-def f_score(predicted: Tensor, truth: Tensor, tau: float) -> Tensor:
+def f_score(sides: Sides, tau: float) -> Tensor:
     """Return the harmonic mean of precision and recall (Knapitsch et al., SIGGRAPH 2017).
 
     Args:
-        predicted: float32 [B, N, 3]; precision is the share of it nearer than `tau` to the truth.
-        truth: float32 [B, M, 3]; recall is the share of it nearer than `tau` to the prediction.
+        sides: of `nearest(predicted, truth)`. Precision is the share of the prediction that is
+            nearer than `tau` to the truth, recall that of the truth to the prediction.
         tau: a distance in the points' unit.
 
     Returns:
         float32 [B], a fraction in 0 .. 1 (open3d gives percent); 0 where both shares are.
     """
-    precision, recall = ((side < tau).float().mean(1) for side in nearest(predicted, truth))
+    precision, recall = ((side < tau).float().mean(1) for side in sides)
     both = precision + recall
     return torch.where(both > 0, 2 * precision * recall / both.clamp(min=1e-12), 0.0)
 

@@ -180,7 +180,8 @@ def _nearest(corners: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
         window = slice(top, bottom), slice(left, right)
         x, y = np.arange(left, right) + 0.5, np.arange(top, bottom) + 0.5
         inside, z = _depths(plane[:, which], x, y[:, None])
-        inside &= z <= depth[window]
+        behind = seen[window] < which  # of small ones a later may stand here already
+        inside &= (z < depth[window]) | ((z == depth[window]) & behind)
         np.copyto(depth[window], z, where=inside)
         np.copyto(seen[window], which, where=inside)
     return seen.ravel(), depth.ravel()

@@ -54,10 +54,12 @@ def point_distances(built: Tensor, target: Tensor, present: Tensor) -> dict[str,
         present: bool [K], whether anything was built.
     """
     diameter = (target.amax(1) - target.amin(1)).norm(dim=-1).clamp(min=1e-6)[:, None, None]
-    there, back = points.nearest(built / diameter, target / diameter)
+    sides = points.nearest(built / diameter, target / diameter)
+    chamfer = points.chamfer(sides, squared=False, reduce="sum")
+    hausdorff = points.hausdorff(sides, squared=False)
     return {
-        "chamfer": torch.where(present, there.mean(1) + back.mean(1), 2.0),
-        "hausdorff": torch.where(present, torch.maximum(there.amax(1), back.amax(1)), 1.0),
+        "chamfer": torch.where(present, chamfer, 2.0),
+        "hausdorff": torch.where(present, hausdorff, 1.0),
     }
 
 

@@ -395,8 +395,10 @@ def test_the_page_says_what_there_is_and_what_is_not(put, tmp_path):
     board.record_of(path).write_text(json.dumps(record(path)))
     (tmp_path / RESULTS / "half.json").write_text("{")
     text = leaderboard_results.section(tmp_path)
-    assert "| `smoke` | `ppo` | the genenvs authors | 1 | 2 | 0 | 0 of 2 |  |" in text
-    assert "| `smoke` | `random` | the genenvs authors | 1 | 1 | 0 | 1 of 1 | somebody |" in text
+    assert "| `smoke` | `ppo` | the genenvs authors | 1 | 2 | 0 | 0 | 0 of 2 |  |" in text
+    assert (
+        "| `smoke` | `random` | the genenvs authors | 1 | 1 | 0 | 0 | 1 of 1 | somebody |" in text
+    )
     assert "run --suite smoke --agents ppo,random\n" in text
     assert "no result of `core` and `full` yet" in text and "Refused: `half.json`." in text
 

@@ -21,6 +21,7 @@ def clouds(seed: int, *sizes: int, rows: int = 2) -> list[torch.Tensor]:
 @given(samples.seeds, st.integers(1, 12), st.integers(1, 12))
 def test_distances_are_those_of_two_loops(seed, n, m):
     first, second = clouds(seed, n, m)
+    sides = points.nearest(first, second)
     for row in range(2):
         a, b = first[row].double().numpy(), second[row].double().numpy()
         there, back = reference.nearest(a, b), reference.nearest(b, a)
@@ -28,34 +29,35 @@ def test_distances_are_those_of_two_loops(seed, n, m):
             power = 2 if squared else 1
             total = (there**power).mean() + (back**power).mean()
             for reduce, factor in (("sum", 1), ("mean", 0.5)):
-                found = points.chamfer(first, second, squared=squared, reduce=reduce)
+                found = points.chamfer(sides, squared=squared, reduce=reduce)
                 assert float(found[row]) == pytest.approx(total * factor, rel=1e-4)
             longest = max(there.max(), back.max()) ** power
-            found = points.hausdorff(first, second, squared=squared)
+            found = points.hausdorff(sides, squared=squared)
             assert float(found[row]) == pytest.approx(longest, rel=1e-4)
         tau = float(np.median(there)) + 1e-4
         precision, recall = (there < tau).mean(), (back < tau).mean()
         f = 2 * precision * recall / (precision + recall) if precision + recall else 0
-        assert float(points.f_score(first, second, tau)[row]) == pytest.approx(f, abs=1e-6)
+        assert float(points.f_score(sides, tau)[row]) == pytest.approx(f, abs=1e-6)
 
 
 def test_two_points_at_a_distance_of_three():
     one, other = torch.zeros(1, 1, 3), torch.tensor([[[0.0, 3, 0]]])
-    assert points.chamfer(one, other, squared=False, reduce="sum").item() == 6
-    assert points.chamfer(one, other, squared=False, reduce="mean").item() == 3
-    assert points.chamfer(one, other, squared=True, reduce="sum").item() == 18
-    assert points.chamfer(one, other, squared=True, reduce="mean").item() == 9
-    assert points.hausdorff(one, other, squared=False).item() == 3
-    assert points.hausdorff(one, other, squared=True).item() == 9
-    assert points.f_score(one, other, 3.1).item() == 1 and points.f_score(one, other, 2).item() == 0
+    sides = points.nearest(one, other)
+    assert points.chamfer(sides, squared=False, reduce="sum").item() == 6
+    assert points.chamfer(sides, squared=False, reduce="mean").item() == 3
+    assert points.chamfer(sides, squared=True, reduce="sum").item() == 18
+    assert points.chamfer(sides, squared=True, reduce="mean").item() == 9
+    assert points.hausdorff(sides, squared=False).item() == 3
+    assert points.hausdorff(sides, squared=True).item() == 9
+    assert points.f_score(sides, 3.1).item() == 1 and points.f_score(sides, 2).item() == 0
 
 
 def test_a_distance_is_directed_and_hausdorff_takes_the_longer_side():
     few, many = torch.zeros(1, 1, 3), torch.tensor([[[0.0, 0, 0], [4, 0, 0]]])
     there, back = points.nearest(few, many)
     assert there.tolist() == [[0]] and back.tolist() == [[0, 4]]
-    assert points.hausdorff(few, many, squared=False).item() == 4
-    assert points.f_score(few, many, 1.0).item() == pytest.approx(2 * 1 * 0.5 / 1.5)
+    assert points.hausdorff((there, back), squared=False).item() == 4
+    assert points.f_score((there, back), 1.0).item() == pytest.approx(2 * 1 * 0.5 / 1.5)
 
 
 def test_a_copy_has_no_distance_at_all_however_far_from_the_origin():
@@ -65,15 +67,15 @@ def test_a_copy_has_no_distance_at_all_however_far_from_the_origin():
 
 
 def test_conventions_have_to_be_said():
-    one, other = clouds(0, 3, 4)
+    sides = points.nearest(*clouds(0, 3, 4))
     with pytest.raises(TypeError, match="squared"):
-        points.chamfer(one, other, reduce="sum")
+        points.chamfer(sides, reduce="sum")
     with pytest.raises(TypeError, match="reduce"):
-        points.chamfer(one, other, squared=True)
+        points.chamfer(sides, squared=True)
     with pytest.raises(TypeError, match="squared"):
-        points.hausdorff(one, other)
+        points.hausdorff(sides)
     with pytest.raises(ValueError, match="'sum' or 'mean'; got 'max'"):
-        points.chamfer(one, other, squared=True, reduce="max")
+        points.chamfer(sides, squared=True, reduce="max")
 
 
 @pytest.mark.parametrize("shapes_", [((2, 0, 3), (2, 4, 3)), ((1, 4, 3), (2, 4, 3)), ((4, 3),) * 2])
@@ -146,7 +148,8 @@ def test_open3d_takes_the_sum_of_unsquared_means_and_gives_its_f_score_in_percen
         [metric.ChamferDistance, metric.HausdorffDistance, metric.FScore],
         open3d.t.geometry.MetricParameters([tau]),
     )
-    chamfer = points.chamfer(first, second, squared=False, reduce="sum")
-    hausdorff = points.hausdorff(first, second, squared=False)
-    ours = torch.stack([chamfer, hausdorff, 100 * points.f_score(first, second, tau)])
+    sides = points.nearest(first, second)
+    chamfer = points.chamfer(sides, squared=False, reduce="sum")
+    hausdorff = points.hausdorff(sides, squared=False)
+    ours = torch.stack([chamfer, hausdorff, 100 * points.f_score(sides, tau)])
     torch.testing.assert_close(ours[:, 0], torch.from_numpy(theirs.numpy()).float())

@@ -163,8 +163,11 @@ def test_what_is_seen_is_what_a_loop_sees(monkeypatch, large, pixels):
     assert np.allclose(depth, far)
 
 
-@pytest.mark.parametrize("large", [0, 10**6])
-def test_of_two_at_one_place_the_later_is_seen(monkeypatch, large):
+@pytest.mark.parametrize("large", [0, 30, 10**6])
+@pytest.mark.parametrize("order", [(9, 9, 9), (9, 4, 4), (4, 9, 4), (4, 4, 9), (9, 4, 9)])
+def test_of_two_at_one_place_the_later_is_seen(monkeypatch, large, order):
     monkeypatch.setattr(solids, "_LARGE", large)
-    corners = np.array([[[0.0, 0, 1], [9, 0, 1], [0, 9, 1]]] * 3)
-    assert set(solids._nearest(corners, 8)[0]) == {-1, 2}
+    corners = np.array([[[0.0, 0, 1], [side, 0, 1], [0, side, 1]] for side in order])
+    seen = solids._nearest(corners, 10)[0]
+    expected = looked_at_one_by_one(corners, 10)[0]
+    assert (seen == expected).all() and seen[0] == 2

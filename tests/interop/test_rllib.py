@@ -29,8 +29,9 @@ EXAMPLE = "rllib_ppo.py"
 ENV_ID = "genenvs/DenoiseSchedule-v0"
 # Their actions are latents, arrays of three axes; RLlib takes vectors.
 LATENTS = ("genenvs/DenoiseLatent-v0", "genenvs/DenoiseLatentFlow-v0", "genenvs/DenoiseNoise-v0")
-pytestmark = pytest.mark.xdist_group("cluster")
 PRICES = ("genenvs/DenoiseSchedule", "genenvs/DenoiseBudget")  # all that these pay is a price
+
+pytestmark = pytest.mark.xdist_group("cluster")
 
 
 @pytest.fixture(scope="module", autouse=True)
