@@ -300,8 +300,8 @@ def test_apart(extra: str, arguments: list) -> int:
         python = python_in(Path(name))
         wanted = f"{ROOT}[{','.join(extras)}]"
         pip_install(python, "--editable", wanted, constraints=f"constraints-{extra}.txt")
-        # Tests that share a cluster are of one group, and stay with one worker.
-        pytest = [python, "-m", "pytest", "-n", workers(), "--dist", "loadgroup"]
+        # A file stays with one worker: its tests may share a cluster.
+        pytest = [python, "-m", "pytest", "-n", workers(), "--dist", "loadfile"]
         return run_checks(
             [
                 ("check", [python, "-m", "pip", "check"]),
