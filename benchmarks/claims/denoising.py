@@ -68,8 +68,8 @@ PLANS = {
     "jpeg, with KL": Plan("ddpo", 4_096, arguments=JPEG, config={"kl_coef": 1.0}),
     "gradient, reward_gradient": Plan("reward_gradient", 1_024, arguments={"reward": "brightness"}),
     "gradient, ddpo": Plan("ddpo", 4_096, arguments={"reward": "brightness"}),
-    "flow, with KL": Plan("flow_grpo", 65_536, FLOW),
-    "flow, without": Plan("flow_grpo", 65_536, FLOW, config={"kl_coef": 0.0}),
+    "flow, with KL": Plan("flow_grpo", 98_304, FLOW),
+    "flow, without": Plan("flow_grpo", 98_304, FLOW, config={"kl_coef": 0.0}),
 }
 
 
