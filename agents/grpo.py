@@ -5,11 +5,17 @@ al. 2025) and DanceGRPO (Xue et al. 2025). There is no value network: several ep
 one and the same state, and an episode is good if its return is above its group's mean.
 
     A_i  = (R_i - mean of the group) / standard deviation of the group     the same at every step
+
+or, where steps are paid (`supervision: process`), if its steps are above the mean of the group's:
+
+    A_it = sum over k >= t of gamma^(k - t) (r_ik - mean of the group) / standard deviation
+
     loss = - mean(min(r A, clip(r, 1 - clip, 1 + clip) A)) + kl_coef mean(KL(pi || pi_ref))
            r = pi(a|s) / pi_old(a|s)
 
 Differs from the paper: the KL is exact, of the distributions, where the paper estimates it from the
-sampled token; every step of an episode weighs the same, where the paper weighs episodes alike.
+sampled token; every step of an episode weighs the same, where the paper weighs episodes alike; its
+sum of later rewards has no discount.
 """
 
 import copy
@@ -29,6 +35,7 @@ from .distributions import Actions
 from .networks import ActorCritic
 from .play import Episodes, each, stack
 from .problem import Problem
+from .returns import discounted
 from .run import Run
 from .torch_agent import TorchAgent, TorchConfig
 
@@ -44,8 +51,13 @@ class GRPOConfig(TorchConfig):
     noise: Literal["fresh", "shared"] = "fresh"
     """Whether members of a group have noise of their own after the first state (Flow-GRPO), or
     share it (DanceGRPO) and differ by their actions alone."""
+    supervision: Literal["outcome", "process"] = "outcome"
+    """What is compared in a group: returns (section 4.1.2), or the rewards of all steps, of which
+    an action is worth those from it on (4.1.3)."""
     epochs: Annotated[int, Ge(1)] = 4
-    """Gradient steps on each batch."""
+    """Passes over each batch."""
+    minibatches: Annotated[int, Ge(1)] = 1
+    """Parts that a batch is cut into at random: a gradient step each."""
     clip: Annotated[float, Gt(0)] = 0.2
     """How far the ratio of probabilities counts."""
     kl_coef: Annotated[float, Ge(0)] = 0.0
@@ -66,6 +78,7 @@ class Groups:
     mask: Tensor | None  # bool [T, N * G, n]
     action: Tensor  # [T, N * G, D]
     alive: Tensor  # bool [T, N * G], steps that belong to the episode
+    reward: Tensor  # [T, N * G], 0 in the padding
     returns: Tensor  # [N * G], discounted
 
     @property
@@ -114,31 +127,52 @@ class GRPO(TorchAgent):
         self.reference.load_state_dict(self.model.state_dict())
 
     def improve(self, run: Run, groups: Groups) -> None:
-        """`epochs` gradient steps on one batch of groups."""
+        """`epochs` passes over one batch of groups."""
         config = self.config
-        advantage, flat_groups = group_advantage(
-            groups.returns * config.reward_scale, config.group_size, config.divide_by_std
-        )
+        advantage, flat_groups = self.advantage(groups)
         alive = groups.alive.flatten()
         observation = each(groups.observation, lambda x: x.flatten(0, 1)[alive])
         mask = None if groups.mask is None else groups.mask.flatten(0, 1)[alive]
         action = groups.action.flatten(0, 1)[alive]
-        advantage = advantage.expand_as(groups.alive).flatten()[alive]
-        with torch.no_grad():
-            # In the batch of the update: a ratio is 1 to the bit until the first step is taken.
-            before = self.model.policy(observation, mask).log_prob(action)
-            anchor = self.reference.policy(observation, mask)
+        advantage = advantage.flatten()[alive]
+        parts: list[Any] = [slice(None)]
+        if config.minibatches > 1:
+            parts = list(torch.randperm(len(action)).to(action.device).chunk(config.minibatches))
+        batches = []
+        for rows in parts:
+            seen = each(observation, lambda x, rows=rows: x[rows])
+            allowed = None if mask is None else mask[rows]
+            with torch.no_grad():
+                # In the batch of the update: a ratio is 1 to the bit until the first step is taken.
+                before = self.model.policy(seen, allowed).log_prob(action[rows])
+                anchor = self.reference.policy(seen, allowed)
+            batches.append((seen, allowed, action[rows], advantage[rows], before, anchor))
         for _ in range(config.epochs):
-            policy = self.model.policy(observation, mask)
-            ratio = (policy.log_prob(action) - before).exp()
-            policy_loss = clipped(ratio, advantage, config.clip)
-            kl = policy.kl(anchor).mean()
-            entropy = policy.entropy().mean()
-            loss = policy_loss + config.kl_coef * kl - config.entropy_coef * entropy
-            self.descend(
-                run, loss, policy_loss=policy_loss, kl=kl, entropy=entropy,
-                clipped=((ratio - 1).abs() > config.clip).float().mean(), flat_groups=flat_groups,
+            for seen, allowed, done, worth, before, anchor in batches:
+                policy = self.model.policy(seen, allowed)
+                ratio = (policy.log_prob(done) - before).exp()
+                policy_loss = clipped(ratio, worth, config.clip)
+                kl = policy.kl(anchor).mean()
+                entropy = policy.entropy().mean()
+                loss = policy_loss + config.kl_coef * kl - config.entropy_coef * entropy
+                self.descend(
+                    run, loss, policy_loss=policy_loss, kl=kl, entropy=entropy,
+                    clipped=((ratio - 1).abs() > config.clip).float().mean(),
+                    flat_groups=flat_groups,
+                )  # fmt: skip
+
+    def advantage(self, groups: Groups) -> tuple[Tensor, Tensor]:
+        """Of every action, [T, N * G], and the fraction of groups that teach nothing."""
+        config, scale = self.config, self.config.reward_scale
+        if config.supervision == "process":
+            return step_advantage(
+                groups.reward * scale, groups.alive, config.group_size, config.gamma,
+                config.divide_by_std,
             )  # fmt: skip
+        advantage, flat_groups = group_advantage(
+            groups.returns * scale, config.group_size, config.divide_by_std
+        )
+        return advantage.expand_as(groups.alive), flat_groups
 
     def state(self) -> dict[str, Tensor]:
         """Weights of policy and reference, and the optimiser's moments."""
@@ -177,6 +211,39 @@ def group_advantage(returns: Tensor, size: int, divide_by_std: bool) -> tuple[Te
         centred = centred / (std + 1e-6)
     alike = grouped.amax(1) == grouped.amin(1)
     return centred.masked_fill(alike[:, None], 0.0).flatten(), alike.float().mean()
+
+
+def step_advantage(
+    reward: Tensor, alive: Tensor, size: int, gamma: float, divide_by_std: bool
+) -> tuple[Tensor, Tensor]:
+    """How much better than the steps of its group each step was, and what followed it.
+
+    Args:
+        reward: [T, N * size], the members of a group one after the other; 0 in the padding.
+        alive: bool [T, N * size], steps that belong to an episode.
+        size: of a group.
+        gamma: discount of the later steps.
+        divide_by_std: by the standard deviation of the group's rewards (plus 1e-6).
+
+    Returns:
+        Advantages [T, N * size], zero in the padding and in groups whose steps were all paid alike;
+        and the fraction of such groups.
+    """
+
+    def over(values: Tensor) -> Tensor:
+        """The sum of a group, for each of its members: [N * size]."""
+        return values.sum(0).reshape(-1, size).sum(1).repeat_interleave(size)
+
+    count = over(alive.to(reward.dtype))
+    centred = (reward - over(reward) / count) * alive
+    if divide_by_std:
+        centred = centred / ((over(centred.square()) / count).sqrt() + 1e-6)
+    grouped = reward.unflatten(1, (-1, size)), alive.unflatten(1, (-1, size))
+    highest = grouped[0].masked_fill(~grouped[1], -torch.inf).amax((0, 2))
+    lowest = grouped[0].masked_fill(~grouped[1], torch.inf).amin((0, 2))
+    alike = highest == lowest
+    centred = centred.masked_fill(alike.repeat_interleave(size), 0.0)
+    return discounted(centred, ~alive, gamma), alike.float().mean()
 
 
 def clipped(ratio: Tensor, advantage: Tensor, clip: float) -> Tensor:
@@ -244,7 +311,7 @@ class GroupPlayer:
         rows = self.config.num_groups * self.config.group_size
         alive = torch.ones(rows, dtype=torch.bool, device=device)
         returns, undiscounted, lengths = (torch.zeros(rows, device=device) for _ in range(3))
-        discount, columns = 1.0, []
+        discount, columns, rewards = 1.0, [], []
         while True:
             mask = info.get("action_mask")
             action = model.policy(observation, mask).sample()
@@ -252,8 +319,10 @@ class GroupPlayer:
             observation, reward, terminated, truncated, info = envs.step(
                 self.actions.to_env(action)
             )
-            returns = returns + discount * reward * alive
-            undiscounted, lengths = undiscounted + reward * alive, lengths + alive
+            reward = reward * alive
+            rewards.append(reward)
+            returns = returns + discount * reward
+            undiscounted, lengths = undiscounted + reward, lengths + alive
             discount *= self.config.gamma
             ended = terminated | truncated
             alive = alive & ~ended
@@ -271,6 +340,7 @@ class GroupPlayer:
             mask=None if masks[0] is None else torch.stack(masks),
             action=torch.stack(actions),
             alive=torch.stack(alives),
+            reward=torch.stack(rewards),
             returns=returns,
         )
 

@@ -1,5 +1,6 @@
 """What the agents of ours learn, on every kind of space, and how GRPO's groups are made."""
 
+import numpy as np
 import pytest
 import torch
 
@@ -7,7 +8,15 @@ import agents
 import genenvs
 from agents import training
 from agents.evaluation import Policy
-from agents.grpo import GRPO, GroupPlayer, Groups, GRPOConfig, clipped, group_advantage
+from agents.grpo import (
+    GRPO,
+    GroupPlayer,
+    Groups,
+    GRPOConfig,
+    clipped,
+    group_advantage,
+    step_advantage,
+)
 from agents.problem import Problem
 from agents.run import Run
 from tests.agents.problems import KINDS, env_id, single
@@ -94,6 +103,28 @@ def test_a_group_of_float_noise_teaches_nothing():
     assert group_advantage(returns, 4, True)[0].tolist() == [0, 0, 0, 0]
 
 
+@pytest.mark.parametrize("divide", [True, False])
+@pytest.mark.parametrize("gamma", [1.0, 0.5, 0.0])
+def test_advantages_of_steps_are_later_rewards_above_the_groups_mean(divide, gamma):
+    rng = np.random.default_rng(3)
+    lengths = np.array([3, 1, 5, 2, 2, 4])
+    reward = rng.normal(size=(5, 6)) * (np.arange(5)[:, None] < lengths)
+    reward[:, 4:] = 0.1 * (np.arange(5)[:, None] < lengths[4:])  # a group that is paid alike
+    alive = torch.from_numpy(np.arange(5)[:, None] < lengths)
+    found, alike = step_advantage(torch.from_numpy(reward), alive, 2, gamma, divide)
+    for first in (0, 2):
+        pair = [reward[: lengths[k], k] for k in (first, first + 1)]
+        steps = np.concatenate(pair)
+        for k, own in enumerate(pair):
+            own = own - steps.mean()
+            own = own / (steps.std() + 1e-6) if divide else own
+            for t in range(len(own)):
+                expected = sum(gamma ** (j - t) * own[j] for j in range(t, len(own)))
+                assert found[t, first + k].item() == pytest.approx(expected)
+    assert (found[~alive] == 0).all() and (found[:, 4:] == 0).all()
+    assert alike.item() == pytest.approx(1 / 3)
+
+
 def test_the_clipped_surrogate_by_hand():
     ratio, advantage = torch.tensor([1.5, 0.5, 1.5, 0.5]), torch.tensor([1.0, 1.0, -1.0, -1.0])
     # What would gain is bounded by the clip, what loses is not.
@@ -170,6 +201,40 @@ def test_the_ratio_is_exactly_one_at_the_first_update():
     assert torch.equal(losses[0]["policy_loss"], expected)
     assert losses[0]["clipped"] == 0.0 and losses[0]["kl"] == 0.0
     assert losses[1]["policy_loss"] < losses[0]["policy_loss"] and losses[1]["kl"] > 0.0
+
+
+def test_a_batch_in_parts_is_learned_from_once_a_pass():
+    problem, player, _ = collected(env_id("Network"))
+    config = GRPOConfig(hidden=(8,), group_size=4, epochs=2, minibatches=3, supervision="process")
+    agent = GRPO(problem, config)
+    seen, policy = [], agent.model.policy
+
+    def look(observation, mask):
+        if torch.is_grad_enabled():
+            seen.append(next(iter(observation.values())).flatten(1))
+        return policy(observation, mask)
+
+    groups = player.collect(agent.model)
+    agent.model.policy = look
+    agent.improve(Run(0, 100), groups)
+    whole = next(iter(groups.observation.values())).flatten(0, 1).flatten(1)
+    whole = whole[groups.alive.flatten()]
+    assert len(seen) == 6 and max(map(len, seen)) - min(map(len, seen)) <= 2
+    for once in (seen[:3], seen[3:]):
+        assert sorted(torch.cat(once).tolist()) == sorted(whole.tolist())
+
+
+def test_where_steps_are_paid_comparing_steps_learns_sooner():
+    config = QUICK["grpo"] | {"num_groups": 2, "group_size": 4, "gamma": 0.0}
+    scores = {}
+    for supervision in ("outcome", "process"):
+        config |= {"supervision": supervision}
+        runs = [
+            agents.train("grpo", env_id("Picture"), steps=600, seed=seed, config=config)
+            for seed in range(3)
+        ]
+        scores[supervision] = np.mean([row["return"] for run in runs for row in run.curve])
+    assert scores["process"] > scores["outcome"] + 0.3, scores
 
 
 def test_kl_to_the_reference_is_zero_at_first_and_holds_the_policy_back():
