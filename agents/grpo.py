@@ -6,20 +6,24 @@ one and the same state, and an episode is good if its return is above its group'
 
     A_i  = (R_i - mean of the group) / standard deviation of the group     the same at every step
 
-or, where steps are paid (`supervision: process`), if its steps are above the mean of the group's:
+or, where steps are paid (`supervision: process`), an action by what comes from it on, beside what
+comes to the group from that step on:
 
-    A_it = sum over k >= t of gamma^(k - t) (r_ik - mean of the group) / standard deviation
+    A_it = (G_it - mean of the group at t) / standard deviation of the group
+           G_it = sum over k >= t of gamma^(k - t) r_ik, 0 where episode i is over
 
     loss = - mean(min(r A, clip(r, 1 - clip, 1 + clip) A)) + kl_coef mean(KL(pi || pi_ref))
            r = pi(a|s) / pi_old(a|s)
 
 Differs from the paper: the KL is exact, of the distributions, where the paper estimates it from the
-sampled token; every step of an episode weighs the same, where the paper weighs episodes alike; its
-sum of later rewards has no discount.
+sampled token; every step of an episode weighs the same, where the paper weighs episodes alike. Its
+process supervision (section 4.1.3) compares rewards and adds them up, undiscounted: every step
+would cost the group's mean, and an episode that earns a little by going on would be worth less than
+one that stops.
 """
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
@@ -52,12 +56,12 @@ class GRPOConfig(TorchConfig):
     """Whether members of a group have noise of their own after the first state (Flow-GRPO), or
     share it (DanceGRPO) and differ by their actions alone."""
     supervision: Literal["outcome", "process"] = "outcome"
-    """What is compared in a group: returns (section 4.1.2), or the rewards of all steps, of which
-    an action is worth those from it on (4.1.3)."""
+    """What is compared in a group: returns, or at every step the discounted rewards to come."""
     epochs: Annotated[int, Ge(1)] = 4
     """Passes over each batch."""
-    minibatches: Annotated[int, Ge(1)] = 1
-    """Parts that a batch is cut into at random: a gradient step each."""
+    batch_size: Annotated[int, Ge(1)] | None = None
+    """Steps of a gradient step, about: a batch is cut into equal parts at random, the same in every
+    pass; None: all of it."""
     clip: Annotated[float, Gt(0)] = 0.2
     """How far the ratio of probabilities counts."""
     kl_coef: Annotated[float, Ge(0)] = 0.0
@@ -135,9 +139,10 @@ class GRPO(TorchAgent):
         mask = None if groups.mask is None else groups.mask.flatten(0, 1)[alive]
         action = groups.action.flatten(0, 1)[alive]
         advantage = advantage.flatten()[alive]
-        parts: list[Any] = [slice(None)]
-        if config.minibatches > 1:
-            parts = list(torch.randperm(len(action)).to(action.device).chunk(config.minibatches))
+        parts: Sequence[Any] = [slice(None)]
+        if config.batch_size is not None:
+            count = max(1, round(len(action) / config.batch_size))
+            parts = torch.randperm(len(action)).to(action.device).tensor_split(count)
         batches = []
         for rows in parts:
             seen = each(observation, lambda x, rows=rows: x[rows])
@@ -216,34 +221,27 @@ def group_advantage(returns: Tensor, size: int, divide_by_std: bool) -> tuple[Te
 def step_advantage(
     reward: Tensor, alive: Tensor, size: int, gamma: float, divide_by_std: bool
 ) -> tuple[Tensor, Tensor]:
-    """How much better than the steps of its group each step was, and what followed it.
+    """How much more came from each step on than came to its group at that time.
 
     Args:
         reward: [T, N * size], the members of a group one after the other; 0 in the padding.
         alive: bool [T, N * size], steps that belong to an episode.
         size: of a group.
-        gamma: discount of the later steps.
-        divide_by_std: by the standard deviation of the group's rewards (plus 1e-6).
+        gamma: discount.
+        divide_by_std: by the root of the mean square of the group's advantages (plus 1e-6).
 
     Returns:
-        Advantages [T, N * size], zero in the padding and in groups whose steps were all paid alike;
+        Advantages [T, N * size], zero in the padding and in a group whose members are all alike;
         and the fraction of such groups.
     """
-
-    def over(values: Tensor) -> Tensor:
-        """The sum of a group, for each of its members: [N * size]."""
-        return values.sum(0).reshape(-1, size).sum(1).repeat_interleave(size)
-
-    count = over(alive.to(reward.dtype))
-    centred = (reward - over(reward) / count) * alive
+    coming = discounted(reward, ~alive, gamma).unflatten(1, (-1, size))
+    alike = (coming.amax(2) == coming.amin(2)).all(0)
+    mine = alive.unflatten(1, (-1, size))
+    advantage = (coming - coming.mean(2, keepdim=True)) * mine
     if divide_by_std:
-        centred = centred / ((over(centred.square()) / count).sqrt() + 1e-6)
-    grouped = reward.unflatten(1, (-1, size)), alive.unflatten(1, (-1, size))
-    highest = grouped[0].masked_fill(~grouped[1], -torch.inf).amax((0, 2))
-    lowest = grouped[0].masked_fill(~grouped[1], torch.inf).amin((0, 2))
-    alike = highest == lowest
-    centred = centred.masked_fill(alike.repeat_interleave(size), 0.0)
-    return discounted(centred, ~alive, gamma), alike.float().mean()
+        square = advantage.square().sum((0, 2)) / mine.sum((0, 2))
+        advantage = advantage / (square.sqrt()[:, None] + 1e-6)
+    return advantage.masked_fill(alike[:, None], 0.0).flatten(1), alike.float().mean()
 
 
 def clipped(ratio: Tensor, advantage: Tensor, clip: float) -> Tensor:

@@ -18,6 +18,7 @@ from agents.grpo import (
     step_advantage,
 )
 from agents.problem import Problem
+from agents.returns import discounted
 from agents.run import Run
 from tests.agents.problems import KINDS, env_id, single
 
@@ -105,24 +106,33 @@ def test_a_group_of_float_noise_teaches_nothing():
 
 @pytest.mark.parametrize("divide", [True, False])
 @pytest.mark.parametrize("gamma", [1.0, 0.5, 0.0])
-def test_advantages_of_steps_are_later_rewards_above_the_groups_mean(divide, gamma):
+def test_steps_are_compared_by_what_comes_from_them_on(divide, gamma):
     rng = np.random.default_rng(3)
-    lengths = np.array([3, 1, 5, 2, 2, 4])
-    reward = rng.normal(size=(5, 6)) * (np.arange(5)[:, None] < lengths)
-    reward[:, 4:] = 0.1 * (np.arange(5)[:, None] < lengths[4:])  # a group that is paid alike
-    alive = torch.from_numpy(np.arange(5)[:, None] < lengths)
-    found, alike = step_advantage(torch.from_numpy(reward), alive, 2, gamma, divide)
+    lengths = np.array([3, 1, 5, 2, 2, 2])
+    inside = np.arange(5)[:, None] < lengths
+    reward = rng.normal(size=(5, 6)) * inside
+    reward[:, 4:] = 0.1 * inside[:, 4:]  # a group that is paid alike
+    found, alike = step_advantage(
+        torch.from_numpy(reward), torch.from_numpy(inside), 2, gamma, divide
+    )
+    coming = np.array([
+        [sum(gamma ** (j - t) * reward[j, k] for j in range(t, 5)) for k in range(6)]
+        for t in range(5)
+    ])  # fmt: skip
     for first in (0, 2):
-        pair = [reward[: lengths[k], k] for k in (first, first + 1)]
-        steps = np.concatenate(pair)
-        for k, own in enumerate(pair):
-            own = own - steps.mean()
-            own = own / (steps.std() + 1e-6) if divide else own
-            for t in range(len(own)):
-                expected = sum(gamma ** (j - t) * own[j] for j in range(t, len(own)))
-                assert found[t, first + k].item() == pytest.approx(expected)
-    assert (found[~alive] == 0).all() and (found[:, 4:] == 0).all()
-    assert alike.item() == pytest.approx(1 / 3)
+        pair = slice(first, first + 2)
+        expected = (coming[:, pair] - coming[:, pair].mean(1, keepdims=True)) * inside[:, pair]
+        spread = np.sqrt((expected**2).sum() / inside[:, pair].sum())
+        expected = expected / (spread + 1e-6) if divide else expected
+        np.testing.assert_allclose(found[:, pair], expected, atol=1e-12)
+    assert (found[:, 4:] == 0).all() and alike.item() == pytest.approx(1 / 3)
+
+
+def test_an_episode_that_earns_by_going_on_is_the_better_one():
+    reward = torch.tensor([[1.0, 1.0], [0.0, 0.2], [0.0, 0.2]])
+    alive = torch.tensor([[True, True], [False, True], [False, True]])
+    advantage, _ = step_advantage(reward, alive, 2, 1.0, True)
+    assert advantage[0, 1] > 0 > advantage[0, 0] and (advantage[1:, 1] > 0).all()
 
 
 def test_the_clipped_surrogate_by_hand():
@@ -181,6 +191,8 @@ def test_groups_are_whole_episodes_and_their_returns_add_up():
         if ended.any() and alive.any():
             branch.reset(options={"reset_mask": ended})
     assert torch.allclose(groups.returns, returns)
+    assert (groups.reward[~groups.alive] == 0).all()
+    assert torch.allclose(discounted(groups.reward, ~groups.alive, 0.5)[0], returns)
     assert player.episodes().count == 12
 
 
@@ -203,38 +215,68 @@ def test_the_ratio_is_exactly_one_at_the_first_update():
     assert losses[1]["policy_loss"] < losses[0]["policy_loss"] and losses[1]["kl"] > 0.0
 
 
-def test_a_batch_in_parts_is_learned_from_once_a_pass():
+def test_a_batch_in_parts_is_learned_from_once_a_pass(monkeypatch):
     problem, player, _ = collected(env_id("Network"))
-    config = GRPOConfig(hidden=(8,), group_size=4, epochs=2, minibatches=3, supervision="process")
+    config = GRPOConfig(hidden=(8,), group_size=4, epochs=2, batch_size=20, supervision="process")
     agent = GRPO(problem, config)
-    seen, policy = [], agent.model.policy
+    seen, worth, policy = [], [], agent.model.policy
+
+    class Heard:
+        """A distribution; whose probability is asked for is told."""
+
+        def __init__(self, made, tell):
+            self.made, self.tell = made, tell
+            self.kl, self.entropy = made.kl, made.entropy
+
+        def log_prob(self, action):
+            self.tell(action)
+            return self.made.log_prob(action)
+
+    def rows(observation, action, advantage):
+        return torch.cat(
+            [*(x.reshape(len(x), -1) for x in observation.values()), action, advantage], 1
+        )
 
     def look(observation, mask):
+        made = policy(observation, mask)
         if torch.is_grad_enabled():
-            seen.append(next(iter(observation.values())).flatten(1))
-        return policy(observation, mask)
+            return Heard(made, lambda action: seen.append((observation, action)))
+        return made
+
+    def weighed(ratio, advantage, clip):
+        worth.append(advantage)
+        return clipped(ratio, advantage, clip)
 
     groups = player.collect(agent.model)
-    agent.model.policy = look
+    monkeypatch.setattr(agent.model, "policy", look)
+    monkeypatch.setattr("agents.grpo.clipped", weighed)
     agent.improve(Run(0, 100), groups)
-    whole = next(iter(groups.observation.values())).flatten(0, 1).flatten(1)
-    whole = whole[groups.alive.flatten()]
-    assert len(seen) == 6 and max(map(len, seen)) - min(map(len, seen)) <= 2
-    for once in (seen[:3], seen[3:]):
+    alive = groups.alive.flatten()
+    advantage, _ = agent.advantage(groups)
+    whole = rows(
+        {k: v.flatten(0, 1)[alive] for k, v in groups.observation.items()},
+        groups.action.flatten(0, 1)[alive],
+        advantage.flatten()[alive][:, None],
+    )
+    parts = [rows(*own, w[:, None]) for own, w in zip(seen, worth, strict=True)]
+    count = round(len(whole) / 20)
+    assert count > 1 and len(parts) == 2 * count
+    assert max(map(len, parts)) - min(map(len, parts)) <= 1
+    for once in (parts[:count], parts[count:]):
         assert sorted(torch.cat(once).tolist()) == sorted(whole.tolist())
 
 
 def test_where_steps_are_paid_comparing_steps_learns_sooner():
-    config = QUICK["grpo"] | {"num_groups": 2, "group_size": 4, "gamma": 0.0}
     scores = {}
-    for supervision in ("outcome", "process"):
-        config |= {"supervision": supervision}
+    for supervision, gamma in (("outcome", 1.0), ("process", 0.0)):
+        config = QUICK["grpo"] | {"num_groups": 2, "group_size": 4, "gamma": gamma}
+        config |= {"supervision": supervision, "batch_size": 16}
         runs = [
             agents.train("grpo", env_id("Picture"), steps=600, seed=seed, config=config)
             for seed in range(3)
         ]
         scores[supervision] = np.mean([row["return"] for run in runs for row in run.curve])
-    assert scores["process"] > scores["outcome"] + 0.3, scores
+    assert 4 - scores["process"] < 0.6 * (4 - scores["outcome"]), scores  # 4 is the most
 
 
 def test_kl_to_the_reference_is_zero_at_first_and_holds_the_policy_back():

@@ -84,7 +84,9 @@ def test_two_identical_commands_give_identical_curves(tmp_path):
 def test_a_run_that_was_broken_off_goes_on_to_the_same_curve(tmp_path, agent, env):
     env = single() if env == "other people's" else env_id(env)
     config = {"hidden": [8], "learning_rate": 0.01}
-    config |= {"num_groups": 2, "group_size": 3} if agent == "grpo" else {"num_envs": 4}
+    config |= (
+        {"num_groups": 2, "group_size": 3, "batch_size": 20} if agent == "grpo" else {"num_envs": 4}
+    )
     if agent == "reinforce":
         config["n_steps"] = 8
     same = {"steps": 3_000, "config": config}
