@@ -39,7 +39,8 @@ LIST_SEED = 0  # of the evaluation's episodes, the same for every agent and run
 # What came later enters a cell's name only where it is not as it always was.
 LATER = {"instances": None, "judged": False, "train_episodes": 0, "keep": False}
 LATER_IN_CONFIGS = {  # likewise, of agents' configurations
-    "advantages": "sum", "step_weight": 0.0, "prioritise": 0.0,
+    "advantages": "sum", "step_weight": 0.0, "prioritise": 0.0, "supervision": "outcome",
+    "batch_size": None,
 }  # fmt: skip
 NOT_METRICS = ("return", "seed", "episode_index")
 

@@ -59,17 +59,24 @@ def test_a_cell_whose_policy_is_cut_short_or_another_is_played_again():
         assert cells.known(cell) is None
 
 
-def test_what_came_later_renames_nothing_that_is_as_it_was():
-    usual, other = (
-        Cell("flow_grpo", "genenvs/DenoiseLatent-v0", 0, 300, 4, {"advantages": each})
-        for each in ("sum", "each")
-    )
+@pytest.mark.parametrize(
+    ("agent", "env", "later"),
+    [
+        (
+            "flow_grpo", "genenvs/DenoiseLatent-v0",
+            {"advantages": "sum", "step_weight": 0.0, "prioritise": 0.0},
+        ),
+        ("grpo", "CartPole-v1", {"supervision": "outcome", "batch_size": None}),
+    ],
+)  # fmt: skip
+def test_what_came_later_renames_nothing_that_is_as_it_was(agent, env, later):
+    changed = {"advantages": "each"} if agent == "flow_grpo" else {"batch_size": 64}
+    usual, other = (Cell(agent, env, 0, 300, 4, config) for config in (later, later | changed))
     settings = usual.whole_config()
-    later = {name: settings.pop(name) for name in cells.LATER_IN_CONFIGS}
-    assert later == {"advantages": "sum", "step_weight": 0.0, "prioritise": 0.0}
+    known = [name for name in cells.LATER_IN_CONFIGS if name in settings]
+    assert {name: settings.pop(name) for name in known} == later
     text = json.dumps([genenvs.__version__, {
-        "agent": "flow_grpo", "env": "genenvs/DenoiseLatent-v0", "seed": 0, "steps": 300,
-        "episodes": 4, "config": settings,
+        "agent": agent, "env": env, "seed": 0, "steps": 300, "episodes": 4, "config": settings,
     }], sort_keys=True)  # fmt: skip
     assert usual.name.endswith(hashlib.sha256(text.encode()).hexdigest()[:12])
     assert usual.name != other.name
