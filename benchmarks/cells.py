@@ -70,7 +70,7 @@ class Cell:
         """Of its files, by its settings, defaults of the agent included."""
         config = self.whole_config()
         for field_, was in LATER_IN_CONFIGS.items():
-            if config.get(field_) == was:
+            if field_ in config and config[field_] == was:
                 del config[field_]
         settings = asdict(self) | {"config": config}
         for name, usual in LATER.items():
