@@ -69,6 +69,8 @@ def main(arguments: Sequence[str]) -> int:
 
     shoot = commands.add_parser("film", help="play the first episode again, as a film for the site")
     shoot.add_argument("files", nargs="+", type=Path, help="submissions, or folders of them")
+    shoot.add_argument("--policies", type=Path, metavar="FOLDER",
+                       help="of policies that do not lie beside: looked for by hash")  # fmt: skip
     shoot.set_defaults(do=_film)
 
     report = commands.add_parser("report", help="build the site")
@@ -175,7 +177,7 @@ def _film(options: Any) -> int:
     wrong = 0
     for path in board.files(options.files):
         try:
-            print(film(path))
+            print(film(path, policies=options.policies))
         except (ValueError, OSError, apart.Failed) as error:
             print(f"{path}: no film: {error}")
             wrong += 1

@@ -276,6 +276,12 @@ class Submission(Strict):
             run for run in self.runs if run.weights is not None and run.weights.file is not None
         ]
 
+    @property
+    def filmed_run(self) -> Run | None:
+        """The first that can be played again, else the first whose policy is known by its hash."""
+        hashed = [run for run in self.runs if run.weights is not None]
+        return next(iter(self.playable_runs or hashed), None)
+
     @model_validator(mode="after")
     def _whole(self) -> Self:
         if not self.runs and not self.failed:

@@ -150,6 +150,18 @@ def playable(submission: Submission) -> list[Run]:
     Raises:
         Unplayable: there are none; says why.
     """
+    permit(submission)
+    if not submission.playable_runs:
+        raise Unplayable(f"{submission.name} has no policy beside it")
+    return submission.playable_runs
+
+
+def permit(submission: Submission) -> None:
+    """Whether policies of a submission can be played here, wherever they lie.
+
+    Raises:
+        Unplayable: they cannot; says why.
+    """
     it = submission
     if it.environment.id not in genenvs.ids() or it.software.genenvs != genenvs.__version__:
         raise Unplayable(f"{it.name} is of another version than this one")
@@ -161,9 +173,6 @@ def playable(submission: Submission) -> list[Run]:
         _no_code(it)
     else:
         _no_code(it, it.agent.name)
-    if not it.playable_runs:
-        raise Unplayable(f"{it.name} has no policy beside it")
-    return it.playable_runs
 
 
 def _no_code(it: Submission, agent: str = "ppo") -> None:
@@ -276,8 +285,16 @@ def _train_score(submission: Submission, path: Path, run: Run) -> dict[str, Any]
     return cells.sample(found.evaluation, found.evaluation.score)
 
 
-def policy_to_play(submission: Submission, path: Path, run: Run) -> Trained:
+def policy_to_play(
+    submission: Submission, path: Path, run: Run, policy: Path | None = None
+) -> Trained:
     """The policy of a run, on the environment that was played.
+
+    Args:
+        submission: that is played again.
+        path: of the submission.
+        run: whose policy it is.
+        policy: where it lies; None: beside the submission.
 
     Raises:
         ValueError: its file is none, or of something else than the submission says.
@@ -285,7 +302,7 @@ def policy_to_play(submission: Submission, path: Path, run: Run) -> Trained:
     from agents import policy as policies
 
     it = submission
-    trained = policies.load(validate.policy_of(path, run))
+    trained = policies.load(policy or validate.policy_of(path, run))
     made = dataclasses.asdict(trained.agent.config)
     _same("agent", trained.name, it.agent.name)
     _same("config", json.loads(json.dumps(made)), it.config)

@@ -259,6 +259,32 @@ def test_the_first_episode_is_filmed(copied, monkeypatch, agent):
     assert len(board.load([copied])[0]) == 2, "a film is no submission"
 
 
+def test_a_policy_that_is_kept_elsewhere_is_filmed_by_its_hash(copied, monkeypatch, tmp_path):
+    path = copied / "actor_critic" / "VoxelStroke-v0.json"
+    monkeypatch.setattr(apart, "run", lambda command, *limits: film.main(*command[1:]))
+    monkeypatch.setattr(film, "FRAMES", 3)
+    kept = film.place(path, read(path))
+    away = tmp_path / "away"
+    away.mkdir()
+    for policy in (path.parent / "policies").iterdir():
+        policy.rename(away / f"mine-{policy.name}")
+
+    def let_go(content):
+        for run in content["runs"]:
+            run["weights"]["file"] = None
+            run["episodes"] = None
+
+    spoil(path, let_go)
+    assert film.place(path, read(path)) == kept, "the policy is the same"
+    with pytest.raises(verify.Unplayable, match="no policy beside it"):
+        film.film(path)
+    with pytest.raises(
+        verify.Unplayable, match=r"no .safetensors file in .* has the hash of seed 0"
+    ):
+        film.film(path, policies=tmp_path)
+    assert film.film(path, policies=away) == kept and kept.is_file()
+
+
 def test_no_disk_loses_nothing(played, copied, monkeypatch, capsys):
     base, suite, planned, *_ = played
     monkeypatch.setattr(cells, "FOLDER", base / "cells")

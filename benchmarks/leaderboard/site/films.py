@@ -35,9 +35,9 @@ def name_of(submission: Submission) -> str | None:
     policy, or of another agent, is not taken for this one's.
     """
     it = submission
-    if not it.playable_runs:
+    if it.filmed_run is None:
         return None
-    weights = it.playable_runs[0].weights
+    weights = it.filmed_run.weights
     seen = [
         it.agent.name,
         None if weights is None else weights.sha256,
