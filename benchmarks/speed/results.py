@@ -1,12 +1,18 @@
 """The file of results: written after every cell, and taken up where a run broke off."""
 
 import json
+from collections.abc import Container
 from pathlib import Path
 from typing import Any
 
 from genenvs.core.files import making
 
 Cell = dict[str, Any]
+
+METHOD = (
+    2  # goes up where what is measured changes, so that older figures are not taken for the same
+)
+ALIKE = ("method", "processor", "threads", "accelerator")  # of runs in one file
 
 
 class Results:
@@ -41,8 +47,29 @@ class Results:
         self.parts: list[dict[str, Any]] = found.get("parts", [])
         self._run = len(self.runs)
 
-    def begin(self, command: str, machine: dict[str, Any]) -> None:
-        """What is put in from now on is of this run."""
+    def begin(self, command: str, machine: dict[str, Any], anew: bool = False) -> None:
+        """What is put in from now on is of this run.
+
+        Args:
+            command: that was given.
+            machine: as `machine.describe` says it.
+            anew: forget what is there.
+
+        Raises:
+            ValueError: what is there was measured otherwise, or on another machine.
+        """
+        if anew:
+            self.runs, self.cells, self.parts = [], [], []
+        machine = machine | {"method": METHOD}
+        for run in self.runs:
+            there = run["machine"]
+            other = [what for what in ALIKE if there.get(what) != machine.get(what)]
+            if other:
+                words = (f"{what} {there.get(what)}, now {machine.get(what)}" for what in other)
+                raise ValueError(
+                    f"new figures cannot stand beside those of {self.path}: {'; '.join(words)}. "
+                    "--out FOLDER keeps both apart, --anew forgets the old ones."
+                )
         self._run = len(self.runs)
         self.runs.append({"command": command, "machine": machine})
 
@@ -63,13 +90,21 @@ class Results:
         self.cells.sort(key=lambda c: (c["env"], c["num_envs"]))
         self.write()
 
-    def keep_largest(self, env: str, num_envs: int) -> None:
-        """Forget the cell of the largest batch where it was of another size than this time."""
-        self.cells = [
-            c
-            for c in self.cells
-            if c["env"] != env or "bound" not in c or c["num_envs"] == num_envs
-        ]
+    def bound(self, env: str, num_envs: int, bound: str, sizes: Container[int]) -> None:
+        """Say that this cell is of the largest batch, and why; forget others that were, and write.
+
+        Args:
+            env: the id.
+            num_envs: rows of the batch.
+            bound: what no larger one fits into.
+            sizes: that are kept all the same.
+        """
+        for cell in [c for c in self.cells if c["env"] == env]:
+            if cell["num_envs"] == num_envs:
+                cell["bound"] = bound
+            elif cell.pop("bound", None) is not None and cell["num_envs"] not in sizes:
+                self.cells.remove(cell)
+        self.write()
 
     def put_parts(self, of: str, rows: list[dict[str, Any]]) -> None:
         """Put rows in the place of those of the same family, and write."""

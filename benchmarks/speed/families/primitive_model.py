@@ -109,7 +109,7 @@ def rows(device: str) -> Iterator[Row]:
     if device != "cpu":
         return
     envs = native(ENV, BATCH)
-    script = write(envs, Pool(ENV).batch(BATCH), SECONDS)
+    script = write(envs, Pool(ENV), SECONDS)
     envs.set_state(script.start)
     plain = Plain(envs.task.target(envs.state)[0].numpy())
     legal = cycle(played(plain, 300))
