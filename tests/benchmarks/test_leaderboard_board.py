@@ -280,6 +280,10 @@ def test_a_file_that_cannot_be_read_is_named(put, tmp_path):
     assert len(entries) == 1 and [p.path.name for p in problems] == ["b.json", "c.json"]
 
 
+# Within what JSON can be read with, and beyond what a page could print.
+DEEP = json.loads("[" * 900 + "]" * 900)
+
+
 def record(path, **changes):
     return {
         "who": "somebody", "date": "2026-11-21", "commit": "0" * 40, "seeds": [0], "episodes": 64,
@@ -319,7 +323,6 @@ UNFOUNDED = {
     "of a run that there is not": ({"seeds": [0, 7]}, "not all have a policy here"),
     "of a run whose policy nobody has": ({"seeds": [1]}, "not all have a policy here"),
     "of one run twice": ({"seeds": [0, 0]}, "a seed counts once"),
-    "of no seed": ({"seeds": [False]}, "not all have a policy here"),
     "of fewer episodes": ({"episodes": 1}, "of 1 episodes; there are 64"),
     "that allows anything": ({"tolerance": 9.0}, "9 of a spread were allowed"),
     "of no number": ({"max_difference": math.nan}, "no number"),
@@ -368,12 +371,16 @@ def test_links_in_a_folder_are_named_and_not_followed(kept, put, tmp_path):
     [
         ({"passed": False, "worst": "too good"}, "reported", "too good"),
         ({"max_difference": "none"}, "validated", "no record"),
+        ({"seeds": [False]}, "validated", "no record"),
+        ({"seeds": DEEP}, "validated", "no record"),
+        ({"more": DEEP}, "validated", "no record"),
         ("{", "validated", "no record"),
         ("[" * 100_000, "validated", "no record"),
         ({"who": "\ud800"}, "validated", "no record"),
     ],
-    ids=["another result", "of the wrong kind", "half", "nested", "of what no page shows"],
-)
+    ids=["another result", "of the wrong kind", "of no seed", "of nested seeds", "of nested more",
+         "half", "nested", "of what no page shows"],
+)  # fmt: skip
 def test_a_record_counts_for_what_it_says(kept, content, state, said):
     path = kept()
     text = content if isinstance(content, str) else json.dumps(record(path, **content))

@@ -99,6 +99,21 @@ def test_no_json_is_said_so(content):
         submission.parse(content, "a.json")
 
 
+def test_keys_are_looked_at_once_however_many_there_are():
+    class Key(str):
+        compared = 0
+        __hash__ = str.__hash__
+
+        def __eq__(self, other):
+            Key.compared += 1
+            return str.__eq__(self, other)
+
+    pairs = [(Key(k), k) for k in range(1_000)]
+    with pytest.raises(ValueError, match="the key '999' stands twice"):
+        submission._no_doubles([*pairs, (Key("999"), 0)])
+    assert Key.compared < 10 * len(pairs)
+
+
 def test_a_configuration_may_not_be_nested_without_end():
     deep: dict = {}
     for _ in range(50):
