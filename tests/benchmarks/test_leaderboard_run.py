@@ -508,6 +508,16 @@ def test_a_program_ends_with_who_started_it(tmp_path):
     child.wait(60)  # raises where it lives on
 
 
+def test_who_was_killed_is_not_said_to_have_failed_of_a_warning():
+    def play(line):
+        apart.run(["timeit", "-n1", "-r1", f"import os, sys; {line}; os.kill(os.getpid(), 9)"], 60)
+
+    with pytest.raises(apart.Failed, match=r"^ended by signal 9 \(Killed\)$"):
+        play("pass")
+    with pytest.raises(apart.Failed, match=r"^ended by signal 9 .*; the last .*: Warning: old$"):
+        play(r"print('Warning: old', file=sys.stderr)")
+
+
 def test_a_spread_that_was_made_up_allows_nothing(copied, quick):
     path = copied / "random" / "VoxelStroke-v0.json"
 
