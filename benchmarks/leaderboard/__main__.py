@@ -46,6 +46,8 @@ def main(arguments: Sequence[str]) -> int:
     playing.add_argument("--author", default=collect.AUTHOR, help="who answers for them")
     playing.add_argument("--policies", type=_whole, default=1, metavar="N",
                          help="seeds whose policy is kept beside a submission")  # fmt: skip
+    playing.add_argument("--replace", action="store_true",
+                         help="submissions that have scores of more seeds, too")  # fmt: skip
 
     run = commands.add_parser("run", parents=[playing], help="play what is missing, and collect")
     run.add_argument("--jobs", type=_positive, default=1, help="runs at a time on this machine")
@@ -98,6 +100,7 @@ def _plan(options: Any) -> tuple[suites.Suite, list[cells.Cell]]:
 
 def _run(options: Any) -> int:
     suite, planned = _plan(options)
+    collect.permit(suite, planned, options.author)  # hours before it is needed
     known = sum(cells.known(cell) is not None for cell in planned)
     print(f"{len(planned)} runs of {suite.name}, {known} of them known")
     if options.dry_run:
@@ -114,13 +117,13 @@ def _run(options: Any) -> int:
     except KeyboardInterrupt:
         print(f"{PREFIX} stopped; the same command goes on", file=sys.stderr)
         return 130
-    _write(options, suite, planned)
+    whole = _write(options, suite, planned)
     failed = [found for found in results if "failed" in found]
     for found in failed:
         print(
             f"failed: {found['agent']} on {found['env']}, seed {found['seed']}: {found['failed']}"
         )
-    return 1 if failed else 0
+    return 1 if failed or not whole else 0
 
 
 def _collect(options: Any) -> int:
@@ -131,7 +134,9 @@ def _collect(options: Any) -> int:
 def _write(options: Any, suite: suites.Suite, planned: list[cells.Cell]) -> bool:
     """Write submissions; whether there is one of everything."""
     folder = options.out or collect.RESULTS / suite.name
-    written, lines = collect.collect(suite, planned, folder, options.author, options.policies)
+    written, lines = collect.collect(
+        suite, planned, folder, options.author, options.policies, options.replace
+    )
     print(f"{len(written)} submissions in {folder}")
     for line in lines:
         print(f"not written: {line}")

@@ -336,9 +336,21 @@ def parse(content: bytes, source: str) -> Submission:
     if table.get("format") != FORMAT:
         raise ValueError(f"{source} must have format {FORMAT}; got {table.get('format')!r:.60}")
     try:
+        return of(table)
+    except ValueError as error:
+        raise ValueError(f"{source}: {error}") from error
+
+
+def of(table: Mapping[str, Any]) -> Submission:
+    """A submission from what its file holds.
+
+    Raises:
+        ValueError: it is none; says where.
+    """
+    try:
         return Submission.model_validate(table)
     except ValidationError as error:
-        raise ValueError(f"{source}: {explain(error)}") from error
+        raise ValueError(explain(error)) from error
 
 
 def explain(error: ValidationError, most: int = 5) -> str:
