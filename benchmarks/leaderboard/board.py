@@ -58,7 +58,8 @@ class Problem:
 def files(places: Iterable[Path]) -> list[Path]:
     """Every file that should be a submission, below folders or named themselves, in order.
 
-    Links are among them, whatever they lead to: `submission.read` refuses each by name.
+    Links are among them, whatever they lead to, and folders that cannot be read:
+    `submission.read` refuses each by name.
     """
     found: list[Path] = []
     for place in places:
@@ -67,16 +68,19 @@ def files(places: Iterable[Path]) -> list[Path]:
 
 
 def _below(place: Path) -> Iterator[Path]:
-    for folder, inner, others in os.walk(place):  # enters no link
+    unreadable: list[OSError] = []
+    for folder, inner, others in os.walk(place, onerror=unreadable.append):  # enters no link
         # Names of what a killed program left begin with a dot.
         inner[:] = [name for name in inner if not name.startswith(".")]
         policies = POLICIES in Path(folder).relative_to(place).parts
         for name in [*inner, *others]:
             path = Path(folder, name)
             record = policies or path.stem.endswith(VERIFIED)
-            seen = path.is_symlink() or (path.suffix.lower() == ".json" and not record)
+            seen = os.path.islink(path) or (path.suffix.lower() == ".json" and not record)
             if seen and not name.startswith("."):
                 yield path
+    for error in unreadable:
+        yield Path(error.filename)
 
 
 def load(places: Iterable[Path]) -> tuple[list[Entry], list[Problem]]:

@@ -7,6 +7,7 @@ policies are tensors in safetensors files beside it.
 
 import datetime
 import json
+import os
 import re
 import unicodedata
 from collections.abc import Mapping
@@ -301,6 +302,8 @@ def read(path: Path) -> Submission:
         ValueError: it is a link, too large, truncated, not JSON, or not of the format; says where.
     """
     no_link(path)
+    if path.is_dir():
+        os.listdir(path)  # one that cannot be read says why
     if not path.is_file():  # a pipe would be waited for
         raise ValueError(f"{path.name} is no file")
     size = path.stat().st_size

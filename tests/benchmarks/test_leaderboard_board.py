@@ -6,6 +6,7 @@ import json
 import math
 import os
 import re
+from pathlib import Path
 
 import gymnasium as gym
 import pytest
@@ -278,6 +279,26 @@ def test_a_file_that_cannot_be_read_is_named(put, tmp_path):
     (tmp_path / "c.json").mkdir()
     entries, problems = board.load([tmp_path])
     assert len(entries) == 1 and [p.path.name for p in problems] == ["b.json", "c.json"]
+
+
+def test_a_folder_that_cannot_be_read_is_named(put, tmp_path, monkeypatch):
+    """Whatever its name is, for there may be submissions in it."""
+    put("a.json")
+    secret = put("secret/b.json", name="b").parent
+
+    def deny(look):
+        def looked(place):
+            if Path(place) == secret:
+                raise PermissionError(13, "Permission denied", str(place))
+            return look(place)
+
+        return looked
+
+    for look in ("scandir", "listdir"):  # root may read everything: no mode would stop it
+        monkeypatch.setattr(os, look, deny(getattr(os, look)))
+    entries, (problem,) = board.load([tmp_path])
+    assert [entry.path.name for entry in entries] == ["a.json"]
+    assert problem.path == secret and problem.why == f"[Errno 13] Permission denied: '{secret}'"
 
 
 # Within what JSON can be read with, and beyond what a page could print.
