@@ -2,10 +2,12 @@
 
 import copy
 import hashlib
+import io
 import json
 import math
 import os
 import re
+import sys
 from pathlib import Path
 
 import gymnasium as gym
@@ -439,6 +441,27 @@ def test_the_command_says_all_of_it(put, capsys):
     assert f"{good}: validated" in said and f"{bad}: refused: summary.seeds" in said
     with pytest.raises(ValueError, match="there is no"):
         main(["validate", "nowhere.json"])
+
+
+def test_what_others_wrote_stays_within_its_line(put, tmp_path, capsys):
+    names = [os.fsdecode(b"a\xff.json"), "b\x1b[2K.json", "c\nz.json: verified.json"]
+    for name in names:
+        put(name, software__genenvs="0\nother.json: verified", name=f"n{names.index(name)}")
+    put("d.json", **{"\x1b[2J\n": 1})
+    assert main(["validate", str(tmp_path)]) == 1
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 4 and all(line.isprintable() for line in lines)
+    for line, name in zip(lines, (r"a\udcff.json", r"b\x1b[2K.json", r"c\nz.json"), strict=False):
+        assert line.startswith(f"{tmp_path}/{name}") and r"0\nother.json: verified" in line
+    assert r"d.json: refused: " in lines[3] and r"\x1b[2J\n: Extra" in lines[3]
+
+
+def test_what_the_output_has_no_letter_for_is_said_all_the_same(put, tmp_path, monkeypatch):
+    put("é.json")
+    said = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(said, "ascii", write_through=True))
+    assert main(["validate", str(tmp_path)]) == 0
+    assert rb"\xe9.json: validated" in said.getvalue()
 
 
 @pytest.mark.slow
