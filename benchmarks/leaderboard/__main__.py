@@ -194,7 +194,7 @@ def _report(options: Any) -> int:
 
     _there(options.places)
     entries, problems = board.load(options.places)
-    build(entries, options.out, problems)
+    build(entries, options.out, problems, options.places)
     _say(f"{len(entries)} submissions on the board in {options.out}")
     for problem in problems:
         _say(f"{problem.path}: refused: {problem.why}")

@@ -45,6 +45,13 @@ def _clean(text: str) -> str:
     return text
 
 
+def _ascii(text: str) -> str:
+    """Refuse letters that look like others, or like nothing."""
+    if not text.isascii():
+        raise ValueError(f"must be plain ASCII: tables tell agents apart by it; got {text!a:.80}")
+    return text
+
+
 def _plain(value: Any, depth: int = DEPTH) -> Any:
     """Refuse a table that is nested too deeply, or holds strings or numbers out of bounds."""
     if depth < 0:
@@ -162,7 +169,7 @@ class Failure(Strict):
 class Agent(Strict):
     """Who played."""
 
-    name: Annotated[Line, Field(min_length=1)]
+    name: Annotated[Line, Field(min_length=1), AfterValidator(_ascii)]
     """`random`, `reference`, a name of `python -m agents list`, or anybody's."""
     kind: Literal["scripted", "learner"]
     text: Line = ""

@@ -60,6 +60,14 @@ BAD = {
     "markup for a name": (changed("name", value="<b>ppo</b>"), "name"),
     "an id that is none": (changed("environment", "id", value="javascript:x"), "environment.id"),
     "control characters": (changed("author", value="a\x1b[2Jb"), "author"),
+    "an agent that looks like another": (
+        changed("agent", "name", value="\u0440po"),
+        r"agent.name: .* plain ASCII.*'.u0440po'",
+    ),
+    "an agent with a letter that nobody sees": (
+        changed("agent", "name", value="ppo\u3164"),
+        "agent.name: .* plain ASCII",
+    ),
     "half a character": (changed("notes", value="\ud800"), "notes"),
     "half a character in a configuration": (changed("config", value={"a": "\ud800"}), "config"),
     "endless text": (changed("notes", value="x" * 10_000), "notes"),

@@ -479,6 +479,18 @@ def test_a_board_on_which_everything_is_refused_says_why(tmp_path, capsys):
     assert "half.json: refused" in capsys.readouterr().out
 
 
+def test_a_refused_file_is_named_with_its_agent(tmp_path):
+    for place in ("in/core/ppo", "in/core/a2c", "far"):
+        (tmp_path / place).mkdir(parents=True)
+        (tmp_path / place / "VoxelStroke-v0.json").write_text("{")
+    far = tmp_path / "far" / "VoxelStroke-v0.json"
+    assert main(["report", f"{tmp_path}/in", str(far), "--out", str(tmp_path / "out")]) == 1
+    refused = json.loads(page(tmp_path / "out", "board.json"))["refused"]
+    named = [f"core/{agent}/VoxelStroke-v0.json" for agent in ("a2c", "ppo")]
+    assert [each["file"] for each in refused] == [*named, far.name]
+    assert all(f"<code>{name}</code>" in page(tmp_path / "out") for name in named)
+
+
 def test_how_many_seeds_were_played_again_is_shown(site):
     text = page(site)
     assert 'title="played again by A &#34;reader&#34;, 2026-02-01">1 of 4 seeds<' in text

@@ -72,7 +72,7 @@ class Board:
     envs: list[Environment]
     plots: dict[str, dict[str, Any]]
     pictures: dict[str, films.Drawn]
-    problems: Sequence[Problem]
+    refused: list[dict[str, str]]
     version: str = genenvs.__version__
 
     @property
@@ -120,13 +120,19 @@ class Board:
         return sum(len(row.submission.failed) for row in self.rows)
 
 
-def build(entries: Sequence[Entry], out: Path, problems: Sequence[Problem] = ()) -> None:
+def build(
+    entries: Sequence[Entry],
+    out: Path,
+    problems: Sequence[Problem] = (),
+    places: Sequence[Path] = (),
+) -> None:
     """Write the site, whole or not at all; a site that stands there is replaced.
 
     Args:
         entries: what is on the board.
         out: its folder.
         problems: files that are not on the board, which lists them with their reasons.
+        places: folders that all of it was found in: refused files are named from there.
 
     Raises:
         ValueError: two submissions have one name, there is none at all, not even one that is
@@ -148,7 +154,7 @@ def build(entries: Sequence[Entry], out: Path, problems: Sequence[Problem] = ())
             envs=[_environment(env, folder) for env in dict.fromkeys(row.env for row in table)],
             plots={},
             pictures=films.publish(entries, folder),
-            problems=problems,
+            refused=[{"file": _named(each.path, places), "why": each.why} for each in problems],
         )
         kinds = {row.label: row.submission.agent.kind == "scripted" for row in table}
         places = plots.numbers({label: kinds[label] for label in board.labels})
@@ -160,6 +166,12 @@ def build(entries: Sequence[Entry], out: Path, problems: Sequence[Problem] = ())
         _write_pages(board, places, folder)
         _write_data(board, folder)
         shutil.copytree(HERE / "static", folder / "static")
+
+
+def _named(path: Path, places: Sequence[Path]) -> str:
+    """A file as a page names it: many agents have one of its name, each in a folder."""
+    inside = [path.relative_to(place) for place in places if place in path.parents]
+    return inside[0].as_posix() if inside else path.name
 
 
 def _order(row: Row) -> tuple[Any, ...]:
@@ -248,7 +260,7 @@ def _write_data(board: Board, folder: Path) -> None:
         "version": board.version,
         "suites": [_suite_record(suite) for suite in board.suites],
         "results": [_row_record(row) for row in board.rows],
-        "refused": [{"file": each.path.name, "why": each.why} for each in board.problems],
+        "refused": board.refused,
     }
     text = json.dumps(table, indent=1, allow_nan=False)
     (folder / INDEX).write_text(text + "\n", encoding="utf-8")
