@@ -158,6 +158,18 @@ REPORTED = {
         of_episodes(64) | {"suite": "core"},
         "on 64 episodes; the suite core has 2,048",
     ),
+    "without a training score": (
+        {"runs__1__train_score": None},
+        "training score is of 0, 32 episodes; that of the suite smoke is of 32",
+    ),
+    "of a training score of few episodes": (
+        {"runs__0__train_score__n": 1},
+        "training score is of 1, 32 episodes",
+    ),
+    "of a gold metric of few episodes": (
+        {"runs__1__metrics__accuracy__n": 1},
+        "seed 1: accuracy of fewer than 64 episodes",
+    ),
     "of another package": ({"software__genenvs": "0.0.1"}, "of genenvs 0.0.1"),
     "from tomorrow": ({"date": "2999-01-01"}, "is to come"),
     "without weights": ({"runs__0__weights": None}, "seed 0 has no weights"),
