@@ -120,9 +120,7 @@ def _run(options: Any) -> int:
     whole = _write(options, suite, planned)
     failed = [found for found in results if "failed" in found]
     for found in failed:
-        _say(
-            f"failed: {found['agent']} on {found['env']}, seed {found['seed']}: {found['failed']}"
-        )
+        _say(f"failed: {found['agent']} on {found['env']}, seed {found['seed']}: {found['failed']}")
     return 1 if failed or not whole else 0
 
 

@@ -38,7 +38,7 @@ def test_a_full_disk_is_named(tmp_path, writing):
     with pytest.raises(OSError, match="No space") as told, writing(path):
         raise OSError(28, "No space left on device")  # as a write says it: of no file
     assert str(told.value) == f"[Errno 28] No space left on device: '{path}'"
-    with pytest.raises(OSError, match="^disk on fire$"), writing(path):
+    with pytest.raises(OSError, match=r"^disk on fire$"), writing(path):
         raise OSError("disk on fire")
 
 
