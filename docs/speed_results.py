@@ -24,7 +24,8 @@ COMPARABLE = (
     "as ours does here. `jumanji` is a call from Python for each step; `jumanji scan` is one "
     "compiled program of many steps, in which only an agent in JAX can act. "
     f"Single environments one by one are measured up to {PEERS['sync'].most}, where their rate no "
-    f"longer changes, and in processes up to {PEERS['async'].most}."
+    f"longer changes, and in processes up to {PEERS['async'].most}; CartPole and Jumanji up to "
+    f"{PEERS['cartpole'].most:,}, `jumanji scan` there alone."
 )
 
 
@@ -53,7 +54,7 @@ def section(folder: Path, device: str) -> list[str]:
         "`policy`: a network of two layers of 64 chooses as well; `training`: `actor_critic` "
         "learns in rollouts of five steps, and plays its own actions: where these decide what a "
         "step costs, it is not of the same work. *MB*: by how much memory grew at most while the "
-        "batch was made and stepped. *run*: see [below](#speed-runs).",
+        f"batch was made and stepped. *run*: see [below](#speed-runs-{device}).",
         *_left(results, ids),
         *_against(results, ids),
     ]
@@ -62,7 +63,7 @@ def section(folder: Path, device: str) -> list[str]:
     if parts := _parts(results):
         header = ("of", "what", "rows", "median", "range", "unit", "aim", "threads", "run")
         found += [table(header, parts)]
-    return [*found, *_runs(results)]
+    return [*found, *_runs(results, device)]
 
 
 def _rates(results: Results, env: str) -> list[Cell]:
@@ -118,7 +119,7 @@ def _left(results: Results, ids: list[str]) -> list[str]:
         for cell in results.cells
         if cell["env"] == env
         for name, why in cell["left"].items()
-        if not why.startswith("measured ")
+        if not why.startswith("measured from ")
     ]
     if not rows:
         return []
@@ -181,12 +182,12 @@ def _parts(results: Results) -> list[tuple[str, ...]]:
     ]
 
 
-def _runs(results: Results) -> list[str]:
+def _runs(results: Results, device: str) -> list[str]:
     told = [
         f"{k}. `{run['command']}`; " + ", ".join(f"{k} {v}" for k, v in run["machine"].items())
         for k, run in enumerate(results.runs, 1)
     ]
-    return ['<a id="speed-runs"></a>Runs:', "\n".join(told)]
+    return [f'<a id="speed-runs-{device}"></a>Runs:', "\n".join(told)]
 
 
 def _short(env: str) -> str:

@@ -2,7 +2,8 @@
 
 Writes speed-<device>.json and a plot of how each environment scales. What was measured before,
 other levels of a batch size too, stays in the file until it is measured again; --resume measures
-what is missing.
+what is missing. What another machine or method measured is no neighbour: it is not added to,
+and --anew forgets it.
 """
 
 import argparse
@@ -113,15 +114,15 @@ def environment(env: str, given: Any, settings: Settings, results: Results, jax:
         if size <= done[-1]["num_envs"]:
             break
         names = {*cell.NEEDED, "numpy"}
-        one(pool, env, size, names, settings, results, jax, done, bound=bound)
+        more = {} if results.cell(env, size) else {"sought": True}
+        one(pool, env, size, names, settings, results, jax, done, **more)
         known = results.cell(env, size)
         if known is None or not known["rates"]:
             break
         done.append(known)
         if not known["mb"]:
             break
-    standard = {int(size) for size in SIZES if size != "largest"}
-    results.bound(env, done[-1]["num_envs"], bound, {*wanted, *standard})
+    results.bound(env, done[-1]["num_envs"], bound)
 
 
 def missing(results: Results, env: str, size: int, names: set[str]) -> set[str] | None:

@@ -1,7 +1,6 @@
 """The file of results: written after every cell, and taken up where a run broke off."""
 
 import json
-from collections.abc import Container
 from pathlib import Path
 from typing import Any
 
@@ -90,19 +89,16 @@ class Results:
         self.cells.sort(key=lambda c: (c["env"], c["num_envs"]))
         self.write()
 
-    def bound(self, env: str, num_envs: int, bound: str, sizes: Container[int]) -> None:
-        """Say that this cell is of the largest batch, and why; forget others that were, and write.
+    def bound(self, env: str, num_envs: int, bound: str) -> None:
+        """Say that this cell is of the largest batch, and what no larger one fits into, and write.
 
-        Args:
-            env: the id.
-            num_envs: rows of the batch.
-            bound: what no larger one fits into.
-            sizes: that are kept all the same.
+        Those that were only measured to find it (`sought`) are forgotten.
         """
         for cell in [c for c in self.cells if c["env"] == env]:
+            cell.pop("bound", None)
             if cell["num_envs"] == num_envs:
                 cell["bound"] = bound
-            elif cell.pop("bound", None) is not None and cell["num_envs"] not in sizes:
+            elif "sought" in cell:
                 self.cells.remove(cell)
         self.write()
 
@@ -147,6 +143,8 @@ def _merged(old: Cell, new: Cell) -> Cell:
     whole = new | old if old.get("rates") and not new["rates"] else old | new
     for name in ("rates", "over", "left"):
         whole[name] = old.get(name, {}) | new.get(name, {})
+    if "sought" not in new:
+        whole.pop("sought", None)
     if whole["rates"]:
         gone = {*whole["rates"], "all"}
         whole["left"] = {name: why for name, why in whole["left"].items() if name not in gone}

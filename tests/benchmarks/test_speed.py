@@ -397,20 +397,48 @@ def test_what_larger_batches_take_shows_that_more_fits(
     run(monkeypatch, *words, "--memory", "1", "--device", "cpu", "--seconds", "0.001")
     found = Results(tmp_path / "speed-cpu.json").cells
     assert sizes == measured
-    kept = {4, largest} | {16} & {*sizes}  # one of the standard sizes
-    assert [c["num_envs"] for c in found] == sorted(kept)
+    assert [c["num_envs"] for c in found] == sorted({4, largest})
     assert [c.get("bound") for c in found] == [None] * (len(found) - 1) + ["1 GB"]
 
 
-def test_a_standard_size_stays_where_another_is_the_largest(tmp_path):
+def test_what_was_only_measured_to_find_the_largest_is_forgotten(tmp_path):
     results = Results(tmp_path / "speed-cpu.json")
     results.begin("", {})
-    for size in (16, 32, 64):
-        results.put({"env": "a", "num_envs": size, "rates": {}, "bound": "1 GB"})
-    results.put({"env": "b", "num_envs": 8, "rates": {}, "bound": "1 GB"})
-    results.bound("a", 64, "2 GB", {16})
+    for env, size, more in (
+        ("a", 16, {"bound": "1 GB"}),
+        ("a", 32, {"sought": True}),
+        ("a", 64, {"sought": True}),
+        ("a", 128, {"sought": True}),
+        ("a", 128, {}),  # and then for itself
+        ("b", 8, {"sought": True}),
+    ):
+        results.put({"env": env, "num_envs": size, "rates": {}} | more)
+    results.bound("a", 64, "2 GB")
     found = [(c["env"], c["num_envs"], c.get("bound")) for c in Results(results.path).cells]
-    assert found == [("a", 16, None), ("a", 64, "2 GB"), ("b", 8, "1 GB")]
+    assert found == [("a", 16, None), ("a", 64, "2 GB"), ("a", 128, None), ("b", 8, None)]
+
+
+def test_a_search_for_the_largest_batch_that_was_stopped_is_taken_up(grid, tmp_path, monkeypatch):
+    broken = [True]
+
+    def measure(pool, size, names, jax, settings):
+        if size == 32 and broken:
+            broken.clear()
+            raise KeyboardInterrupt
+        rates = {name: {"median": 1e6} for name in cell.NEEDED}
+        mb = 100.0 + 10.0 * size
+        return {"env": grid, "num_envs": size, "mb": mb, "rates": rates, "over": {}, "left": {}}
+
+    monkeypatch.setattr(cell, "measure", measure)
+    monkeypatch.setattr(report, "table", lambda *words: "")
+    monkeypatch.setattr(command, "parts", lambda *words: None)
+    words = (grid, "--sizes", "4", "largest", "--levels", "torch", "--out", str(tmp_path))
+    words = (*words, "--memory", "1", "--device", "cpu", "--resume")
+    with pytest.raises(KeyboardInterrupt):
+        run(monkeypatch, *words)
+    run(monkeypatch, *words)
+    found = Results(tmp_path / "speed-cpu.json").cells
+    assert [(c["num_envs"], c.get("bound")) for c in found][-1] == (64, "1 GB")
 
 
 def test_figures_of_another_machine_or_method_do_not_stand_beside_new_ones(

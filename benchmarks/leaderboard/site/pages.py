@@ -158,13 +158,13 @@ def build(
             refused=[{"file": _named(each.path, places), "why": each.why} for each in problems],
         )
         kinds = {row.label: row.submission.agent.kind == "scripted" for row in table}
-        places = plots.numbers({label: kinds[label] for label in board.labels})
+        colours = plots.numbers({label: kinds[label] for label in board.labels})
         for suite in found:
             board.plots[suite.name] = {
-                "profiles": plots.profiles(suite, places) if suite.standings else None,
-                "efficiency": plots.efficiency(suite, places),
+                "profiles": plots.profiles(suite, colours) if suite.standings else None,
+                "efficiency": plots.efficiency(suite, colours),
             }
-        _write_pages(board, places, folder)
+        _write_pages(board, colours, folder)
         _write_data(board, folder)
         shutil.copytree(HERE / "static", folder / "static")
 
@@ -326,15 +326,21 @@ def _gold_record(gold: Gold) -> dict[str, Any]:
     }
 
 
-def _curve_record(points: np.ndarray, band: Band | None) -> dict[str, list[float]] | None:
+def _curve_record(points: np.ndarray, band: Band | None) -> dict[str, list[float | None]] | None:
     """A curve at the first points of its axis, as many as it has."""
     if band is None:
         return None
     axis = {"at": points[: len(band.value)]}
-    return {name: values.tolist() for name, values in (axis | vars(band)).items()}
+    lines = axis | vars(band)
+    return {name: [_finite(v) for v in values.tolist()] for name, values in lines.items()}
 
 
 def _record(found: Interval | None) -> dict[str, Any] | None:
     if found is None:
         return None
-    return {k: v if v == v else None for k, v in vars(found).items()}
+    return {name: _finite(value) for name, value in vars(found).items()}
+
+
+def _finite(value: float) -> float | None:
+    """JSON has no NaN."""
+    return value if value == value else None
