@@ -37,7 +37,9 @@ def run(command: Sequence[str], seconds: float, memory_gb: float | None = None) 
             system tells (Linux).
 
     Raises:
-        Failed: it took too much, or ended with an error, whose last line is told.
+        Failed: it took too much, or ended with an error, whose last line is told; where a signal
+            ended it, that too.
+        OSError: it could not be started.
     """
     paths = [str(ROOT), os.environ.get("PYTHONPATH", "")]
     more = {
@@ -59,7 +61,15 @@ def run(command: Sequence[str], seconds: float, memory_gb: float | None = None) 
         if process.returncode != 0:
             said.seek(0)
             lines = said.read().decode(errors="replace").strip().splitlines()
-            raise Failed(lines[-1] if lines else f"ended with code {process.returncode}")
+            raise Failed(_why(process.returncode, lines[-1] if lines else ""))
+
+
+def _why(code: int, last: str) -> str:
+    """Why a program failed, from the code that it ended with and the last line that it said."""
+    if code < 0:  # what it said before, a warning say, need not be why
+        ended = f"ended by signal {-code} ({signal.strsignal(-code)})"
+        return f"{ended}; the last that it said: {last}" if last else ended
+    return last or f"ended with code {code}"
 
 
 def _wait(process: "subprocess.Popen[bytes]", seconds: float, memory_gb: float | None) -> None:

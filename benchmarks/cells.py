@@ -229,6 +229,7 @@ def play_apart(cell: Cell, limits: Limits, folder: Path) -> None:
 
     Raises:
         benchmarks.apart.Failed: it broke, or took too much.
+        OSError: its process could not be started.
     """
     command = ["benchmarks.cells", json.dumps(asdict(cell)), str(folder)]
     apart.run(command, limits.seconds, limits.memory_gb)
@@ -240,8 +241,9 @@ def locally(jobs: int) -> Player:
     def player(cells: Sequence[Cell], limits: Limits) -> Outcomes:
         def one(cell: Cell, folder: Path) -> Path | str:
             try:
+                folder.mkdir()
                 play_apart(cell, limits, folder)
-            except apart.Failed as error:
+            except (apart.Failed, OSError) as error:  # no room or too many files: its own affair
                 return str(error)
             return folder
 
@@ -250,7 +252,6 @@ def locally(jobs: int) -> Player:
             played = {}
             for number, cell in enumerate(cells):
                 folder = Path(name) / str(number)
-                folder.mkdir()
                 played[pool.submit(one, cell, folder)] = cell
             try:
                 for future in as_completed(played):

@@ -5,11 +5,13 @@ from typing import Any
 
 from benchmarks.speed import families
 from benchmarks.speed.jumanji_peer import BESIDE, COMPARED
+from benchmarks.speed.peers import PEERS
 from benchmarks.speed.report import number, reached
 from benchmarks.speed.results import Cell, Results
 from genenvs.cli.page import table
 from genenvs.core import registry
 
+LINKED = 4_096  # rows of the batches whose floors are shown
 SHOWN = ("floor", "transition", "torch", "numpy", "single", "sb3", "policy", "training")
 COMPARABLE = (
     "`sync` and `async` are Gymnasium's vector environments and `subproc` is Stable-Baselines3's, "
@@ -20,11 +22,10 @@ COMPARABLE = (
     "as PyTorch has threads, in a process of its own; its random legal actions are drawn inside "
     "the compiled step, it compiles for each batch size (not timed), and resets in the same step, "
     "as ours does here. `jumanji` is a call from Python for each step; `jumanji scan` is one "
-    "compiled program of many steps, in which only an agent in JAX can act."
-)
-SEVERAL = (
-    " Of some, levels were measured in several runs; the file says of each which it is from. "
-    "Ratios are always of one run."
+    "compiled program of many steps, in which only an agent in JAX can act. "
+    f"Single environments one by one are measured up to {PEERS['sync'].most}, where their rate no "
+    f"longer changes, and in processes up to {PEERS['async'].most}; CartPole and Jumanji up to "
+    f"{PEERS['cartpole'].most:,}, `jumanji scan` there alone."
 )
 
 
@@ -38,9 +39,9 @@ def section(folder: Path, device: str) -> list[str]:
     found = [
         f"## Speed and memory ({device})",
         "Environment steps a second of random legal play, episodes in all phases, SAME_STEP "
-        "autoreset. Levels and peers of one batch size are measured in turns: medians, of "
-        "the repeats that the file says, with ranges beside them."
-        + (SEVERAL if any(_runs_of(cell) > 1 for cell in results.cells) else ""),
+        "autoreset. Levels and peers of one batch size are measured in turns: medians of ten "
+        "repeats, or of fewer, three at least, where these would take too long; the file has their "
+        "number and range. Ratios are taken repeat by repeat, in one run.",
         f"![Scaling](../{folder.parent.name}/{folder.name}/speed-{device}.png)",
         table(
             ("environment", "batch", "floor", "a step", "share of the floor", "why"),
@@ -49,18 +50,20 @@ def section(folder: Path, device: str) -> list[str]:
         "*Floor*: what a step cannot do without, alone, at the batch of 4,096 or the largest "
         "smaller one; *a step*: the vector face with torch output. Both in environment steps a "
         "second.",
-        table(("environment", "batch", *SHOWN, "MB"), _levels(results, ids)),
+        table(("environment", "batch", *SHOWN, "MB", "run"), _levels(results, ids)),
         "`policy`: a network of two layers of 64 chooses as well; `training`: `actor_critic` "
-        "learns in rollouts of five steps. *MB*: by how much memory grew at most while the batch "
-        "was made and stepped.",
+        "learns in rollouts of five steps, and plays its own actions: where these decide what a "
+        "step costs, it is not of the same work. *MB*: by how much memory grew at most while the "
+        f"batch was made and stepped. *run*: see [below](#speed-runs-{device}).",
+        *_left(results, ids),
         *_against(results, ids),
     ]
     if targets := _targets(results, ids):
         found += [table(("environment", "batch", "aim", "measured", "reached"), targets)]
     if parts := _parts(results):
-        header = ("of", "what", "rows", "median", "range", "unit", "aim")
+        header = ("of", "what", "rows", "median", "range", "unit", "aim", "threads", "run")
         found += [table(header, parts)]
-    return [*found, *_runs(results)]
+    return [*found, *_runs(results, device)]
 
 
 def _rates(results: Results, env: str) -> list[Cell]:
@@ -68,14 +71,15 @@ def _rates(results: Results, env: str) -> list[Cell]:
     return [cell for cell in results.cells if cell["env"] == env and cell["rates"]]
 
 
-def _runs_of(cell: Cell) -> int:
-    return len({rate["run"] for rate in cell["rates"].values()})
+def _runs_of(cell: Cell) -> str:
+    return ", ".join(str(run + 1) for run in sorted({r["run"] for r in cell["rates"].values()}))
 
 
 def _links(results: Results, ids: list[str]) -> list[tuple[str, ...]]:
     rows: list[tuple[str, ...]] = []
     for env in ids:
-        cells = [c for c in _rates(results, env) if "floor" in c["over"] and "bound" not in c]
+        cells = [c for c in _rates(results, env) if "floor" in c["over"]]
+        cells = [c for c in cells if c["num_envs"] <= LINKED]
         if cells:
             cell = cells[-1]
             words, share = families.floor(env)[0], cell["over"]["floor"]
@@ -100,10 +104,26 @@ def _levels(results: Results, ids: list[str]) -> list[tuple[str, ...]]:
             _size(cell),
             *(number(cell["rates"][n]["median"]) if n in cell["rates"] else "" for n in SHOWN),
             "" if cell["mb"] is None else number(cell["mb"]),
+            _runs_of(cell),
         )
         for env in ids
         for cell in _rates(results, env)
     ]
+
+
+def _left(results: Results, ids: list[str]) -> list[str]:
+    """What was not measured, and why; peers say themselves at which sizes they are."""
+    rows = [
+        (_short(env), _size(cell), "everything" if name == "all" else f"`{name}`", why)
+        for env in ids
+        for cell in results.cells
+        if cell["env"] == env
+        for name, why in cell["left"].items()
+        if not why.startswith("measured from ")
+    ]
+    if not rows:
+        return []
+    return ["Left out:", table(("environment", "batch", "what", "why"), rows)]
 
 
 def _against(results: Results, ids: list[str]) -> list[str]:
@@ -154,17 +174,20 @@ def _parts(results: Results) -> list[tuple[str, ...]]:
             f"{number(row['low'])} .. {number(row['high'])}",
             row["unit"],
             row["target"],
+            str(row.get("threads", "")),
+            str(part["run"] + 1),
         )
         for part in results.parts
         for row in part["rows"]
     ]
 
 
-def _runs(results: Results) -> list[str]:
-    return [
-        f"`{run['command']}`; " + ", ".join(f"{k} {v}" for k, v in run["machine"].items()) + "."
-        for run in results.runs
+def _runs(results: Results, device: str) -> list[str]:
+    told = [
+        f"{k}. `{run['command']}`; " + ", ".join(f"{k} {v}" for k, v in run["machine"].items())
+        for k, run in enumerate(results.runs, 1)
     ]
+    return [f'<a id="speed-runs-{device}"></a>Runs:', "\n".join(told)]
 
 
 def _short(env: str) -> str:

@@ -18,7 +18,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from benchmarks import apart, cells
 from benchmarks.leaderboard import board, collect, submission, suites, verify
@@ -46,6 +46,8 @@ def main(arguments: Sequence[str]) -> int:
     playing.add_argument("--author", default=collect.AUTHOR, help="who answers for them")
     playing.add_argument("--policies", type=_whole, default=1, metavar="N",
                          help="seeds whose policy is kept beside a submission")  # fmt: skip
+    playing.add_argument("--replace", action="store_true",
+                         help="submissions that have scores of more seeds, too")  # fmt: skip
 
     run = commands.add_parser("run", parents=[playing], help="play what is missing, and collect")
     run.add_argument("--jobs", type=_positive, default=1, help="runs at a time on this machine")
@@ -92,17 +94,18 @@ def _plan(options: Any) -> tuple[suites.Suite, list[cells.Cell]]:
     agents = [name for each in options.agents for name in each.split(",") if name]
     planned, left = suites.plan(suite, agents, options.seeds, options.environments)
     for each in left:
-        print(f"left out: {each.agent} on {each.env}: {each.why}")
+        _say(f"left out: {each.agent} on {each.env}: {each.why}")
     return suite, planned
 
 
 def _run(options: Any) -> int:
     suite, planned = _plan(options)
+    collect.permit(suite, planned, options.author)  # hours before it is needed
     known = sum(cells.known(cell) is not None for cell in planned)
-    print(f"{len(planned)} runs of {suite.name}, {known} of them known")
+    _say(f"{len(planned)} runs of {suite.name}, {known} of them known")
     if options.dry_run:
         for cell in planned:
-            print(f"  {cell.agent} on {cell.env}, seed {cell.seed}, {cell.steps:,} steps")
+            _say(f"  {cell.agent} on {cell.env}, seed {cell.seed}, {cell.steps:,} steps")
         return 0
     player = None
     if options.ray is not None:
@@ -112,15 +115,13 @@ def _run(options: Any) -> int:
     try:
         results = cells.run(planned, options.jobs, suite.limits, player, options.quiet)
     except KeyboardInterrupt:
-        print(f"{PREFIX} stopped; the same command goes on", file=sys.stderr)
+        _say(f"{PREFIX} stopped; the same command goes on", file=sys.stderr)
         return 130
-    _write(options, suite, planned)
+    whole = _write(options, suite, planned)
     failed = [found for found in results if "failed" in found]
     for found in failed:
-        print(
-            f"failed: {found['agent']} on {found['env']}, seed {found['seed']}: {found['failed']}"
-        )
-    return 1 if failed else 0
+        _say(f"failed: {found['agent']} on {found['env']}, seed {found['seed']}: {found['failed']}")
+    return 1 if failed or not whole else 0
 
 
 def _collect(options: Any) -> int:
@@ -131,10 +132,12 @@ def _collect(options: Any) -> int:
 def _write(options: Any, suite: suites.Suite, planned: list[cells.Cell]) -> bool:
     """Write submissions; whether there is one of everything."""
     folder = options.out or collect.RESULTS / suite.name
-    written, lines = collect.collect(suite, planned, folder, options.author, options.policies)
-    print(f"{len(written)} submissions in {folder}")
+    written, lines = collect.collect(
+        suite, planned, folder, options.author, options.policies, options.replace
+    )
+    _say(f"{len(written)} submissions in {folder}")
     for line in lines:
-        print(f"not written: {line}")
+        _say(f"not written: {line}")
     return not lines
 
 
@@ -144,11 +147,11 @@ def _validate(options: Any) -> int:
     for entry in entries:
         seeds = f", {len(entry.verified_seeds)} of {len(entry.submission.runs)} seeds"
         state = entry.state + (seeds if entry.state == "verified" else "")
-        print(f"{entry.path}: {state}{''.join(f'; {note}' for note in entry.notes)}")
+        _say(f"{entry.path}: {state}{''.join(f'; {note}' for note in entry.notes)}")
     for problem in problems:
-        print(f"{problem.path}: refused: {problem.why}")
+        _say(f"{problem.path}: refused: {problem.why}")
     if not entries and not problems:
-        print("there is no submission")
+        _say("there is no submission")
     return 1 if problems or not entries else 0
 
 
@@ -160,11 +163,11 @@ def _verify(options: Any) -> int:
         try:
             record = verify.verify(path, who, options.seed)
         except (ValueError, OSError, apart.Failed) as error:
-            print(f"{path}: not played: {error}")
+            _say(f"{path}: not played: {error}")
             wrong += 1
             continue
         verdict = "verified" if record["passed"] else "another result"
-        print(f"{path}: {verdict}; largest difference of a score {record['max_difference']:.3g};"
+        _say(f"{path}: {verdict}; largest difference of a score {record['max_difference']:.3g};"
               f" {record['worst']}")  # fmt: skip
         wrong += not record["passed"]
     return 1 if wrong else 0
@@ -177,9 +180,9 @@ def _film(options: Any) -> int:
     wrong = 0
     for path in board.files(options.files):
         try:
-            print(film(path, policies=options.policies))
+            _say(f"{film(path, policies=options.policies)}")
         except (ValueError, OSError, apart.Failed) as error:
-            print(f"{path}: no film: {error}")
+            _say(f"{path}: no film: {error}")
             wrong += 1
     return 1 if wrong else 0
 
@@ -189,16 +192,27 @@ def _report(options: Any) -> int:
 
     _there(options.places)
     entries, problems = board.load(options.places)
-    build(entries, options.out, problems)
-    print(f"{len(entries)} submissions on the board in {options.out}")
+    build(entries, options.out, problems, options.places)
+    _say(f"{len(entries)} submissions on the board in {options.out}")
     for problem in problems:
-        print(f"{problem.path}: refused: {problem.why}")
+        _say(f"{problem.path}: refused: {problem.why}")
     return 1 if problems else 0
 
 
 def _schema(options: Any) -> int:
     submission.SCHEMA.write_text(submission.schema(), encoding="utf-8")
     return 0
+
+
+def _say(line: str, file: TextIO | None = None) -> None:
+    """Print a line, which stays one whatever others wrote into it.
+
+    Names and contents of their files may hold ends of lines, orders to a terminal, what is no
+    character at all, and what the output's encoding does not have.
+    """
+    encoding = getattr(file or sys.stdout, "encoding", None) or "utf-8"
+    shown = "".join(sign if sign.isprintable() else ascii(sign)[1:-1] for sign in line)
+    print(shown.encode(encoding, "backslashreplace").decode(encoding), file=file)
 
 
 def _there(places: Sequence[Path]) -> None:
@@ -232,6 +246,6 @@ if __name__ == "__main__":
     try:
         code = main(sys.argv[1:])
     except (ValueError, OSError, ImportError) as error:
-        print(f"{PREFIX} {error}", file=sys.stderr)
+        _say(f"{PREFIX} {error}", file=sys.stderr)
         code = 2
     sys.exit(code)

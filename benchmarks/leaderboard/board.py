@@ -58,7 +58,8 @@ class Problem:
 def files(places: Iterable[Path]) -> list[Path]:
     """Every file that should be a submission, below folders or named themselves, in order.
 
-    Links are among them, whatever they lead to: `submission.read` refuses each by name.
+    Links are among them, whatever they lead to, and folders that cannot be read:
+    `submission.read` refuses each by name.
     """
     found: list[Path] = []
     for place in places:
@@ -67,16 +68,19 @@ def files(places: Iterable[Path]) -> list[Path]:
 
 
 def _below(place: Path) -> Iterator[Path]:
-    for folder, inner, others in os.walk(place):  # enters no link
+    unreadable: list[OSError] = []
+    for folder, inner, others in os.walk(place, onerror=unreadable.append):  # enters no link
         # Names of what a killed program left begin with a dot.
         inner[:] = [name for name in inner if not name.startswith(".")]
         policies = POLICIES in Path(folder).relative_to(place).parts
         for name in [*inner, *others]:
             path = Path(folder, name)
             record = policies or path.stem.endswith(VERIFIED)
-            seen = path.is_symlink() or (path.suffix.lower() == ".json" and not record)
+            seen = os.path.islink(path) or (path.suffix.lower() == ".json" and not record)
             if seen and not name.startswith("."):
                 yield path
+    for error in unreadable:
+        yield Path(error.filename)
 
 
 def load(places: Iterable[Path]) -> tuple[list[Entry], list[Problem]]:
@@ -175,21 +179,27 @@ def _verification(submission: Submission, path: Path) -> tuple[dict[str, Any] | 
     if not place.is_file():
         return None, None
     try:
-        if place.stat().st_size > LARGEST_RECORD:
-            return None, f"{place.name} is no record of a verification"
-        record = json.loads(place.read_text(encoding="utf-8"))
+        small = place.stat().st_size <= LARGEST_RECORD
+        record = json.loads(place.read_text(encoding="utf-8")) if small else None
     except (OSError, ValueError, RecursionError):
-        return None, f"{place.name} is no record of a verification"
-    if (
-        not isinstance(record, dict)
-        or any(not isinstance(record.get(key), kind) for key, kind in KINDS.items())
-        or not all(text.isprintable() for text in record.values() if isinstance(text, str))
-    ):
+        record = None
+    if not _is_record(record):
         return None, f"{place.name} is no record of a verification"
     if record["submission"] != sha256(path):
         return None, "it was changed since it was verified"
     why = _unfounded(submission, record)
     return (None, f"{place.name} does not count: {why}") if why else (record, None)
+
+
+def _is_record(found: Any) -> bool:
+    """Whether it holds what `verify` writes, and nothing else: a page shows all of it."""
+    return (
+        isinstance(found, dict)
+        and set(found) == set(KINDS)
+        and all(isinstance(found[key], kind) for key, kind in KINDS.items())
+        and all(text.isprintable() for text in found.values() if isinstance(text, str))
+        and all(type(seed) is int for seed in found["seeds"])
+    )
 
 
 def _unfounded(submission: Submission, record: dict[str, Any]) -> str | None:
@@ -200,7 +210,7 @@ def _unfounded(submission: Submission, record: dict[str, Any]) -> str | None:
     seeds, playable = record["seeds"], {run.seed for run in submission.playable_runs}
     if not seeds:
         return "no run was played"
-    if any(type(seed) is not int or seed not in playable for seed in seeds):
+    if any(seed not in playable for seed in seeds):
         return f"of seeds {seeds!r:.80} not all have a policy here"
     if len(set(seeds)) < len(seeds):
         return f"a seed counts once; got {seeds!r:.80}"

@@ -37,7 +37,7 @@ def place(folder: Path, agent: str, env: str, author: str = AUTHOR) -> Path:
 def _slug(agent: str, author: str) -> str:
     """Who played, as part of a file's name: no two agents have one, `a.b:C` and `a:b.C` neither.
 
-    Two authors may; the second is told (`_whose`). Ours stand without their name, as ever.
+    Two authors may; the second is told (`_spare`). Ours stand without their name, as ever.
     """
     name = agent.replace(":", "..")
     if author == AUTHOR:
@@ -47,17 +47,55 @@ def _slug(agent: str, author: str) -> str:
     return f"{name}-{plain or hashlib.sha256(author.encode()).hexdigest()[:8]}"
 
 
-def _whose(path: Path) -> str | None:
-    """The author of what lies at a path; None where nothing lies that would be lost."""
+def _spare(path: Path, made: Submission, replace: bool) -> None:
+    """Keep what lies at a path from a submission of another author, or one of fewer scores.
+
+    Raises:
+        ValueError: it stays; says why.
+    """
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
-        return str(found["author"])
+        author, scored = str(found["author"]), len(found["runs"])
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
-        return None
+        return  # nothing lies there that would be lost
+    if author != made.author:
+        raise ValueError(f"{path} is by {author!r:.80}: it is not replaced")
+    if len(made.runs) < scored and not replace:
+        raise ValueError(
+            f"{path} has scores of {scored} seeds, the new one of {len(made.runs)}:"
+            " it is not replaced without --replace"
+        )
+
+
+def permit(suite: Suite, planned: Sequence[Cell], author: str = AUTHOR) -> None:
+    """See to it, before anything is played, that there can be a submission of it.
+
+    Raises:
+        ValueError: there cannot: of its author, say, or with a name of that length.
+    """
+    for (env, agent), group in _groups(planned).items():
+        path = place(Path(), agent, env, author)
+        try:
+            _make(suite, [(cell, {"failed": "not played"}) for cell in group], path, author, 0)
+        except ValueError as error:
+            raise ValueError(f"{agent} on {env}: {error}") from error
+
+
+def _groups(planned: Sequence[Cell]) -> dict[tuple[str, str], list[Cell]]:
+    """Cells by id and agent: those of a submission."""
+    groups: dict[tuple[str, str], list[Cell]] = {}
+    for cell in planned:
+        groups.setdefault((cell.env, cell.agent), []).append(cell)
+    return groups
 
 
 def collect(
-    suite: Suite, planned: Sequence[Cell], folder: Path, author: str = AUTHOR, policies: int = 1
+    suite: Suite,
+    planned: Sequence[Cell],
+    folder: Path,
+    author: str = AUTHOR,
+    policies: int = 1,
+    replace: bool = False,
 ) -> tuple[list[Path], list[str]]:
     """Write a submission for every agent and id all of whose cells were played or failed.
 
@@ -68,30 +106,27 @@ def collect(
         author: who answers for them.
         policies: of how many seeds, the first ones, the policy and every episode's score are kept
             beside the submission; of all others there is a hash.
+        replace: take the place of a submission that has scores of more seeds, too.
 
     Returns:
         The files, and a line for what is not there yet, or would take the place of another
-        author's.
+        author's or of one with scores of more seeds.
 
     Raises:
         OSError: one cannot be written; those before it are there.
     """
     written, lines = [], []
-    groups: dict[tuple[str, str], list[Cell]] = {}
-    for cell in planned:
-        groups.setdefault((cell.env, cell.agent), []).append(cell)
-    for (env, agent), group in groups.items():
+    for (env, agent), group in _groups(planned).items():
         waiting = [c for c in group if cells.known(c) is None and not c.failure.exists()]
         if waiting:
             done = len(group) - len(waiting)
             lines.append(f"{agent} on {env}: {done} of {len(group)} seeds are played")
             continue
         path = place(folder, agent, env, author)
-        if (whose := _whose(path)) not in (None, author):
-            lines.append(f"{agent} on {env}: {path} is by {whose!r:.80}: it is not replaced")
-            continue
+        results = [(cell, cells.result(cell)) for cell in group]
         try:
-            made = _make(suite, group, path, author, policies)
+            made = _make(suite, results, path, author, policies)
+            _spare(path, made, replace)
             _write(made, group, path)
         except ValueError as error:  # a score that is no number, say: the others do not wait
             lines.append(f"{agent} on {env}: {error}")
@@ -118,15 +153,20 @@ def _write(made: Submission, group: Sequence[Cell], path: Path) -> None:
             policy.unlink()
 
 
-def _make(suite: Suite, group: Sequence[Cell], path: Path, author: str, kept: int) -> Submission:
-    """The submission of cells that differ in their seeds alone."""
-    cell = group[0]
+def _make(
+    suite: Suite,
+    results: Sequence[tuple[Cell, Mapping[str, Any]]],
+    path: Path,
+    author: str,
+    kept: int,
+) -> Submission:
+    """The submission of cells that differ in their seeds alone, and what they came to."""
+    cell = results[0][0]
     learner = cell.agent not in SCRIPTED
-    results = [(each, cells.result(each)) for each in group]
     played = [(each, found) for each, found in results if "failed" not in found]
-    first: dict[str, Any] = played[0][1] if played else {}
+    first: Mapping[str, Any] = played[0][1] if played else {}
     runs = [_run(each, found, path, k < kept) for k, (each, found) in enumerate(played)]
-    more = "" if cell.agent in SCRIPTED else f" --seeds {len(group)}"
+    more = "" if cell.agent in SCRIPTED else f" --seeds {len(results)}"
     table = {
         "format": submission.FORMAT,
         "name": f"{suite.name}-{_slug(cell.agent, author)}-{path.stem}",
@@ -168,7 +208,7 @@ def _make(suite: Suite, group: Sequence[Cell], path: Path, author: str, kept: in
     if learner:
         given = {"steps": cell.steps, "split": "train", "instances": cell.instances}
         table["training"] = given
-    return Submission.model_validate(table)
+    return submission.of(table)
 
 
 def _circumstances(played: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

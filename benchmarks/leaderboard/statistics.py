@@ -9,6 +9,7 @@ library rliable, which the tests compare them with.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -89,15 +90,25 @@ def _interval(statistic: Statistic, *groups: Scores, resamples: int) -> Interval
     names = list(groups[0])
     strata = [[scores[name] for name in names] for scores in groups]
     value, low, high = map(float, bootstrap(statistic, *strata, resamples=resamples))
-    counts = [len(scores[name]) for scores in groups for name in names]
-    mixed = any(min(own) < 2 <= max(own) for own in map(_counts, groups))
-    if max(counts) < 2 or mixed:  # a single run resamples to itself: that is no certainty
+    if _alone(*groups):
         low = high = float("nan")
-    return Interval(value, low, high, sum(counts))
+    return Interval(value, low, high, sum(len(own) for group in groups for own in group.values()))
 
 
-def _counts(scores: Scores) -> list[int]:
-    return [len(values) for values in scores.values()]
+def _band(
+    statistic: Statistic, scores: Curves, strata: Sequence[np.ndarray], resamples: int
+) -> Band:
+    value, low, high = bootstrap(statistic, strata, resamples=resamples)
+    if _alone(scores):
+        low = high = np.full_like(value, np.nan)
+    return Band(value, low, high)
+
+
+def _alone(*groups: Curves) -> bool:
+    """Whether there is no interval: a single run resamples to itself, which is no certainty."""
+    counts = [[len(values) for values in scores.values()] for scores in groups]
+    mixed = any(min(own) < 2 <= max(own) for own in counts)
+    return mixed or max(map(max, counts)) < 2
 
 
 def _check(scores: Mapping[str, np.ndarray]) -> None:
@@ -143,28 +154,27 @@ def probability_of_improvement(
 def performance_profile(scores: Scores, thresholds: np.ndarray, resamples: int = RESAMPLES) -> Band:
     """Share of runs with a score above each threshold [G].
 
+    The ends are NaN as those of `aggregate`.
+
     Raises:
         ValueError: no environment, one without runs, or a score that is no finite number.
     """
     _check(scores)
-    return Band(
-        *bootstrap(
-            lambda strata: exceedance(strata, thresholds),
-            list(scores.values()),
-            resamples=resamples,
-        )
-    )
+    share = partial(exceedance, thresholds=thresholds)
+    return _band(share, scores, list(scores.values()), resamples)
 
 
 def sample_efficiency(curves: Curves, resamples: int = RESAMPLES) -> Band:
     """Interquartile mean at each point of the curves' grid.
+
+    The ends are NaN as those of `aggregate`.
 
     Raises:
         ValueError: no environment, one without runs, or a value that is no finite number.
     """
     _check(curves)
     strata = [np.moveaxis(np.asarray(values), 0, -1) for values in curves.values()]  # [G, n]
-    return Band(*bootstrap(interquartile_mean, strata, resamples=resamples))
+    return _band(interquartile_mean, curves, strata, resamples)
 
 
 def on_grid(

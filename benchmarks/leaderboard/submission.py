@@ -7,6 +7,7 @@ policies are tensors in safetensors files beside it.
 
 import datetime
 import json
+import os
 import re
 import unicodedata
 from collections.abc import Mapping
@@ -41,6 +42,13 @@ def _clean(text: str) -> str:
     for sign in text:
         if unicodedata.category(sign) in ("Cc", "Cs") and sign not in "\n\t":
             raise ValueError(f"must hold no control characters; got {sign!r}")
+    return text
+
+
+def _ascii(text: str) -> str:
+    """Refuse letters that look like others, or like nothing."""
+    if not text.isascii():
+        raise ValueError(f"must be plain ASCII: tables tell agents apart by it; got {text!a:.80}")
     return text
 
 
@@ -161,7 +169,7 @@ class Failure(Strict):
 class Agent(Strict):
     """Who played."""
 
-    name: Annotated[Line, Field(min_length=1)]
+    name: Annotated[Line, Field(min_length=1), AfterValidator(_ascii)]
     """`random`, `reference`, a name of `python -m agents list`, or anybody's."""
     kind: Literal["scripted", "learner"]
     text: Line = ""
@@ -301,6 +309,8 @@ def read(path: Path) -> Submission:
         ValueError: it is a link, too large, truncated, not JSON, or not of the format; says where.
     """
     no_link(path)
+    if path.is_dir():
+        os.listdir(path)  # one that cannot be read says why
     if not path.is_file():  # a pipe would be waited for
         raise ValueError(f"{path.name} is no file")
     size = path.stat().st_size
@@ -336,9 +346,21 @@ def parse(content: bytes, source: str) -> Submission:
     if table.get("format") != FORMAT:
         raise ValueError(f"{source} must have format {FORMAT}; got {table.get('format')!r:.60}")
     try:
+        return of(table)
+    except ValueError as error:
+        raise ValueError(f"{source}: {error}") from error
+
+
+def of(table: Mapping[str, Any]) -> Submission:
+    """A submission from what its file holds.
+
+    Raises:
+        ValueError: it is none; says where.
+    """
+    try:
         return Submission.model_validate(table)
     except ValidationError as error:
-        raise ValueError(f"{source}: {explain(error)}") from error
+        raise ValueError(explain(error)) from error
 
 
 def explain(error: ValidationError, most: int = 5) -> str:
@@ -358,11 +380,11 @@ def _short(error: Any) -> str:
 
 
 def _no_doubles(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    table = dict(pairs)
-    if len(table) < len(pairs):
-        keys = [key for key, _ in pairs]
-        double = next(key for key in keys if keys.count(key) > 1)
-        raise ValueError(f"the key {double!r:.80} stands twice in a table")
+    table: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in table:
+            raise ValueError(f"the key {key!r:.80} stands twice in a table")
+        table[key] = value
     return table
 
 

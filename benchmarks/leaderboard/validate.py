@@ -72,6 +72,10 @@ def _arithmetic(it: Submission, found: Findings) -> None:
                 found.errors.append(
                     f"seed {run.seed}: {sample.n} episodes {name}, the protocol has {most}"
                 )
+        # Some episodes may be those that look well; every metric of ours is of all.
+        if few := [name for name, sample in run.metrics.items() if sample.n < most]:
+            names = ", ".join(few)
+            found.notes.append(f"seed {run.seed}: {names:.200} of fewer than {most} episodes")
         _episodes(run, found)
         _curve(it, run, found)
     if it.summary is not None:
@@ -263,6 +267,12 @@ def _budget(it: Submission, found: Findings) -> None:
         )
     if it.training is None:
         return
+    seen = {run.train_score.n if run.train_score else 0 for run in it.runs}
+    if seen - {suite.settings.train_episodes}:
+        found.notes.append(
+            f"its training score is of {', '.join(map(str, sorted(seen))):.80} episodes;"
+            f" that of the suite {it.suite} is of {suite.settings.train_episodes}"
+        )
     for name, said, right in (
         ("steps", it.training.steps, suite.steps_of(env)),
         ("instances", it.training.instances, suite.settings.instances),

@@ -2,7 +2,8 @@
 
 Writes speed-<device>.json and a plot of how each environment scales. What was measured before,
 other levels of a batch size too, stays in the file until it is measured again; --resume measures
-what is missing.
+what is missing. What another machine or method measured is no neighbour: it is not added to,
+and --anew forgets it.
 """
 
 import argparse
@@ -52,6 +53,7 @@ def main() -> None:
     add("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     add("--threads", type=int, help="of torch; default: its own choice")
     add("--out", type=Path, default=Path("benchmarks/results"))
+    add("--anew", action="store_true", help="forget what the file holds")
     add("--profile", metavar="ID", help="print the slowest links of an environment, write nothing")
     given = parser.parse_args()
     if unknown := {*given.names, *filter(None, [given.profile])} - set(names):
@@ -75,7 +77,10 @@ def main() -> None:
     device = torch.device(given.device)
     results = Results(given.out / f"speed-{device.type}.json")
     words = shlex.join(["python", "-m", "benchmarks.speed", *sys.argv[1:]])
-    results.begin(words, machine.describe(device))
+    try:
+        results.begin(words, machine.describe(device), given.anew)
+    except ValueError as error:
+        parser.error(str(error))
     with jax_process() as jax:
         for name in given.names or names:
             if name in registry.ids():
@@ -104,11 +109,20 @@ def environment(env: str, given: Any, settings: Settings, results: Results, jax:
         return
     if given.resume and any(c["env"] == env and "bound" in c for c in results.cells):
         return
-    size, bound = largest(done, given.memory, settings)
-    results.keep_largest(env, size)
-    if size > done[-1]["num_envs"]:
+    while True:
+        size, bound = largest(done, given.memory, settings)
+        if size <= done[-1]["num_envs"]:
+            break
         names = {*cell.NEEDED, "numpy"}
-        one(pool, env, size, names, settings, results, jax, done, bound=bound)
+        more = {} if results.cell(env, size) else {"sought": True}
+        one(pool, env, size, names, settings, results, jax, done, **more)
+        known = results.cell(env, size)
+        if known is None or not known["rates"]:
+            break
+        done.append(known)
+        if not known["mb"]:
+            break
+    results.bound(env, done[-1]["num_envs"], bound)
 
 
 def missing(results: Results, env: str, size: int, names: set[str]) -> set[str] | None:
@@ -146,7 +160,11 @@ def expected(done: list[dict[str, Any]], size: int) -> float:
 
 
 def largest(done: list[dict[str, Any]], memory: float, settings: Settings) -> tuple[int, str]:
-    """The largest power of two that memory and the limit allow, and what bounds it."""
+    """The largest power of two that memory and the limit seem to allow, and what bounds it.
+
+    A small batch's memory is mostly not its rows': what it is measured to take there may show that
+    a larger one fits.
+    """
     last, bound = done[-1]["num_envs"], ""
     told = done[-1]["mb"] or 0.0  # 0 where the batch found room in what was freed before
     each = told * 1e6 / last
@@ -181,8 +199,7 @@ def parts(name: str, given: Any, settings: Settings, results: Results) -> None:
 def of_state(env: str, settings: Settings) -> Iterator[Row]:
     """Functions of a state in the middle of play: the family's, and the reference's actions."""
     envs = native(env, families.PARTS, settings.device)
-    start = Pool(env, settings.device).batch(families.PARTS)
-    state, _ = write(envs, start, settings.seconds).moments[0]
+    state, _ = write(envs, Pool(env, settings.device), settings.seconds).moments[0]
     task, module = envs.unwrapped.task, families.of(env)
     calls: dict[str, Any] = getattr(module, "parts", lambda task, state: {})(task, state)
     if task.reference_action(state) is not None:

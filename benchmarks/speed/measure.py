@@ -111,4 +111,16 @@ def over(ours: Sequence[float], theirs: Sequence[float]) -> Spread:
 
 def row(what: str, num_envs: int, found: Spread, target: str = "", unit: str = "1/s") -> Row:
     """A line of the table of parts; `target` is text, what was aimed at."""
-    return {"what": what, "num_envs": num_envs, **found.record(), "unit": unit, "target": target}
+    facts = {"num_envs": num_envs, "threads": torch.get_num_threads()}
+    return {"what": what, **facts, **found.record(), "unit": unit, "target": target}
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """For what is compared with something that computes on one core."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)

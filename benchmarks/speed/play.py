@@ -1,5 +1,6 @@
 """Random legal play that every face repeats step by step, its episodes in all phases."""
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,6 +36,10 @@ class Pool:
     warm-up to where ends are spread evenly would take longer than the measurement. Each state is
     drawn from all steps of whole episodes alike, so that in any step of a batch the share of rows
     that end is one over the mean length of an episode, as it is in the long run.
+
+    Attributes:
+        env: the id.
+        length: steps of an episode, in the mean.
     """
 
     def __init__(self, env: str, device: str = "cpu") -> None:
@@ -56,6 +61,7 @@ class Pool:
                 kept[place] = value[row]
             observation, _, terminated, truncated, info = envs.step(policy(observation, info))
             first = first[~(terminated | truncated)[first]]
+        self.length = passed / POOL_ROWS
         envs.close()
 
     def batch(self, num_envs: int) -> dict[str, Tensor]:
@@ -129,24 +135,25 @@ class Script:
         return lambda: play(count)
 
 
-def write(envs: Any, start: dict[str, Tensor], seconds: float) -> Script:
-    """Write down steps from a snapshot for `seconds`, once play has gone through an autoreset.
+def write(envs: Any, pool: Pool, seconds: float) -> Script:
+    """Write down steps from a pool's states for `seconds`, once play has gone through an autoreset.
 
     That warms up, and is forgotten: a script that went on from there would begin where an episode
     has just ended, and find fewer ends than there are.
 
     Args:
         envs: a native batch with torch output.
-        start: what it begins with.
-        seconds: that the steps of the script take, about; never less than one step. Where first
-            states are drawn ahead, they are as many as rows need to come to the end of these, or a
-            lap would consist of its first draws; at most `LONGER` times as long.
+        pool: where it begins.
+        seconds: that the steps of the script take, about; never less than one step. They are as
+            many as it takes until an episode has ended and, where first states are drawn ahead,
+            until rows have come to the end of these, or a lap would consist of its first draws;
+            at most `LONGER` times as long.
 
     Raises:
         RuntimeError: no episode ended within a horizon.
     """
     device, task = str(envs.unwrapped.device), envs.unwrapped.task
-    policy = random_policy(envs)
+    policy, start = random_policy(envs), pool.batch(envs.num_envs)
     envs.set_state(start)
 
     def step(clock: Clock) -> tuple[Tensor, int]:
@@ -155,7 +162,7 @@ def write(envs: Any, start: dict[str, Tensor], seconds: float) -> Script:
             _, _, terminated, truncated, _ = envs.step(action)
         return action, int((terminated | truncated).sum())
 
-    ended = played = 0
+    ended = played = 0  # until an episode ends, so that all has been called once
     fastest = float("inf")  # seconds of a step in which nothing was drawn
     while not ended or played < 3:
         if not ended and played > task.horizon:
@@ -164,8 +171,9 @@ def write(envs: Any, start: dict[str, Tensor], seconds: float) -> Script:
         ended += step(warm)[1]
         played, fastest = played + 1, min(fastest, warm.seconds)
     fitting = max(1, round(seconds / fastest))
-    ahead = envs.unwrapped.episodes_ahead * played * envs.num_envs // ended
-    count = max(1, min(MOST_STEPS, max(fitting, min(LONGER * fitting, ahead))))
+    ending = math.ceil(pool.length / envs.num_envs)
+    ahead = min(MOST_STEPS, round(envs.unwrapped.episodes_ahead * pool.length))
+    count = max(min(MOST_STEPS, fitting), min(LONGER * fitting, max(ending, ahead)))
     envs.set_state(start)
     clock, actions, ends = Clock(device), [], 0
     moments: list[tuple[State, Tensor]] = []

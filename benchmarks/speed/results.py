@@ -8,6 +8,11 @@ from genenvs.core.files import making
 
 Cell = dict[str, Any]
 
+METHOD = (
+    2  # goes up where what is measured changes, so that older figures are not taken for the same
+)
+ALIKE = ("method", "processor", "threads", "accelerator")  # of runs in one file
+
 
 class Results:
     """Cells (of an environment and a batch size) and parts, each with the run it is from.
@@ -41,8 +46,29 @@ class Results:
         self.parts: list[dict[str, Any]] = found.get("parts", [])
         self._run = len(self.runs)
 
-    def begin(self, command: str, machine: dict[str, Any]) -> None:
-        """What is put in from now on is of this run."""
+    def begin(self, command: str, machine: dict[str, Any], anew: bool = False) -> None:
+        """What is put in from now on is of this run.
+
+        Args:
+            command: that was given.
+            machine: as `machine.describe` says it.
+            anew: forget what is there.
+
+        Raises:
+            ValueError: what is there was measured otherwise, or on another machine.
+        """
+        if anew:
+            self.runs, self.cells, self.parts = [], [], []
+        machine = machine | {"method": METHOD}
+        for run in self.runs:
+            there = run["machine"]
+            other = [what for what in ALIKE if there.get(what) != machine.get(what)]
+            if other:
+                words = (f"{what} {there.get(what)}, now {machine.get(what)}" for what in other)
+                raise ValueError(
+                    f"new figures cannot stand beside those of {self.path}: {'; '.join(words)}. "
+                    "--out FOLDER keeps both apart, --anew forgets the old ones."
+                )
         self._run = len(self.runs)
         self.runs.append({"command": command, "machine": machine})
 
@@ -63,13 +89,18 @@ class Results:
         self.cells.sort(key=lambda c: (c["env"], c["num_envs"]))
         self.write()
 
-    def keep_largest(self, env: str, num_envs: int) -> None:
-        """Forget the cell of the largest batch where it was of another size than this time."""
-        self.cells = [
-            c
-            for c in self.cells
-            if c["env"] != env or "bound" not in c or c["num_envs"] == num_envs
-        ]
+    def bound(self, env: str, num_envs: int, bound: str) -> None:
+        """Say that this cell is of the largest batch, and what no larger one fits into, and write.
+
+        Those that were only measured to find it (`sought`) are forgotten.
+        """
+        for cell in [c for c in self.cells if c["env"] == env]:
+            cell.pop("bound", None)
+            if cell["num_envs"] == num_envs:
+                cell["bound"] = bound
+            elif "sought" in cell:
+                self.cells.remove(cell)
+        self.write()
 
     def put_parts(self, of: str, rows: list[dict[str, Any]]) -> None:
         """Put rows in the place of those of the same family, and write."""
@@ -112,6 +143,8 @@ def _merged(old: Cell, new: Cell) -> Cell:
     whole = new | old if old.get("rates") and not new["rates"] else old | new
     for name in ("rates", "over", "left"):
         whole[name] = old.get(name, {}) | new.get(name, {})
+    if "sought" not in new:
+        whole.pop("sought", None)
     if whole["rates"]:
         gone = {*whole["rates"], "all"}
         whole["left"] = {name: why for name, why in whole["left"].items() if name not in gone}

@@ -16,7 +16,7 @@ LINES = 15
 def report(env: str, num_envs: int, device: str, seconds: float) -> str:
     """Tables of the slowest operations and functions of `seconds` of random legal play."""
     envs = native(env, num_envs, device)
-    script = write(envs, Pool(env, device).batch(num_envs), seconds)
+    script = write(envs, Pool(env, device), seconds)
     activities = [ProfilerActivity.CPU]
     if torch.device(device).type == "cuda":
         activities.append(ProfilerActivity.CUDA)

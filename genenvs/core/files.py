@@ -10,13 +10,24 @@ from pathlib import Path
 
 
 @contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """Let an error that names no file, as that of a full disk, name this one."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno is not None and error.filename is None:
+            error.filename = str(path)
+        raise
+
+
+@contextmanager
 def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     """A temporary path beside `path` (same suffix) that takes its place when the block succeeds.
 
     Where the block raises, what stood at `path` before still stands there and nothing else is left.
 
     Raises:
-        OSError: the folder does not exist or cannot be written.
+        OSError: the folder does not exist or cannot be written; names a file.
     """
     target = Path(path)
     handle, name = tempfile.mkstemp(
@@ -25,7 +36,8 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     os.close(handle)
     temporary = Path(name)
     try:
-        yield temporary
+        with _naming(target):
+            yield temporary
         mask = os.umask(0)
         os.umask(mask)
         temporary.chmod(0o666 & ~mask)  # mkstemp's is 0600
@@ -48,12 +60,16 @@ def making_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
 
     What is above it is made. A folder that stood there is replaced; where the block raises it
     still stands there, and nothing else is left.
+
+    Raises:
+        OSError: it cannot be written; names a file or the folder.
     """
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
     try:
-        yield temporary
+        with _naming(target):
+            yield temporary
         mask = os.umask(0)
         os.umask(mask)
         temporary.chmod(0o777 & ~mask)  # mkdtemp's is 0700

@@ -31,7 +31,8 @@ def table(agent: str = "ppo", env: str = ENV, levels: tuple[float, ...] = (0.8, 
     low, high = measured["random"]["mean"], measured["reference"]["mean"]
     paid = [measured[name]["metrics"]["return"] for name in ("random", "reference")]
     learner = agent not in ("random", "reference")
-    steps = suites.load("smoke").steps_of(env)
+    smoke = suites.load("smoke")
+    steps, seen = smoke.steps_of(env), smoke.settings.train_episodes
     name = f"{agent}-{env.rpartition('/')[2]}"
     runs: list[dict[str, Any]] = []
     for seed, level in enumerate(levels):
@@ -47,7 +48,7 @@ def table(agent: str = "ppo", env: str = ENV, levels: tuple[float, ...] = (0.8, 
             "normalised": (score - low) / (high - low),
             "paid": {"mean": paid[0] + level * (paid[1] - paid[0]), "std": 0.1, "n": 64},
             "metrics": metrics,
-            "train_score": {"mean": score + 0.001, "std": 0.01, "n": 64} if learner else None,
+            "train_score": {"mean": score + 0.001, "std": 0.01, "n": seen} if learner else None,
             "episodes": None,
             "curve": [
                 {"steps": steps * k // 10,

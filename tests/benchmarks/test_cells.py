@@ -147,6 +147,22 @@ def test_what_waits_and_is_not_ours_is_played_instead(folder, monkeypatch, spoil
     assert cells.result(cell)["failed"] == "was played"
 
 
+def test_a_cell_that_cannot_be_started_has_failed_and_the_others_are_kept(monkeypatch):
+    planned = [Cell("reinforce", "CartPole-v1", seed, 300, 4) for seed in range(3)]
+    errors = {1: OSError(24, "Too many open files"), 2: OSError(28, "No space left on device")}
+
+    def play(cell, limits, left):
+        if cell.seed in errors:
+            raise errors[cell.seed]
+        (left / cells.RESULT).write_text(json.dumps(EMPTY | {"seed": cell.seed}))
+
+    monkeypatch.setattr(cells, "play_apart", play)
+    found = cells.run(planned, 1, 60, quiet=True)
+    assert found[0] == cells.known(planned[0]) and found[0]["seed"] == 0
+    assert [each["failed"] for each in found[1:]] == [str(error) for error in errors.values()]
+    assert all(cell.failure.is_file() for cell in planned[1:])
+
+
 def test_a_cell_that_takes_too_much_has_failed():
     (found,) = cells.run([TINY], 1, cells.Limits(120, 0.01))
     assert found["failed"].startswith("took more than 0.01 GB of memory")

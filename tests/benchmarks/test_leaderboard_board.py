@@ -2,10 +2,13 @@
 
 import copy
 import hashlib
+import io
 import json
 import math
 import os
 import re
+import sys
+from pathlib import Path
 
 import gymnasium as gym
 import pytest
@@ -155,6 +158,18 @@ REPORTED = {
         of_episodes(64) | {"suite": "core"},
         "on 64 episodes; the suite core has 2,048",
     ),
+    "without a training score": (
+        {"runs__1__train_score": None},
+        "training score is of 0, 32 episodes; that of the suite smoke is of 32",
+    ),
+    "of a training score of few episodes": (
+        {"runs__0__train_score__n": 1},
+        "training score is of 1, 32 episodes",
+    ),
+    "of a gold metric of few episodes": (
+        {"runs__1__metrics__accuracy__n": 1},
+        "seed 1: accuracy of fewer than 64 episodes",
+    ),
     "of another package": ({"software__genenvs": "0.0.1"}, "of genenvs 0.0.1"),
     "from tomorrow": ({"date": "2999-01-01"}, "is to come"),
     "without weights": ({"runs__0__weights": None}, "seed 0 has no weights"),
@@ -280,6 +295,30 @@ def test_a_file_that_cannot_be_read_is_named(put, tmp_path):
     assert len(entries) == 1 and [p.path.name for p in problems] == ["b.json", "c.json"]
 
 
+def test_a_folder_that_cannot_be_read_is_named(put, tmp_path, monkeypatch):
+    """Whatever its name is, for there may be submissions in it."""
+    put("a.json")
+    secret = put("secret/b.json", name="b").parent
+
+    def deny(look):
+        def looked(place):
+            if Path(place) == secret:
+                raise PermissionError(13, "Permission denied", str(place))
+            return look(place)
+
+        return looked
+
+    for look in ("scandir", "listdir"):  # root may read everything: no mode would stop it
+        monkeypatch.setattr(os, look, deny(getattr(os, look)))
+    entries, (problem,) = board.load([tmp_path])
+    assert [entry.path.name for entry in entries] == ["a.json"]
+    assert problem.path == secret and problem.why == f"[Errno 13] Permission denied: '{secret}'"
+
+
+# Within what JSON can be read with, and beyond what a page could print.
+DEEP = json.loads("[" * 900 + "]" * 900)
+
+
 def record(path, **changes):
     return {
         "who": "somebody", "date": "2026-11-21", "commit": "0" * 40, "seeds": [0], "episodes": 64,
@@ -319,7 +358,6 @@ UNFOUNDED = {
     "of a run that there is not": ({"seeds": [0, 7]}, "not all have a policy here"),
     "of a run whose policy nobody has": ({"seeds": [1]}, "not all have a policy here"),
     "of one run twice": ({"seeds": [0, 0]}, "a seed counts once"),
-    "of no seed": ({"seeds": [False]}, "not all have a policy here"),
     "of fewer episodes": ({"episodes": 1}, "of 1 episodes; there are 64"),
     "that allows anything": ({"tolerance": 9.0}, "9 of a spread were allowed"),
     "of no number": ({"max_difference": math.nan}, "no number"),
@@ -368,12 +406,16 @@ def test_links_in_a_folder_are_named_and_not_followed(kept, put, tmp_path):
     [
         ({"passed": False, "worst": "too good"}, "reported", "too good"),
         ({"max_difference": "none"}, "validated", "no record"),
+        ({"seeds": [False]}, "validated", "no record"),
+        ({"seeds": DEEP}, "validated", "no record"),
+        ({"more": DEEP}, "validated", "no record"),
         ("{", "validated", "no record"),
         ("[" * 100_000, "validated", "no record"),
         ({"who": "\ud800"}, "validated", "no record"),
     ],
-    ids=["another result", "of the wrong kind", "half", "nested", "of what no page shows"],
-)
+    ids=["another result", "of the wrong kind", "of no seed", "of nested seeds", "of nested more",
+         "half", "nested", "of what no page shows"],
+)  # fmt: skip
 def test_a_record_counts_for_what_it_says(kept, content, state, said):
     path = kept()
     text = content if isinstance(content, str) else json.dumps(record(path, **content))
@@ -411,6 +453,27 @@ def test_the_command_says_all_of_it(put, capsys):
     assert f"{good}: validated" in said and f"{bad}: refused: summary.seeds" in said
     with pytest.raises(ValueError, match="there is no"):
         main(["validate", "nowhere.json"])
+
+
+def test_what_others_wrote_stays_within_its_line(put, tmp_path, capsys):
+    names = [os.fsdecode(b"a\xff.json"), "b\x1b[2K.json", "c\nz.json: verified.json"]
+    for name in names:
+        put(name, software__genenvs="0\nother.json: verified", name=f"n{names.index(name)}")
+    put("d.json", **{"\x1b[2J\n": 1})
+    assert main(["validate", str(tmp_path)]) == 1
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 4 and all(line.isprintable() for line in lines)
+    for line, name in zip(lines, (r"a\udcff.json", r"b\x1b[2K.json", r"c\nz.json"), strict=False):
+        assert line.startswith(f"{tmp_path}/{name}") and r"0\nother.json: verified" in line
+    assert r"d.json: refused: " in lines[3] and r"\x1b[2J\n: Extra" in lines[3]
+
+
+def test_what_the_output_has_no_letter_for_is_said_all_the_same(put, tmp_path, monkeypatch):
+    put("é.json")
+    said = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(said, "ascii", write_through=True))
+    assert main(["validate", str(tmp_path)]) == 0
+    assert rb"\xe9.json: validated" in said.getvalue()
 
 
 @pytest.mark.slow

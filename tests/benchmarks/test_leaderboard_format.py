@@ -60,6 +60,14 @@ BAD = {
     "markup for a name": (changed("name", value="<b>ppo</b>"), "name"),
     "an id that is none": (changed("environment", "id", value="javascript:x"), "environment.id"),
     "control characters": (changed("author", value="a\x1b[2Jb"), "author"),
+    "an agent that looks like another": (
+        changed("agent", "name", value="\u0440po"),
+        r"agent.name: .* plain ASCII.*'.u0440po'",
+    ),
+    "an agent with a letter that nobody sees": (
+        changed("agent", "name", value="ppo\u3164"),
+        "agent.name: .* plain ASCII",
+    ),
     "half a character": (changed("notes", value="\ud800"), "notes"),
     "half a character in a configuration": (changed("config", value={"a": "\ud800"}), "config"),
     "endless text": (changed("notes", value="x" * 10_000), "notes"),
@@ -97,6 +105,21 @@ def test_what_is_wrong_is_named(case):
 def test_no_json_is_said_so(content):
     with pytest.raises(ValueError, match="no JSON"):
         submission.parse(content, "a.json")
+
+
+def test_keys_are_looked_at_once_however_many_there_are():
+    class Key(str):
+        compared = 0
+        __hash__ = str.__hash__
+
+        def __eq__(self, other):
+            Key.compared += 1
+            return str.__eq__(self, other)
+
+    pairs = [(Key(k), k) for k in range(1_000)]
+    with pytest.raises(ValueError, match="the key '999' stands twice"):
+        submission._no_doubles([*pairs, (Key("999"), 0)])
+    assert Key.compared < 10 * len(pairs)
 
 
 def test_a_configuration_may_not_be_nested_without_end():

@@ -373,6 +373,44 @@ def test_a_second_author_has_files_and_names_of_his_own(played, copied, monkeypa
     assert collect.place(copied, "ppo", ENV, "王").parent.name.startswith("ppo-")
 
 
+def test_scores_of_more_seeds_are_not_lost_unasked(played, copied, quick, monkeypatch, capsys):
+    base, *_ = played
+    monkeypatch.setattr(cells, "FOLDER", base / "cells")
+    path = copied / "actor_critic" / "VoxelStroke-v0.json"
+    verify.verify(path, "a reader")
+    verified = board.load([path])
+    asked = ["--suite", str(base / "tiny.yaml"), "--agents", "actor_critic", "--out", str(copied)]
+
+    def collected(*more):
+        code = main(["collect", *asked, *more])
+        return code, [run.seed for run in read(path).runs]
+
+    assert collected("--seeds", "1") == (1, [0, 1])
+    said = f"{path} has scores of 2 seeds, the new one of 1: it is not replaced without --replace"
+    assert said in capsys.readouterr().out
+    assert board.load([path]) == verified, "policy, record and all"
+    assert collected("--seeds", "1", "--replace") == (0, [0])
+    assert collected("--seeds", "2") == (0, [0, 1]), "step by step"
+    assert collected() == (0, [0, 1]), "the third has failed: there are as many scores"
+
+
+def test_what_no_submission_could_hold_is_told_before_anything_is_played(
+    played, tmp_path, monkeypatch
+):
+    base, *_ = played
+    monkeypatch.setattr(cells, "FOLDER", tmp_path)
+    monkeypatch.setattr(cells, "run", lambda *arguments: pytest.fail("played"))
+    long = tmp_path / f"{'a' * 90}.yaml"
+    long.write_text(TINY)
+    for suite, author, said in (
+        (base / "tiny.yaml", "x" * 301, f"random on {ENV}: author: .* at most 300 characters"),
+        (base / "tiny.yaml", "\x1b[2J", "author: .* no control characters"),
+        (long, "me", "name: .* pattern"),
+    ):
+        with pytest.raises(ValueError, match=said):
+            main(["run", "--suite", str(suite), "--agents", "random", "--author", author])
+
+
 def test_policies_are_counted_from_none(capsys):
     with pytest.raises(SystemExit):
         main(["collect", "--suite", "smoke", "--agents", "random", "--policies", "-1"])
@@ -391,6 +429,10 @@ def test_the_command_tells_what_failed_and_what_is_missing(played, monkeypatch, 
     assert main(["run", *asked, str(tmp_path / "b"), "--dry-run"]) == 0
     assert not (tmp_path / "b").exists()
     assert main(["collect", *asked, str(tmp_path / "c")]) == 0
+    spoil(tmp_path / "c" / "random" / "VoxelStroke-v0.json", lambda it: it.update(author="you"))
+    alone = [*asked[:2], "--agents", "random", "--out", str(tmp_path / "c"), "--quiet"]
+    assert main(["run", *alone]) == 1, "it was played, but not written"
+    assert "is by 'you': it is not replaced" in capsys.readouterr().out
 
 
 def test_no_two_agents_write_one_file(tmp_path):
@@ -506,6 +548,16 @@ def test_a_program_ends_with_who_started_it(tmp_path):
     process.kill()
     process.wait()
     child.wait(60)  # raises where it lives on
+
+
+def test_who_was_killed_is_not_said_to_have_failed_of_a_warning():
+    def play(line):
+        apart.run(["timeit", "-n1", "-r1", f"import os, sys; {line}; os.kill(os.getpid(), 9)"], 60)
+
+    with pytest.raises(apart.Failed, match=r"^ended by signal 9 \(Killed\)$"):
+        play("pass")
+    with pytest.raises(apart.Failed, match=r"^ended by signal 9 .*; the last .*: Warning: old$"):
+        play(r"print('Warning: old', file=sys.stderr)")
 
 
 def test_a_spread_that_was_made_up_allows_nothing(copied, quick):

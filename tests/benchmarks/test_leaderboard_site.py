@@ -13,8 +13,8 @@ from benchmarks.leaderboard.__main__ import main
 from benchmarks.leaderboard.board import Entry, Problem, load
 from benchmarks.leaderboard.collect import RESULTS
 from benchmarks.leaderboard.site import build, films
-from benchmarks.leaderboard.site.rows import rows
-from benchmarks.leaderboard.site.standings import suites
+from benchmarks.leaderboard.site.rows import GRID, rows
+from benchmarks.leaderboard.site.standings import THRESHOLDS, suites
 from benchmarks.leaderboard.site.text import fixed, place, shown
 from benchmarks.leaderboard.submission import Submission, dump
 from genenvs.core import registry
@@ -395,6 +395,31 @@ def test_the_same_submissions_give_the_same_bytes(site, tmp_path):
         assert one.read_bytes() == other.read_bytes(), one.name
 
 
+def test_what_the_plots_and_rows_show_is_published_too(site):
+    table = json.loads(page(site, "board.json"))
+    found = rows(example())
+    for suite, record in zip(suites(found), table["suites"], strict=True):
+        for standing, agent in zip(suite.standings, record["agents"], strict=True):
+            assert agent["runs"] == standing.run_count
+            profile, efficiency = agent["performance_profile"], agent["sample_efficiency"]
+            for name in ("value", "low", "high"):
+                due = getattr(standing.profile, name)
+                np.testing.assert_array_equal(np.array(profile[name], float), due)
+            assert profile["at"] == THRESHOLDS.tolist()
+            assert (efficiency is None) == (standing.efficiency is None)
+            if efficiency is not None:
+                assert efficiency["value"] == standing.efficiency.value.tolist()
+                assert efficiency["at"] == GRID[: len(efficiency["value"])].tolist()
+    named = {row["name"]: row for row in table["results"]}
+    row = named["gamer-RoomLayout-v0"]
+    assert row["steps"] == 10_000 and row["cpu_minutes"] == pytest.approx(55.5 / 60)
+    golds = row["gold_metrics"]
+    assert golds["walkable"]["normalised"] == pytest.approx(0.0)
+    assert golds["walkable"]["value"]["mean"] == pytest.approx(golds["walkable"]["random"])
+    assert golds["reachable"]["normalised"] is None, "it has no scale"
+    assert named["random-RoomLayout-v0"]["steps"] is None
+
+
 def test_every_number_and_every_submission_is_published(site):
     table = json.loads(page(site, "board.json"))
     named = {row["name"]: row for row in table["results"]}
@@ -477,6 +502,18 @@ def test_a_board_on_which_everything_is_refused_says_why(tmp_path, capsys):
     refused = json.loads(page(tmp_path / "out", "board.json"))["refused"]
     assert [each["file"] for each in refused] == ["<b>.json", "half.json"]
     assert "half.json: refused" in capsys.readouterr().out
+
+
+def test_a_refused_file_is_named_with_its_agent(tmp_path):
+    for folder in ("in/core/ppo", "in/core/a2c", "far"):
+        (tmp_path / folder).mkdir(parents=True)
+        (tmp_path / folder / "VoxelStroke-v0.json").write_text("{")
+    far = tmp_path / "far" / "VoxelStroke-v0.json"
+    assert main(["report", f"{tmp_path}/in", str(far), "--out", str(tmp_path / "out")]) == 1
+    refused = json.loads(page(tmp_path / "out", "board.json"))["refused"]
+    named = [f"core/{agent}/VoxelStroke-v0.json" for agent in ("a2c", "ppo")]
+    assert [each["file"] for each in refused] == [*named, far.name]
+    assert all(f"<code>{name}</code>" in page(tmp_path / "out") for name in named)
 
 
 def test_how_many_seeds_were_played_again_is_shown(site):

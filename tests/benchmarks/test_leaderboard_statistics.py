@@ -204,6 +204,17 @@ def test_one_run_has_no_interval():
     assert np.isnan([found.low, found.high]).all()
 
 
+@pytest.mark.parametrize("runs", [(1, 1), (1, 3), (2, 3)])
+def test_curves_of_single_runs_have_no_band_either(runs):
+    scores = {f"env{k}": np.linspace(0.1, 0.9, n) for k, n in enumerate(runs)}
+    profile = statistics.performance_profile(scores, np.array([0.0, 0.3, 0.8]))
+    curves = {name: values[:, None] * np.ones(4) for name, values in scores.items()}
+    for band in (profile, statistics.sample_efficiency(curves)):
+        assert np.isfinite(band.value).all()
+        assert np.isnan([band.low, band.high]).all() == (1 in runs)
+        assert band.low.shape == band.high.shape == band.value.shape
+
+
 def test_a_single_run_among_several_gives_no_interval():
     """It resamples to itself, and would make the interval too narrow."""
     scores = {f"env{k}": np.array([0.5]) for k in range(9)} | {"pair": np.array([0.1, 0.9])}

@@ -3,6 +3,7 @@
 import json
 import math
 import re
+import subprocess
 import sys
 import types
 from dataclasses import replace
@@ -24,6 +25,7 @@ from benchmarks.speed.measure import Spread, in_turns, lap_of, over
 from benchmarks.speed.results import Results
 from genenvs.core import registry
 from genenvs.core.registry import Declaration
+from genenvs.rooms import placing
 from tests.needs import needs, needs_device
 
 ENV = "genenvs/SpeedGrid-v0"
@@ -75,7 +77,7 @@ def test_the_machine_is_described():
 
 def test_a_script_is_legal_goes_through_ends_and_is_played_alike_by_every_face(grid):
     envs = play.native(grid, 16)
-    script = play.write(envs, play.Pool(grid).batch(16), 0.02)
+    script = play.write(envs, play.Pool(grid), 0.02)
     assert script.num_envs == 16 and 0 < script.ended < 0.5
 
     def rewards(face, actions):
@@ -145,15 +147,17 @@ def test_a_pool_is_of_long_episodes_as_often_as_those_are_long(monkeypatch):
 @pytest.mark.parametrize(("name", "length"), [("PrimitiveModel", 300), ("EdgeLoop", 100)])
 def test_the_share_of_rows_that_end_in_a_step_is_one_over_an_episodes_length(pools, name, length):
     env_id = f"genenvs/{name}-v0"
-    script = play.write(play.native(env_id, 256), pools(env_id).batch(256), 0.02)
+    script = play.write(play.native(env_id, 256), pools(env_id), 0.02)
     assert 0.3 < script.ended * length < 3
 
 
 def test_a_script_begins_where_it_was_told_to(grid):
     """Of one row it would begin with an episode each time, had it gone on from the warm-up."""
-    start = play.Pool(grid).batch(1)
+    pool = play.Pool(grid)
+    start = pool.batch(1)
     start["step"][:] = 4
-    script = play.write(play.native(grid, 1), start, 0.001)
+    pool.batch = lambda rows: start
+    script = play.write(play.native(grid, 1), pool, 0.001)
     assert script.start["step"].tolist() == [4]
     assert script.moments[0][0].step.tolist() == [4]
 
@@ -167,11 +171,26 @@ def test_a_script_goes_through_what_is_drawn_ahead(grid, monkeypatch):
         return now[0]
 
     monkeypatch.setattr(measure.time, "perf_counter", tick)
-    envs, start = play.native(grid, 8), play.Pool(grid).batch(8)
+    envs, pool = play.native(grid, 8), play.Pool(grid)
     assert envs.unwrapped.episodes_ahead == 8
-    lengths = {s: len(play.write(envs, start, s).actions) for s in (0.001, 0.02, 0.1)}
+    lengths = {s: len(play.write(envs, pool, s).actions) for s in (0.001, 0.02, 0.1)}
     assert lengths[0.001] == 2 * play.LONGER and lengths[0.1] == play.MOST_STEPS
     assert 8 * 4 < lengths[0.02] < 8 * 10, "eight episodes of at most nine steps"
+
+
+def test_a_script_of_one_row_is_an_episode_long(pools, monkeypatch):
+    """Or nothing would end in it, and nothing be reset."""
+    now = [0.0]
+
+    def tick():
+        now[0] += 0.0005
+        return now[0]
+
+    monkeypatch.setattr(measure.time, "perf_counter", tick)
+    pool = pools("genenvs/PrimitiveModel-v0")
+    assert pool.length == pytest.approx(300, abs=1)
+    script = play.write(play.native(pool.env, 1), pool, 0.02)
+    assert len(script.actions) == 300 and script.ended == pytest.approx(1 / 300, abs=1e-4)
 
 
 @pytest.mark.parametrize(
@@ -201,7 +220,7 @@ def test_an_id_whose_episodes_are_one_step_long_has_a_script(monkeypatch):
     monkeypatch.setattr(registry, "_declared", dict(registry._declared))
     registry.declare(declared)
     try:
-        script = play.write(play.native(ENV, 4), play.Pool(ENV).batch(4), 0.001)
+        script = play.write(play.native(ENV, 4), play.Pool(ENV), 0.001)
     finally:
         del gym.registry[ENV]
     assert script.ended == 1.0
@@ -210,7 +229,7 @@ def test_an_id_whose_episodes_are_one_step_long_has_a_script(monkeypatch):
 @pytest.mark.parametrize("name", ["sync", "async"])
 def test_single_environments_play_the_same_script(grid, name):
     envs = play.native(grid, 3)
-    script = play.write(envs, play.Pool(grid).batch(3), 0.01)
+    script = play.write(envs, play.Pool(grid), 0.01)
     kind = {"sync": gym.vector.SyncVectorEnv, "async": gym.vector.AsyncVectorEnv}[name]
     theirs = kind(peers.rows(script), autoreset_mode=gym.vector.AutoresetMode.SAME_STEP)
     try:
@@ -227,6 +246,23 @@ def test_single_environments_play_the_same_script(grid, name):
 
 
 # --- cells ---
+
+
+def test_what_a_script_holds_grows_on_the_clock_of_memory(grid, monkeypatch):
+    """It is taken off again: what is not seen to grow must not be."""
+    pool, order = play.Pool(grid), []
+    batch, memory = pool.batch, cell.Memory
+    monkeypatch.setattr(cell, "Memory", lambda device: order.append("memory") or memory(device))
+    pool.batch = lambda rows: order.append("start") or batch(rows)
+    cell.measure(pool, 2, ["torch"], None, SHORT)
+    assert order == ["memory", "start"]
+
+
+def test_the_peak_of_a_process_is_not_that_of_its_parent():
+    code = "from benchmarks.speed.peak import peak_memory; print(peak_memory())"
+    held = np.ones(100_000_000)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert held.sum() == 1e8 and 0 < float(done.stdout) < 0.2
 
 
 @needs("stable_baselines3", extra="sb3")
@@ -268,7 +304,7 @@ def test_a_lap_of_the_floor_goes_through_all_moments_by_their_actions_alike(monk
 
 def test_the_level_of_a_network_lets_it_choose_and_plays_the_script(grid, monkeypatch):
     envs = play.native(grid, 4)
-    script, asked, played = play.write(envs, play.Pool(grid).batch(4), 0.02), [], []
+    script, asked, played = play.write(envs, play.Pool(grid), 0.02), [], []
     chooses, step = ActorCritic.policy, envs.step
 
     def policy(model, *given):
@@ -304,7 +340,7 @@ def test_a_cell_is_not_begun_where_a_step_alone_is_too_long(grid):
 
 def test_rows_that_a_step_only_resets_are_not_counted(grid):
     envs = play.native(grid, 8)
-    script = play.write(envs, play.Pool(grid).batch(8), 0.002)
+    script = play.write(envs, play.Pool(grid), 0.002)
     made = {}
 
     class Counting:
@@ -337,6 +373,92 @@ def test_what_a_larger_batch_will_take_is_read_off_the_last_two_cells():
     assert command.expected([timed(16, 1.0)], 256) == 0.0
     assert command.expected([timed(1, 9.0), timed(16, 1.0), timed(32, 2.0)], 64) == 4.0
     assert command.expected([timed(16, 1.0), timed(32, 0.9)], 64) == pytest.approx(0.9)
+
+
+@pytest.mark.parametrize(
+    ("fixed", "row", "largest", "measured"),
+    [(1.0, 10.0, 64, [4, 64]), (100.0, 10.0, 64, [4, 16, 32, 64]), (0.0, 500.0, 4, [4])],
+)
+def test_what_larger_batches_take_shows_that_more_fits(
+    grid, tmp_path, monkeypatch, fixed, row, largest, measured
+):
+    """Of a batch of four `fixed` is told as its rows' too; of 1,000 MB the largest takes half."""
+    sizes = []
+
+    def measure(pool, size, names, jax, settings):
+        sizes.append(size)
+        rates = {"torch": {"median": 1e6}}
+        mb = fixed + row * size
+        return {"env": grid, "num_envs": size, "mb": mb, "rates": rates, "over": {}, "left": {}}
+
+    monkeypatch.setattr(cell, "measure", measure)
+    monkeypatch.setattr(report, "table", lambda *words: "")
+    words = (grid, "--sizes", "4", "largest", "--levels", "torch", "--out", str(tmp_path))
+    run(monkeypatch, *words, "--memory", "1", "--device", "cpu", "--seconds", "0.001")
+    found = Results(tmp_path / "speed-cpu.json").cells
+    assert sizes == measured
+    assert [c["num_envs"] for c in found] == sorted({4, largest})
+    assert [c.get("bound") for c in found] == [None] * (len(found) - 1) + ["1 GB"]
+
+
+def test_what_was_only_measured_to_find_the_largest_is_forgotten(tmp_path):
+    results = Results(tmp_path / "speed-cpu.json")
+    results.begin("", {})
+    for env, size, more in (
+        ("a", 16, {"bound": "1 GB"}),
+        ("a", 32, {"sought": True}),
+        ("a", 64, {"sought": True}),
+        ("a", 128, {"sought": True}),
+        ("a", 128, {}),  # and then for itself
+        ("b", 8, {"sought": True}),
+    ):
+        results.put({"env": env, "num_envs": size, "rates": {}} | more)
+    results.bound("a", 64, "2 GB")
+    found = [(c["env"], c["num_envs"], c.get("bound")) for c in Results(results.path).cells]
+    assert found == [("a", 16, None), ("a", 64, "2 GB"), ("a", 128, None), ("b", 8, None)]
+
+
+def test_a_search_for_the_largest_batch_that_was_stopped_is_taken_up(grid, tmp_path, monkeypatch):
+    broken = [True]
+
+    def measure(pool, size, names, jax, settings):
+        if size == 32 and broken:
+            broken.clear()
+            raise KeyboardInterrupt
+        rates = {name: {"median": 1e6} for name in cell.NEEDED}
+        mb = 100.0 + 10.0 * size
+        return {"env": grid, "num_envs": size, "mb": mb, "rates": rates, "over": {}, "left": {}}
+
+    monkeypatch.setattr(cell, "measure", measure)
+    monkeypatch.setattr(report, "table", lambda *words: "")
+    monkeypatch.setattr(command, "parts", lambda *words: None)
+    words = (grid, "--sizes", "4", "largest", "--levels", "torch", "--out", str(tmp_path))
+    words = (*words, "--memory", "1", "--device", "cpu", "--resume")
+    with pytest.raises(KeyboardInterrupt):
+        run(monkeypatch, *words)
+    run(monkeypatch, *words)
+    found = Results(tmp_path / "speed-cpu.json").cells
+    assert [(c["num_envs"], c.get("bound")) for c in found][-1] == (64, "1 GB")
+
+
+def test_figures_of_another_machine_or_method_do_not_stand_beside_new_ones(
+    grid, tmp_path, monkeypatch, capsys
+):
+    words = (grid, "--sizes", "2", "--levels", "torch", "--device", "cpu", "--out", str(tmp_path))
+    words = (*words, "--seconds", "0.001", "--repeats", "2")
+    run(monkeypatch, *words)
+    path = tmp_path / "speed-cpu.json"
+    before = json.loads(path.read_text())
+    before["runs"][0]["machine"] |= {"processor": "Abacus", "method": 0}
+    path.write_text(json.dumps(before))
+    with pytest.raises(SystemExit):
+        run(monkeypatch, *words)
+    said = capsys.readouterr().err
+    assert "processor Abacus, now" in said and "method 0, now" in said and "--anew" in said
+    assert json.loads(path.read_text()) == before
+    run(monkeypatch, *words, "--anew")
+    (kept,) = Results(path).runs
+    assert kept["machine"]["processor"] != "Abacus"
 
 
 def test_the_largest_batch_is_bounded_by_memory_or_by_time():
@@ -394,7 +516,7 @@ def test_the_command_writes_what_the_page_and_the_plot_show(grid, tmp_path, monk
     rates = Results(path).cell(grid, 4)["rates"]
     assert rates["floor"] == before["rates"]["floor"] and rates["numpy"]["run"] == 2
     text = "\n".join(speed_results.section(tmp_path, "cpu"))
-    assert "Ratios are always of one run" in text and text.count("`python -m") == 3
+    assert text.count("`python -m") == 3 and re.search(r"\| SpeedGrid-v0 \| 4 \|.*\| 1, 3 \|", text)
     run(monkeypatch, grid, "--sizes", "4", "8", "--resume", *short, *levels, *more)
     assert len(measured) == 2, "nothing is missing"
     assert "SpeedGrid-v0" in capsys.readouterr().out
@@ -417,9 +539,9 @@ def test_levels_that_are_not_measured_again_stay_with_the_run_they_are_from(tmp_
 
     path = tmp_path / "speed-cpu.json"
     results = Results(path)
-    results.begin("whole", {"processor": "old"})
+    results.begin("whole", {"commit": "old"})
     results.put(measured(10, torch=8.0, sync=2.0, left=["async", "numpy"]))
-    results.begin("quick", {"processor": "new"})
+    results.begin("quick", {"commit": "new"})
     results.put(measured(3, torch=9.0, numpy=3.0, left=["sync"]))
     results = Results(path)
     found = results.cell("a", 16)
@@ -502,6 +624,26 @@ def test_every_family_is_whole(env_id):
     if module is not None:
         declared = {t.env for t in getattr(module, "TARGETS", ())}
         assert declared <= set(registry.ids())
+
+
+@pytest.mark.parametrize("name", ["RoomLayout", "RoomSelect"])
+def test_the_floor_of_a_room_surveys_what_the_step_does(pools, monkeypatch, name):
+    """Of rows that put a thing down, or finish, a step asks for no places; so does the floor."""
+    pool, asked, survey = pools(f"genenvs/{name}-v0"), [], placing.survey
+    envs = play.native(pool.env, 32)
+    script = play.write(envs, pool, 0.02)
+    monkeypatch.setattr(placing, "survey", lambda *given: asked.append(given[-1]) or survey(*given))
+    for state, action in script.moments[:4]:
+        task, chosen = envs.unwrapped.task, envs.unwrapped.task.action_space.n - 1
+        families.floor(pool.env)[1](task, state, action)()
+        task.transition(state.clone(), action)
+        floor, step = asked
+        asked.clear()
+        if name == "RoomSelect":
+            kept = action < chosen  # its step surveys finished rooms as well
+            step = type(step)(*(field[kept] for field in step))
+        assert all(torch.equal(a, b) for a, b in zip(floor, step, strict=True))
+        assert 0 < len(floor.type) <= 32
 
 
 def test_the_floor_of_a_denoiser_decodes_who_ends(monkeypatch):
@@ -597,5 +739,5 @@ def test_the_native_batch_leaves_single_environments_far_behind(tmp_path, monkey
 def test_torch_output_copies_no_data_to_the_host():
     env = "genenvs/DenoiseSchedule-v0"
     envs = play.native(env, 16, "cuda")
-    script = play.write(envs, play.Pool(env, "cuda").batch(16), 0.1)
+    script = play.write(envs, play.Pool(env, "cuda"), 0.1)
     assert cell.copies(script, envs) <= 1

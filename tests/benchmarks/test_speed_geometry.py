@@ -26,3 +26,4 @@ def test_every_row_is_measured(monkeypatch):
     found = list(geometry.rows("cpu"))
     assert len({row["what"] for row in found}) == len(found) >= 9
     assert {row["median"] for row in found} == {1.0, 2.0}  # ratios and rates
+    assert {row["threads"] for row in found} == {1}

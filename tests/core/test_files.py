@@ -32,6 +32,16 @@ def test_an_error_in_the_block_leaves_the_old_file_and_nothing_else(tmp_path):
     assert os.listdir(tmp_path) == ["scores.json"]
 
 
+@pytest.mark.parametrize("writing", [replacing, making_folder])
+def test_a_full_disk_is_named(tmp_path, writing):
+    path = tmp_path / "scores"
+    with pytest.raises(OSError, match="No space") as told, writing(path):
+        raise OSError(28, "No space left on device")  # as a write says it: of no file
+    assert str(told.value) == f"[Errno 28] No space left on device: '{path}'"
+    with pytest.raises(OSError, match=r"^disk on fire$"), writing(path):
+        raise OSError("disk on fire")
+
+
 def test_a_process_killed_in_the_middle_leaves_the_old_file(tmp_path):
     path = tmp_path / "weights.bin"
     path.write_text("old")

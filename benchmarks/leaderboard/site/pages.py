@@ -14,9 +14,10 @@ from PIL import Image
 import genenvs
 from benchmarks.leaderboard.board import Entry, Problem
 from benchmarks.leaderboard.site import films, plots
-from benchmarks.leaderboard.site.rows import Row, Scale, rows, scale
-from benchmarks.leaderboard.site.standings import Suite, suites
-from benchmarks.leaderboard.site.text import environment, stem
+from benchmarks.leaderboard.site.rows import GRID, Gold, Row, Scale, rows, scale
+from benchmarks.leaderboard.site.standings import THRESHOLDS, Suite, suites
+from benchmarks.leaderboard.site.text import cpu_minutes, environment, stem
+from benchmarks.leaderboard.statistics import Band
 from benchmarks.leaderboard.submission import dump
 from genenvs.core import registry
 from genenvs.core.evaluate import Interval
@@ -72,7 +73,7 @@ class Board:
     envs: list[Environment]
     plots: dict[str, dict[str, Any]]
     pictures: dict[str, films.Drawn]
-    problems: Sequence[Problem]
+    refused: list[dict[str, str]]
     version: str = genenvs.__version__
 
     @property
@@ -120,13 +121,19 @@ class Board:
         return sum(len(row.submission.failed) for row in self.rows)
 
 
-def build(entries: Sequence[Entry], out: Path, problems: Sequence[Problem] = ()) -> None:
+def build(
+    entries: Sequence[Entry],
+    out: Path,
+    problems: Sequence[Problem] = (),
+    places: Sequence[Path] = (),
+) -> None:
     """Write the site, whole or not at all; a site that stands there is replaced.
 
     Args:
         entries: what is on the board.
         out: its folder.
         problems: files that are not on the board, which lists them with their reasons.
+        places: folders that all of it was found in: refused files are named from there.
 
     Raises:
         ValueError: two submissions have one name, there is none at all, not even one that is
@@ -148,18 +155,24 @@ def build(entries: Sequence[Entry], out: Path, problems: Sequence[Problem] = ())
             envs=[_environment(env, folder) for env in dict.fromkeys(row.env for row in table)],
             plots={},
             pictures=films.publish(entries, folder),
-            problems=problems,
+            refused=[{"file": _named(each.path, places), "why": each.why} for each in problems],
         )
         kinds = {row.label: row.submission.agent.kind == "scripted" for row in table}
-        places = plots.numbers({label: kinds[label] for label in board.labels})
+        colours = plots.numbers({label: kinds[label] for label in board.labels})
         for suite in found:
             board.plots[suite.name] = {
-                "profiles": plots.profiles(suite, places) if suite.standings else None,
-                "efficiency": plots.efficiency(suite, places),
+                "profiles": plots.profiles(suite, colours) if suite.standings else None,
+                "efficiency": plots.efficiency(suite, colours),
             }
-        _write_pages(board, places, folder)
+        _write_pages(board, colours, folder)
         _write_data(board, folder)
         shutil.copytree(HERE / "static", folder / "static")
+
+
+def _named(path: Path, places: Sequence[Path]) -> str:
+    """A file as a page names it: many agents have one of its name, each in a folder."""
+    inside = [path.relative_to(place) for place in places if place in path.parents]
+    return inside[0].as_posix() if inside else path.name
 
 
 def _order(row: Row) -> tuple[Any, ...]:
@@ -239,7 +252,7 @@ def _corner(sheet: Image.Image) -> Image.Image:
 
 
 def _write_data(board: Board, folder: Path) -> None:
-    """Submissions as they were handed in, and every number that was made of them."""
+    """Submissions as they were handed in, and the numbers that tables and plots make of them."""
     (folder / "submissions").mkdir()
     for row in board.rows:
         path = folder / "submissions" / f"{row.submission.name}.json"
@@ -248,7 +261,7 @@ def _write_data(board: Board, folder: Path) -> None:
         "version": board.version,
         "suites": [_suite_record(suite) for suite in board.suites],
         "results": [_row_record(row) for row in board.rows],
-        "refused": [{"file": each.path.name, "why": each.why} for each in board.problems],
+        "refused": board.refused,
     }
     text = json.dumps(table, indent=1, allow_nan=False)
     (folder / INDEX).write_text(text + "\n", encoding="utf-8")
@@ -266,7 +279,11 @@ def _suite_record(suite: Suite) -> dict[str, Any]:
                 "optimality_gap": _record(s.optimality_gap),
                 "generalisation_gap": _record(s.generalisation),
                 "reward_minus_gold": _record(s.gamed),
+                "runs": s.run_count,
+                "verified_runs": s.verified_run_count,
                 "failed": s.failed,
+                "performance_profile": _curve_record(THRESHOLDS, s.profile),
+                "sample_efficiency": _curve_record(GRID, s.efficiency),
                 "probability_of_improvement": {
                     label: _record(found) for label, found in s.improvement.items()
                 },
@@ -288,16 +305,42 @@ def _row_record(row: Row) -> dict[str, Any]:
         "normalised": _record(row.normalised),
         "paid": _record(row.paid),
         "gold": _record(row.gold),
+        "gold_metrics": {gold.name: _gold_record(gold) for gold in row.golds},
         "reward_minus_gold": _record(row.gamed),
         "generalisation_gap": _record(row.gap),
         "runs": len(row.submission.runs),
         "failed": len(row.submission.failed),
+        "steps": None if row.submission.training is None else row.submission.training.steps,
+        "cpu_minutes": cpu_minutes(row),
         "why_not_comparable": row.why,
         "in_aggregates": row.current and bool(len(row.runs)),
     }
 
 
+def _gold_record(gold: Gold) -> dict[str, Any]:
+    return {
+        "value": _record(gold.value),
+        "random": gold.random,
+        "reference": gold.reference,
+        "normalised": None if gold.normalised is None else float(gold.normalised.mean()),
+    }
+
+
+def _curve_record(points: np.ndarray, band: Band | None) -> dict[str, list[float | None]] | None:
+    """A curve at the first points of its axis, as many as it has."""
+    if band is None:
+        return None
+    axis = {"at": points[: len(band.value)]}
+    lines = axis | vars(band)
+    return {name: [_finite(v) for v in values.tolist()] for name, values in lines.items()}
+
+
 def _record(found: Interval | None) -> dict[str, Any] | None:
     if found is None:
         return None
-    return {k: v if v == v else None for k, v in vars(found).items()}
+    return {name: _finite(value) for name, value in vars(found).items()}
+
+
+def _finite(value: float) -> float | None:
+    """JSON has no NaN."""
+    return value if value == value else None

@@ -28,7 +28,7 @@ def environment() -> Any:
     filters: dict[str, Callable[..., Any]] = {
         "colour": colour,
         "count": "{:,}".format,
-        "cpu_minutes": _cpu_minutes,
+        "cpu_minutes": cpu_minutes,
         "dash": dash,
         "fixed": fixed,
         "minutes": _minutes,
@@ -76,7 +76,8 @@ def place(value: float, instead: float = 0.0) -> str:
     return f"{100 * min(max(LEFT + WIDTH * value, 0.0), 1.0):.1f}%"
 
 
-def _cpu_minutes(row: Any) -> float | None:
+def cpu_minutes(row: Any) -> float | None:
+    """Of one run with its scoring, on average; None where every one failed."""
     runs = row.submission.runs
     return sum(run.cpu_seconds for run in runs) / len(runs) / 60 if runs else None
 

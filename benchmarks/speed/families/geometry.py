@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from benchmarks.speed.measure import Row, Spread, in_turns, lap_of, over, row
+from benchmarks.speed.measure import Row, Spread, in_turns, lap_of, one_thread, over, row
 from genenvs.geometry import components, cuboids, packed, sums, voxels
 
 CUBOIDS = 27  # Lin et al. (ECCV 2020), as is a grid of 16^3
@@ -90,6 +90,7 @@ def rates(device: str) -> Iterator[Row]:
 
 
 def rows(device: str) -> Iterator[Row]:
-    """All rows of a device."""
-    yield from against_numpy(device)
-    yield from rates(device)
+    """All rows of a device; on one thread, as numpy has."""
+    with one_thread():
+        yield from against_numpy(device)
+        yield from rates(device)

@@ -10,7 +10,7 @@ import torch
 from agents import registry
 from agents.problem import Problem
 from agents.run import Run
-from benchmarks.speed.measure import Lap, Row, in_turns, over, row
+from benchmarks.speed.measure import Lap, Row, in_turns, one_thread, over, row
 
 ENV = "genenvs/DenoiseSchedule-v0"
 REPEATS = 5
@@ -160,14 +160,10 @@ def rows(device: str) -> Iterator[Row]:
     """Every row of this family; on the CPU alone, with one thread to each process."""
     if torch.device(device).type != "cpu":
         return
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # as `agents.train` does
-    try:
+    with one_thread():  # as `agents.train` does
         yield workers(8)
         yield batch_against_processes(8)
         yield batch_against_processes(16)
-    finally:
-        torch.set_num_threads(threads)
 
 
 def _per_second(call: Callable[[], float]) -> Lap:
