@@ -7,7 +7,7 @@ from benchmarks.speed import families
 from benchmarks.speed.jumanji_peer import BESIDE, COMPARED
 from benchmarks.speed.peers import PEERS
 from benchmarks.speed.report import number, reached
-from benchmarks.speed.results import Cell, Results
+from benchmarks.speed.results import METHOD, Cell, Results
 from genenvs.cli.page import table
 from genenvs.core import registry
 
@@ -42,6 +42,7 @@ def section(folder: Path, device: str) -> list[str]:
         "autoreset. Levels and peers of one batch size are measured in turns: medians of ten "
         "repeats, or of fewer, three at least, where these would take too long; the file has their "
         "number and range. Ratios are taken repeat by repeat, in one run.",
+        *_older(results),
         f"![Scaling](../{folder.parent.name}/{folder.name}/speed-{device}.png)",
         table(
             ("environment", "batch", "floor", "a step", "share of the floor", "why"),
@@ -64,6 +65,16 @@ def section(folder: Path, device: str) -> list[str]:
         header = ("of", "what", "rows", "median", "range", "unit", "aim", "threads", "run")
         found += [table(header, parts)]
     return [*found, *_runs(results, device)]
+
+
+def _older(results: Results) -> list[str]:
+    """A warning where the benchmark measures something else by now."""
+    if all(run["machine"].get("method") == METHOD for run in results.runs):
+        return []
+    return [
+        "Of some of the runs below **the method is older** than the benchmark's: it measures floors "
+        "of rooms, memory, peaks and largest batches otherwise by now."
+    ]
 
 
 def _rates(results: Results, env: str) -> list[Cell]:

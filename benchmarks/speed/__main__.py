@@ -52,7 +52,7 @@ def main() -> None:
     add("--memory", type=float, default=2.0, help="GB that the largest batch may take")
     add("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     add("--threads", type=int, help="of torch; default: its own choice")
-    add("--out", type=Path, default=Path("benchmarks/results"))
+    add("--out", type=Path, default=Path("runs/speed"))
     add("--anew", action="store_true", help="forget what the file holds")
     add("--profile", metavar="ID", help="print the slowest links of an environment, write nothing")
     given = parser.parse_args()

@@ -8,9 +8,7 @@ from genenvs.core.files import making
 
 Cell = dict[str, Any]
 
-METHOD = (
-    2  # goes up where what is measured changes, so that older figures are not taken for the same
-)
+METHOD = 2  # goes up where what is measured changes: older figures are not taken for the same
 ALIKE = ("method", "processor", "threads", "accelerator")  # of runs in one file
 
 
