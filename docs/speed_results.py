@@ -72,8 +72,8 @@ def _older(results: Results) -> list[str]:
     if all(run["machine"].get("method") == METHOD for run in results.runs):
         return []
     return [
-        "Of some of the runs below **the method is older** than the benchmark's: it measures floors "
-        "of rooms, memory, peaks and largest batches otherwise by now."
+        "Of some of the runs below **the method is older** than the benchmark's: it measures "
+        "floors of rooms, memory, peaks and largest batches otherwise by now."
     ]
 
 
