@@ -300,8 +300,9 @@ def test_apart(extra: str, arguments: list) -> int:
         python = python_in(Path(name))
         wanted = f"{ROOT}[{','.join(extras)}]"
         pip_install(python, "--editable", wanted, constraints=f"constraints-{extra}.txt")
-        # A file stays with one worker: its tests may share a cluster.
-        pytest = [python, "-m", "pytest", "-n", workers(), "--dist", "loadfile"]
+        # Tests that share a cluster are marked as a group, which stays with one worker.
+        pytest = [python, "-m", "pytest", "-n", workers(), "--dist", "loadgroup"]
+        pytest += ["-m", "not again"]
         return run_checks(
             [
                 ("check", [python, "-m", "pip", "check"]),

@@ -114,14 +114,18 @@ def circumstances() -> dict[str, Any]:
 
 
 def git_commit() -> str | None:
-    """The checkout's commit, `+` behind it where files differ from it; None without git."""
+    """The checkout's commit, `+` behind it where code differs from it; None without git.
+
+    Published measurements may differ: whoever writes them changes nothing of what is measured.
+    """
 
     def git(*words: str) -> str:
         command = ["git", "-C", str(ROOT), *words]
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
 
     try:
-        changed = git("status", "--porcelain", "--untracked-files=no")
+        everything_else = (".", ":(exclude)benchmarks/results")
+        changed = git("status", "--porcelain", "--untracked-files=no", "--", *everything_else)
         return git("rev-parse", "HEAD") + ("+" if changed else "")
     except (OSError, subprocess.CalledProcessError):
         return None

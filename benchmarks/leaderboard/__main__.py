@@ -66,6 +66,8 @@ def main(arguments: Sequence[str]) -> int:
     again = commands.add_parser("verify", help="play submissions again and compare")
     again.add_argument("files", nargs="+", type=Path, help="submissions, or folders of them")
     again.add_argument("--seed", type=int, help="only the run with this seed")
+    again.add_argument("--limit", type=_positive, default=round(verify.LIMITS.seconds),
+                       metavar="SECONDS", help="of each run; default %(default)s")  # fmt: skip
     again.add_argument("--who", default=None, help="answers for it; default: git's user.name")
     again.set_defaults(do=_verify)
 
@@ -158,10 +160,11 @@ def _validate(options: Any) -> int:
 def _verify(options: Any) -> int:
     _there(options.files)
     who = options.who or _user()
+    limits = cells.Limits(options.limit, verify.LIMITS.memory_gb)
     wrong = 0
     for path in board.files(options.files):
         try:
-            record = verify.verify(path, who, options.seed)
+            record = verify.verify(path, who, options.seed, limits)
         except (ValueError, OSError, apart.Failed) as error:
             _say(f"{path}: not played: {error}")
             wrong += 1

@@ -65,11 +65,14 @@ def _unpack(ray: Any, done: Any, folder: Path, commit: str | None) -> Path | str
         return " ".join(str(error).split())[:1_000]
     if why is not None:
         return why
-    for name, content in files.items():
-        (folder / name).write_bytes(content)
-    result = json.loads((folder / RESULT).read_text(encoding="utf-8"))
-    result["circumstances"]["software"]["commit"] = commit
-    (folder / RESULT).write_text(json.dumps(result) + "\n", encoding="utf-8")
+    try:
+        for name, content in files.items():
+            (folder / name).write_bytes(content)
+        result = json.loads((folder / RESULT).read_text(encoding="utf-8"))
+        result["circumstances"]["software"]["commit"] = commit
+        (folder / RESULT).write_text(json.dumps(result) + "\n", encoding="utf-8")
+    except OSError as error:  # no room here: the cells that are still played do not end with it
+        return str(error)
     return folder
 
 

@@ -22,6 +22,7 @@ from genenvs.core.files import making
 from genenvs.core.registry import arguments_hash, declaration, normalise, scores
 
 RESULTS = Path("benchmarks/results/leaderboard")
+BOARD = RESULTS.with_name("board")  # the site of these results
 ROWS = 40  # of a published curve
 LARGEST_POLICY = 500_000  # bytes that a repository keeps; larger ones are known by their hash
 DIGITS = 12  # of a policy's hash, in its name

@@ -18,6 +18,8 @@ from tests.needs import needs
 
 CONFIG = {"num_envs": 4, "n_steps": 16, "hidden": [4]}
 GRID = [Cell("reinforce", "CartPole-v1", seed, 3_000, 4, CONFIG, keep=True) for seed in range(3)]
+# Its generator's weights travel with the checkout.
+DRAWN = Cell("random", "genenvs/DenoiseSchedule-v0", 0, 0, 4, {})
 WRONG = Cell("reinforce", "CartPol-v1", 0, 300, 4, CONFIG)
 
 
@@ -51,6 +53,12 @@ def test_the_commit_that_travelled_stands_in_the_result(tmp_path):
     assert (tmp_path / POLICY).read_bytes() == b"weights"
 
 
+def test_no_room_for_what_came_back_is_that_cells_affair(tmp_path):
+    ray = SimpleNamespace(get=lambda done: (None, {RESULT: b"{}"}))
+    why = cluster._unpack(ray, None, tmp_path / "not there", None)
+    assert isinstance(why, str) and "not there" in why
+
+
 @pytest.mark.slow
 @needs("ray", extra="ray")
 def test_a_worker_that_dies_loses_nothing_and_nothing_counts_twice(tmp_path, monkeypatch):
@@ -65,7 +73,7 @@ def test_a_worker_that_dies_loses_nothing_and_nothing_counts_twice(tmp_path, mon
     monkeypatch.setattr(cells, "keep", count)
     killer = Killer()
     killer.start()
-    grid = [*GRID, WRONG]
+    grid = [*GRID, DRAWN, WRONG]
     results = cells.run(grid, 2, Limits(300, 4), cluster.on_ray("local", 2), quiet=True)
     killer.over.set()
     killer.join()

@@ -3,6 +3,7 @@
 import json
 import re
 from pathlib import Path
+from urllib.parse import quote
 
 import numpy as np
 import pytest
@@ -11,11 +12,12 @@ from PIL import Image
 import genenvs
 from benchmarks.leaderboard.__main__ import main
 from benchmarks.leaderboard.board import Entry, Problem, load
-from benchmarks.leaderboard.collect import RESULTS
+from benchmarks.leaderboard.collect import BOARD, RESULTS
+from benchmarks.leaderboard.film import place as place_of_film
 from benchmarks.leaderboard.site import build, films
 from benchmarks.leaderboard.site.rows import GRID, rows
 from benchmarks.leaderboard.site.standings import THRESHOLDS, suites
-from benchmarks.leaderboard.site.text import fixed, place, shown
+from benchmarks.leaderboard.site.text import commits, fixed, place, shown
 from benchmarks.leaderboard.submission import Submission, dump
 from genenvs.core import registry
 from genenvs.core.loading import load_task
@@ -559,6 +561,33 @@ def test_the_published_results_make_a_board(tmp_path):
     build(entries, tmp_path / "out", refused)
     text = page(tmp_path / "out")
     assert all(f'id="row-{each.submission.name}"' in text for each in entries) and not refused
+    assert text.count("<svg") >= 3, "profiles and sample efficiency are drawn"
+    shown = 0
+    for env in {each.submission.environment.id for each in entries}:
+        own = (tmp_path / "out/environments" / f"{env.rpartition('/')[2]}.html").read_text("utf-8")
+        assert "<svg" in own, f"{env} has no curves"
+        names = re.findall(r"films/[^\"' ]+\.webp", own)
+        assert all((tmp_path / "out" / name).is_file() for name in names)
+        shown += len(set(names))
+    kept = [each for each in entries if place_of_film(each.path, each.submission).is_file()]
+    assert kept and shown == 2 * len(kept), "each film, and its last picture"
+
+
+@pytest.mark.slow
+def test_the_board_in_the_repository_is_of_the_published_results(tmp_path, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    assert main(["report", "--out", str(tmp_path / "out")]) == 0
+    anew, shipped = _files(tmp_path / "out"), _files(ROOT / BOARD)
+    command = f"python -m benchmarks.leaderboard report --out {BOARD}"
+    assert sorted(anew) == sorted(shipped), command
+    # Pictures are left to the libraries that draw them.
+    texts = [name for name in anew if name.suffix not in (".webp", ".png")]
+    assert not [name for name in texts if anew[name] != shipped[name]], command
+
+
+def _files(folder):
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    return {path.relative_to(folder): path.read_bytes() for path in files}
 
 
 def _fail(*arguments):
@@ -575,6 +604,8 @@ def test_an_empty_board_and_two_of_one_name_are_errors(tmp_path):
 
 
 def test_strings_and_numbers_as_pages_show_them():
+    assert commits(f"{'0a' * 20}+, {'b' * 12}") == f"{'0a' * 6}+, {'b' * 12}"
+    assert commits("c" * 41) == "c" * 41
     assert shown("a\u202eb\u200bc") == "a⟨U+202E⟩b⟨U+200B⟩c"
     assert [fixed(x) for x in (-0.001, -0.5, 1e12, float("nan"))] == [
         "0.00",
@@ -708,6 +739,16 @@ def test_a_deep_link_sorts_filters_and_opens_its_row(visit):
     assert "row=" not in driver.current_url and "env=" in driver.current_url
     driver = visit("index.html#row=a2c-full")
     assert driver.find_element("id", "detail-a2c-full").is_displayed(), "its suite is shown"
+
+
+@pytest.mark.slow
+def test_a_link_within_the_page_leaves_what_is_shown(visit):
+    driver = visit(f"index.html#agent={quote(EVIL)}")
+    assert len(texts(driver, SHOWN)) == 1
+    driver.find_element("css selector", "nav a[href='#results']").click()
+    assert len(texts(driver, SHOWN)) == 1 and "agent=" in driver.current_url
+    driver.back()
+    assert len(texts(driver, SHOWN)) == 1, "and so does going back"
 
 
 @pytest.mark.slow

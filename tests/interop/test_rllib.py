@@ -31,6 +31,8 @@ ENV_ID = "genenvs/DenoiseSchedule-v0"
 LATENTS = ("genenvs/DenoiseLatent-v0", "genenvs/DenoiseLatentFlow-v0", "genenvs/DenoiseNoise-v0")
 PRICES = ("genenvs/DenoiseSchedule", "genenvs/DenoiseBudget")  # all that these pay is a price
 
+pytestmark = pytest.mark.xdist_group("cluster")
+
 
 @pytest.fixture(scope="module", autouse=True)
 def cluster() -> Iterator[None]:

@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 import unicodedata
 from collections.abc import Callable
 from pathlib import Path
@@ -27,6 +28,7 @@ def environment() -> Any:
     )
     filters: dict[str, Callable[..., Any]] = {
         "colour": colour,
+        "commits": commits,
         "count": "{:,}".format,
         "cpu_minutes": cpu_minutes,
         "dash": dash,
@@ -53,6 +55,11 @@ def shown(text: str) -> str:
         f"⟨U+{ord(sign):04X}⟩" if unicodedata.category(sign) in ("Cf", "Co", "Cs") else sign
         for sign in text
     )
+
+
+def commits(text: str) -> str:
+    """Commits as short as `collect` writes several of them; a `+` stays."""
+    return re.sub(r"\b([0-9a-f]{12})[0-9a-f]{28}\b", r"\1", text)
 
 
 def stem(env_id: str) -> str:

@@ -14,11 +14,15 @@ const readHash = () => {
 
 let state = readHash();
 
+const writeHash = () => {
+  const text = state.toString();
+  history.replaceState(null, "", text ? "#" + text : location.pathname + location.search);
+};
+
 const setState = (name, value) => {
   if (value === null) state.delete(name);
   else state.set(name, value);
-  const text = state.toString();
-  history.replaceState(null, "", text ? "#" + text : location.pathname + location.search);
+  writeHash();
 };
 
 // --- sorting ---
@@ -232,6 +236,11 @@ for (const button of all("button.theme")) button.addEventListener("click", toggl
 for (const section of all("[data-legend]")) watchLegend(section);
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", showTheme);
 addEventListener("hashchange", () => {
+  // A link within the page has moved there; what is shown stays, and the address says it again.
+  if (location.hash.length > 1 && !location.hash.includes("=")) {
+    if (state.size) writeHash();
+    return;
+  }
   state = readHash();
   apply();
 });
