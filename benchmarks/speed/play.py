@@ -127,11 +127,18 @@ class Script:
             return clock.seconds, count * self.num_envs
 
         play(1)
-        # Twice as many until they take long enough: the first may draw for all that follow.
-        count, whole = 1, self.step_seconds * len(self.actions)
-        while (taken := play(count)[0]) < whole and count < len(self.actions):
-            count = min(len(self.actions), 2 * count)
-        count = max(1, min(len(self.actions), round(count * whole / taken)))
+        # Twice as many until they take long enough.
+        steps, whole = len(self.actions), self.step_seconds * len(self.actions)
+        count, before, taken = 1, 0.0, play(1)[0]
+        while taken < whole and count < steps:
+            before, count = taken, min(steps, 2 * count)
+            taken = play(count)[0]
+        # The first may draw for all that follow: who keeps up from there on plays the whole.
+        pace = (taken - before) / (count - count // 2)
+        if taken + pace * (steps - count) > 2 * whole:
+            count = max(1, min(steps, round(count * whole / taken)))
+        else:
+            count = steps
         return lambda: play(count)
 
 
