@@ -564,7 +564,9 @@ def test_the_published_results_make_a_board(tmp_path):
     assert text.count("<svg") >= 3, "profiles and sample efficiency are drawn"
     shown = 0
     learned = {
-        each.submission.environment.id for each in entries if each.submission.agent.kind == "learner"
+        each.submission.environment.id
+        for each in entries
+        if each.submission.agent.kind == "learner"
     }
     for env in {each.submission.environment.id for each in entries}:
         own = (tmp_path / "out/environments" / f"{env.rpartition('/')[2]}.html").read_text("utf-8")
