@@ -5,7 +5,8 @@
     lint         the first part of `test` alone
     bench        measure speed and memory
     ci-wheel     build the wheel, look inside, and play every environment from it elsewhere
-    ci-rllib     laws and core with RLlib and the old Gymnasium that it pins, elsewhere
+    ci-rllib     laws, of one id of each task, and core with RLlib and the old Gymnasium that it
+                 pins, elsewhere
     ci-zoo       test rl-baselines3-zoo, elsewhere
     ci-open3d    test geometry with open3d, elsewhere; needs the system library libusb-1.0
     ci-pybullet  test the objects and motions that come with pybullet, elsewhere

@@ -114,9 +114,9 @@ def circumstances() -> dict[str, Any]:
 
 
 def git_commit() -> str | None:
-    """The checkout's commit, `+` behind it where code differs from it; None without git.
+    """The checkout's commit, `+` behind it where files differ from it; None without git.
 
-    Published measurements may differ: whoever writes them changes nothing of what is measured.
+    Published measurements may: whoever writes them changes nothing of what is measured.
     """
 
     def git(*words: str) -> str:

@@ -35,9 +35,10 @@ def learning(found: dict[str, Any]) -> Parts:
         table(("id", "steps", "episodes", *agents), rows),
         "Scores on so many episodes of the test split, normalised to 0 for random and 1 for the "
         "reference; mean over three run seeds with Student's 95 % interval. "
-        f"{verdict} The slowest run took {slowest:.0f} s of CPU time. Where an action is what a "
-        "denoiser says (`DenoiseLatent`, `DenoiseNoise`), agents that are none are not asked: a "
-        "network that begins with nothing would have to learn to draw first.",
+        f"{verdict} The slowest run took {slowest:.0f} s of CPU time. Where an action is a latent "
+        "(`DenoiseLatent`, `DenoiseNoise`), agents that are no denoisers are not asked: on the "
+        "first a network that begins with nothing would have to learn to draw; on the second "
+        "they were not tried.",
         "`python -m benchmarks.learning`",
     ]
 

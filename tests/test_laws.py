@@ -19,6 +19,11 @@ def ids() -> list:
     return marked
 
 
+def test_every_task_has_an_id_that_is_not_marked():
+    tasks = [gym.spec(each.values[0]).kwargs["task"] for each in ids() if not each.marks]
+    assert sorted(tasks) == sorted({gym.spec(env).kwargs["task"] for env in genenvs.ids()})
+
+
 @pytest.mark.parametrize("env_id", ids())
 def test_every_id_keeps_the_laws(env_id):
     check_task(env_id)

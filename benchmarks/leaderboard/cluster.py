@@ -9,6 +9,7 @@ so what a dead worker had half done is never seen.
 import json
 import tempfile
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -49,15 +50,15 @@ def on_ray(address: str, jobs: int) -> Player:
             while waiting:
                 (done,), _ = ray.wait(list(waiting), num_returns=1)
                 cell = waiting.pop(done)
-                with tempfile.TemporaryDirectory(prefix="cells-") as folder:
-                    yield cell, _unpack(ray, done, Path(folder), commit)
+                with ExitStack() as kept:
+                    yield cell, _unpack(ray, done, kept, commit)
         finally:
             ray.shutdown()
 
     return player
 
 
-def _unpack(ray: Any, done: Any, folder: Path, commit: str | None) -> Path | str:
+def _unpack(ray: Any, done: Any, kept: ExitStack, commit: str | None) -> Path | str:
     """The files of a cell, its result with the commit that was played, or why there are none."""
     try:
         why, files = ray.get(done)
@@ -66,6 +67,7 @@ def _unpack(ray: Any, done: Any, folder: Path, commit: str | None) -> Path | str
     if why is not None:
         return why
     try:
+        folder = Path(kept.enter_context(tempfile.TemporaryDirectory(prefix="cells-")))
         for name, content in files.items():
             (folder / name).write_bytes(content)
         result = json.loads((folder / RESULT).read_text(encoding="utf-8"))

@@ -115,7 +115,8 @@ class Script:
     def lap(self, step: Any, back: Any, actions: Any) -> Lap:
         """Play it again: `back()` goes to its start, off the clock; then `step` takes each action.
 
-        Who is slower than the native batch plays the first steps alone, as many as take as long.
+        Who takes more than twice as long for a step as the native batch plays the first steps
+        alone, as many as fill the time of the whole.
         """
 
         def play(count: int) -> tuple[float, float]:
@@ -127,11 +128,16 @@ class Script:
             return clock.seconds, count * self.num_envs
 
         play(1)
-        # Twice as many until they take long enough: the first may draw for all that follow.
-        count, whole = 1, self.step_seconds * len(self.actions)
-        while (taken := play(count)[0]) < whole and count < len(self.actions):
-            count = min(len(self.actions), 2 * count)
-        count = max(1, min(len(self.actions), round(count * whole / taken)))
+        # Twice as many until they take long enough.
+        steps, whole = len(self.actions), self.step_seconds * len(self.actions)
+        count, before, taken = 1, 0.0, play(1)[0]
+        while (taken < whole or count < 2) and count < steps:
+            before, count = taken, min(steps, 2 * count)
+            taken = play(count)[0]
+        # Of the later half alone: the first step may draw for all that follow.
+        pace = (taken - before) / (count - count // 2)
+        slow = pace > 2 * self.step_seconds
+        count = max(1, min(steps, round(count * whole / taken))) if slow else steps
         return lambda: play(count)
 
 

@@ -3,6 +3,7 @@
 import csv
 import errno
 import json
+import shutil
 import subprocess
 import sys
 import time
@@ -13,7 +14,7 @@ import torch
 
 import agents
 from agents import checkpoint, training
-from agents.folder import claimed
+from agents.folder import claimed, git_commit
 from agents.play import Player
 from agents.reinforce import Reinforce
 from agents.run import ROWS, Diverged, Run
@@ -62,6 +63,30 @@ def test_a_run_leaves_what_a_reader_needs(tmp_path):
     assert {"return", "length", "episodes", "policy_loss", "value_loss"} <= set(rows[0])
     assert (tmp_path / "run/curve.png").stat().st_size > 5_000
     assert not list((tmp_path / "run").glob(".*")), "something temporary was left"
+
+
+@pytest.mark.skipif(shutil.which("git") is None, reason="there is no git")
+def test_a_commit_is_marked_where_code_differs_from_it(tmp_path, monkeypatch):
+    def git(*words):
+        return subprocess.run(
+            ["git", "-C", str(tmp_path), "-c", "user.name=a", "-c", "user.email=a@b", *words],
+            check=True, capture_output=True, text=True,
+        ).stdout.strip()  # fmt: skip
+
+    code, result = tmp_path / "code.py", tmp_path / "benchmarks/results/found.json"
+    result.parent.mkdir(parents=True)
+    code.write_text("1")
+    result.write_text("1")
+    git("init", "-q")
+    git("add", ".")
+    git("commit", "-qm", "all")
+    monkeypatch.setattr("agents.folder.ROOT", tmp_path)
+    commit = git("rev-parse", "HEAD")
+    assert git_commit() == commit
+    result.write_text("2")
+    assert git_commit() == commit, "published results alone"
+    code.write_text("2")
+    assert git_commit() == f"{commit}+"
 
 
 def test_episodes_of_the_curve_add_up(tmp_path):

@@ -4,7 +4,7 @@ import json
 import threading
 import time
 from collections import Counter
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from types import SimpleNamespace
 
 import psutil
@@ -41,21 +41,25 @@ class Killer(threading.Thread):
                         return
 
 
-def test_the_commit_that_travelled_stands_in_the_result(tmp_path):
+def test_the_commit_that_travelled_stands_in_the_result():
     """A worker has no history to ask."""
     software = {"commit": None, "genenvs": "0.1.0"}
     found = {"seed": 3, "circumstances": {"software": software, "hardware": {}}}
     files = {RESULT: json.dumps(found).encode(), POLICY: b"weights"}
     ray = SimpleNamespace(get=lambda done: (None, files))
-    assert cluster._unpack(ray, None, tmp_path, "abc+") == tmp_path
-    kept = json.loads((tmp_path / RESULT).read_text())
-    assert kept["circumstances"]["software"] == software | {"commit": "abc+"} and kept["seed"] == 3
-    assert (tmp_path / POLICY).read_bytes() == b"weights"
+    with ExitStack() as stack:
+        folder = cluster._unpack(ray, None, stack, "abc+")
+        kept = json.loads((folder / RESULT).read_text())
+        assert kept["circumstances"]["software"] == software | {"commit": "abc+"}
+        assert kept["seed"] == 3 and (folder / POLICY).read_bytes() == b"weights"
+    assert not folder.exists()
 
 
-def test_no_room_for_what_came_back_is_that_cells_affair(tmp_path):
+def test_no_room_for_what_came_back_is_that_cells_affair(tmp_path, monkeypatch):
     ray = SimpleNamespace(get=lambda done: (None, {RESULT: b"{}"}))
-    why = cluster._unpack(ray, None, tmp_path / "not there", None)
+    monkeypatch.setattr(cluster.tempfile, "tempdir", str(tmp_path / "not there"))
+    with ExitStack() as stack:
+        why = cluster._unpack(ray, None, stack, None)
     assert isinstance(why, str) and "not there" in why
 
 

@@ -450,6 +450,19 @@ def test_a_thin_curve_has_the_same_episodes_and_mean():
     assert collect.thinned([]) == [] and len(collect.thinned(curve[:3])) == 3
 
 
+def test_verify_gives_a_run_as_long_as_is_asked(tmp_path, monkeypatch, capsys):
+    asked = []
+
+    def verified(path, who, seed, limits):
+        asked.append(limits.seconds)
+        raise ValueError("not now")
+
+    monkeypatch.setattr(verify, "verify", verified)
+    (tmp_path / "any.json").write_text("{}")
+    assert main(["verify", str(tmp_path / "any.json"), "--limit", "7"]) == 1
+    assert asked == [7] and "not played: not now" in capsys.readouterr().out
+
+
 @pytest.mark.slow
 def test_the_command_from_the_first_run_to_the_page(tmp_path, monkeypatch, capsys):
     """Nothing is replaced here: cells, and the verification, are played in processes."""

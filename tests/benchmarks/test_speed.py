@@ -194,7 +194,7 @@ def test_a_script_of_one_row_is_an_episode_long(pools, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("first", "slower", "played"), [(0.5, 1, 57), (0.01, 10, 11), (0.01, 1, 100)]
+    ("first", "slower", "played"), [(0.5, 1, 100), (3.0, 1.5, 100), (0.01, 10, 11), (0.01, 1, 100)]
 )
 def test_a_lap_is_as_long_as_the_script_whatever_its_first_step_takes(
     first, slower, played, monkeypatch

@@ -15,8 +15,8 @@ from genenvs.simulators.engine import installed
 ENV = "genenvs/RoomLayout-v0"
 FLOOR = "the survey of all 4,096 places for the rows that chose a thing"
 WHY = (
-    "Putting the thing down, the planes that are observed and the mask: hundreds of operations on "
-    "rows of bits. The survey itself is most of a step: what it shifts and samples, place by place."
+    "Putting the thing down; the planes that are observed, made a second time for what ended; the "
+    "mask: hundreds of operations on rows of bits. The survey is the largest part of a step."
 )
 TARGETS = (Target(ENV, 1_024, "torch", 10_000), Target(ENV, 64, "torch", 20, "sync"))
 ROOMS = 8
