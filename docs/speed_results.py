@@ -41,7 +41,8 @@ def section(folder: Path, device: str) -> list[str]:
         "Environment steps a second of random legal play, episodes in all phases, SAME_STEP "
         "autoreset. Levels and peers of one batch size are measured in turns: medians of ten "
         "repeats, or of fewer, three at least, where these would take too long; the file has their "
-        "number and range. Ratios are taken repeat by repeat, in one run.",
+        "number and range. Ratios are taken repeat by repeat, in one run. Up to batches of some "
+        "hundred a lap pays for first states that longer play would spread over more steps.",
         *_older(results),
         f"![Scaling](../{folder.parent.name}/{folder.name}/speed-{device}.png)",
         table(

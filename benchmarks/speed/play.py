@@ -1,6 +1,8 @@
 """Random legal play that every face repeats step by step, its episodes in all phases."""
 
 import math
+from bisect import bisect_right
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -84,7 +86,7 @@ class Script:
         start: the snapshot that it begins at.
         actions: of every step: [R, B, ...] on the device.
         moments: states on the way, each with the action taken in it; not to be written into.
-        step_seconds: what a step of the native batch took.
+        elapsed: seconds that the native batch took up to the end of each step.
         ended: share of rows whose episode ends in a step.
     """
 
@@ -93,13 +95,18 @@ class Script:
     start: dict[str, Tensor]
     actions: Tensor
     moments: list[tuple[State, Tensor]]
-    step_seconds: float
+    elapsed: Sequence[float]
     ended: float
 
     @property
     def num_envs(self) -> int:
         """Rows of the batch."""
         return self.actions.shape[1]
+
+    @property
+    def step_seconds(self) -> float:
+        """What a step of the native batch took."""
+        return self.elapsed[-1] / len(self.actions)
 
     @property
     def nbytes(self) -> int:
@@ -128,16 +135,14 @@ class Script:
             return clock.seconds, count * self.num_envs
 
         play(1)
-        # Twice as many until they take long enough.
-        steps, whole = len(self.actions), self.step_seconds * len(self.actions)
-        count, before, taken = 1, 0.0, play(1)[0]
-        while (taken < whole or count < 2) and count < steps:
-            before, count = taken, min(steps, 2 * count)
-            taken = play(count)[0]
-        # Of the later half alone: the first step may draw for all that follow.
-        pace = (taken - before) / (count - count // 2)
-        slow = pace > 2 * self.step_seconds
-        count = max(1, min(steps, round(count * whole / taken))) if slow else steps
+        # Twice as many until they take long enough, which warms up.
+        steps, count = len(self.actions), 1
+        while play(count)[0] < self.elapsed[-1] and count < steps:
+            count = min(steps, 2 * count)
+        # Of the same steps: the first may draw for all that follow.
+        slower = play(count)[0] / self.elapsed[count - 1]
+        wanted = bisect_right(self.elapsed, self.elapsed[-1] / slower)
+        count = max(1, wanted) if slower > 2 else steps
         return lambda: play(count)
 
 
@@ -181,7 +186,7 @@ def write(envs: Any, pool: Pool, seconds: float) -> Script:
     ahead = min(MOST_STEPS, round(envs.unwrapped.episodes_ahead * pool.length))
     count = max(min(MOST_STEPS, fitting), min(LONGER * fitting, max(ending, ahead)))
     envs.set_state(start)
-    clock, actions, ends = Clock(device), [], 0
+    clock, elapsed, actions, ends = Clock(device), [], [], 0
     moments: list[tuple[State, Tensor]] = []
     for _ in range(count):
         if not moments or (len(moments) + 1) * envs.num_envs <= STATES:
@@ -189,6 +194,7 @@ def write(envs: Any, pool: Pool, seconds: float) -> Script:
         else:
             before = None
         action, over = step(clock)
+        elapsed.append(clock.seconds)
         actions.append(action)
         ends += over
         if before is not None:
@@ -199,6 +205,6 @@ def write(envs: Any, pool: Pool, seconds: float) -> Script:
         start=start,
         actions=torch.stack(actions),
         moments=moments,
-        step_seconds=clock.seconds / count,
+        elapsed=elapsed,
         ended=ends / (count * envs.num_envs),
     )
